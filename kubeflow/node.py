@@ -29,6 +29,7 @@ from kubeflow.pipeline_root import wait_for_root
 from kubeflow.step_config import decode_config
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
+from pipeline.tensorflow_environment import prepare_tensorflow
 
 if TYPE_CHECKING:
     from kubeflow.launch import NodeRun
@@ -129,6 +130,7 @@ def reach(step: Step) -> StoreAddress:
 
 
 def _prepare(step: Step, address: StoreAddress) -> NodeRun:
+    prepare_tensorflow()
     # Behind the checks: importing TFX takes 10 s and more.
     from kubeflow.launch import NodeRun, StepIdentity
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pipeline.config import config_from_environment
 from pipeline.config_errors import ConfigError
+from pipeline.tensorflow_environment import prepare_tensorflow
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
         config = config_from_environment()
     except ConfigError as error:
         raise SystemExit(str(error)) from None
+    prepare_tensorflow()
     # Behind the check: importing TFX takes 10 s and more, a typing error should not.
     from pipeline.local_run import run_locally
 

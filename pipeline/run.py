@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pipeline.config import load_config
 from pipeline.config_errors import ConfigError
+from pipeline.tensorflow_environment import prepare_tensorflow
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    prepare_tensorflow()
     # Behind the check: importing TFX takes 10 s and more, a typing error should not.
     from pipeline.local_run import run_locally
 

@@ -29,7 +29,7 @@ class Evaluation:
         def detect(images: tf.Tensor, valid_height_width: tf.Tensor) -> Detections:
             return detector.detect(Preprocessed(detector.normalize(images), valid_height_width))
 
-        self._detect = tf.function(detect, reduce_retracing=True, jit_compile=False)
+        self._detect = tf.function(detect, reduce_retracing=True, autograph=False, jit_compile=False)
 
     def __call__(self) -> dict[str, float]:
         """The metrics of ``components.evaluator.coco``, overall and by class."""

@@ -52,6 +52,11 @@ class ServingModule(tf.Module):
     def __init__(self, detector: Detector, label_map: LabelMap, labels_file: str) -> None:
         super().__init__(name="detector_export")
         self.detector = detector
+        # A function of its own, so that the three signatures share one copy of the network. (Nothing in this module
+        # is Python control flow over tensors: AutoGraph would only cost seconds.)
+        canvases = tf.TensorSpec((None, *detector.image_size, 3), tf.float32)
+        frame = Preprocessed(canvases, tf.TensorSpec((None, 2), tf.float32))
+        self._detect = tf.function(detector.detect, input_signature=[frame], autograph=False)
         self.labels = tf.saved_model.Asset(labels_file)
         # Row 0 is for padding.
         self._names_by_id = ["", *label_map.to_labels_txt().splitlines()]
@@ -64,17 +69,17 @@ class ServingModule(tf.Module):
             "evaluate": self.evaluate.get_concrete_function(),
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded images of any sizes -> named outputs."""
         return self._named(self._detect_encoded(image_bytes))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")], autograph=False)
     def serving_tensor(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of one size -> named outputs."""
-        return self._named(self.detector.detect(self.detector.preprocess(images)))
+        return self._named(self._detect(self.detector.preprocess(images)))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialised records -> one array."""
         specification = {features.IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string)}
@@ -100,7 +105,8 @@ class ServingModule(tf.Module):
                 tf.TensorSpec((2,), tf.float32),
             ),
         )  # [B, H, W, 3], [B, 2]
-        return detector.detect(Preprocessed(detector.normalize(canvases), shares))
+        detections: Detections = self._detect(Preprocessed(detector.normalize(canvases), shares))
+        return detections
 
     def _named(self, detections: Detections) -> dict[str, tf.Tensor]:
         ids = tf.cast(detections.classes + 1, tf.int64)  # [B, N]

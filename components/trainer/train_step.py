@@ -24,13 +24,15 @@ class TrainStep:
         self._detector = detector
         self._optimizer = optimizer
         self._names: tuple[str, ...] = ()
-        self._sums: tf.Variable | None = None
+        self._sums: tf.Tensor | None = None
         self._steps = 0
-        self._run = tf.function(self._step, input_signature=[element_spec], jit_compile=False)
+        # Nothing here is Python control flow over tensors: AutoGraph would only cost seconds.
+        self._run = tf.function(self._step, input_signature=[element_spec], autograph=False, jit_compile=False)
 
     def __call__(self, batch: TrainingBatch) -> None:
         """Takes one step."""
-        self._run(batch)
+        losses = self._run(batch)  # [parts]
+        self._sums = losses if self._sums is None else self._sums + losses
         self._steps += 1
 
     def losses_are_finite(self) -> bool:
@@ -39,14 +41,14 @@ class TrainStep:
 
     def mean_losses(self) -> dict[str, float]:
         """Mean of each loss part, and of their ``total``, over the steps since the last call. Empty without any."""
-        if self._sums is None or not self._steps:
+        if self._sums is None:
             return {}
         means = (self._sums.numpy() / self._steps).tolist()
-        self._sums.assign(tf.zeros_like(self._sums))
-        self._steps = 0
+        self._sums, self._steps = None, 0
         return dict(zip(self._names, means, strict=True))
 
-    def _step(self, batch: TrainingBatch) -> None:
+    def _step(self, batch: TrainingBatch) -> tf.Tensor:
+        """One update; float32 [parts], the losses in the order of ``_names``."""
         detector = self._detector
         images = prepare_images(detector, batch)
         with tf.GradientTape() as tape:
@@ -59,8 +61,6 @@ class TrainStep:
         gradients = tape.gradient(scaled, variables)
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
         losses["total"] = total
-        if self._sums is None:
-            self._names = tuple(losses)
-            with tf.init_scope():
-                self._sums = tf.Variable(tf.zeros([len(losses)]), trainable=False, name="loss_sums")
-        self._sums.assign_add(tf.stack([tf.cast(part, tf.float32) for part in losses.values()]))
+        # Tracing tells the names. A variable to sum up in, made here, would have everything traced a second time.
+        self._names = tuple(losses)
+        return tf.stack([tf.cast(part, tf.float32) for part in losses.values()])
