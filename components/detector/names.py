@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Final
 
@@ -15,6 +16,19 @@ FASTER_RCNN: Final = (
 )
 DETECTORS: Final = (*SSD, *EFFICIENTDET, *FASTER_RCNN)
 """Every allowed value of ``model.detector``."""
+
+
+def check_detector_name(name: str) -> None:
+    """Passes for one of ``DETECTORS``.
+
+    Raises:
+      ValueError: for anything else; the message has the nearest name and all of them.
+    """
+    if name not in DETECTORS:
+        near = difflib.get_close_matches(name, DETECTORS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no detector is called {name!r}{hint} (known: {', '.join(DETECTORS)})")
+
 
 _ZOO_FOLDER = re.compile(
     r"(?P<detector>ssd_mobilenet_v2(?:_fpnlite)?|efficientdet_d[0-7]"

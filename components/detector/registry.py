@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Any
 
 from components.detector.detector import Detector
-from components.detector.names import DETECTORS, EFFICIENTDET, FASTER_RCNN
+from components.detector.names import EFFICIENTDET, FASTER_RCNN, check_detector_name
 
 _MODULES = {
     "ssd_mobilenet_v2": "components.detector.ssd_mobilenet_v2",
@@ -33,10 +32,7 @@ def build_detector(
     Raises:
       ValueError: unknown name or option, a class count below 1, or an image size that the architecture refuses.
     """
-    if name not in _MODULES:
-        near = difflib.get_close_matches(name, DETECTORS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"no detector is called {name!r}{hint} (known: {', '.join(DETECTORS)})")
+    check_detector_name(name)
     if num_classes < 1:
         raise ValueError(f"{name}: num_classes must be at least 1, found {num_classes}")
     module = importlib.import_module(_MODULES[name])

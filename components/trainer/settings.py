@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from components.detector.names import DETECTORS
+from components.detector.names import check_detector_name
 from components.settings import Settings
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
@@ -39,8 +39,7 @@ class ModelSettings(Settings):
     @pydantic.field_validator("detector")
     @classmethod
     def _known_detector(cls, name: str) -> str:
-        if name not in DETECTORS:
-            raise ValueError(f"no detector is called {name!r}; known are {', '.join(DETECTORS)}")
+        check_detector_name(name)
         return name
 
 

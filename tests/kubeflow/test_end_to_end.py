@@ -1,13 +1,16 @@
 """The compiled package, step by step as subprocesses, against a real MariaDB server.
 
-With ``KUBEFLOW_TEST=1``: a run to a pushed model and an unchanged one from the cache. With ``KUBEFLOW_FULL_TEST=1`` as
-well: a new span with baseline and warm start, a trainer killed with -9 and retried, and two runs at once.
+With ``KUBEFLOW_TEST=1``: a run to a pushed model, a local one that gives the same, and an unchanged one from the cache.
+With ``KUBEFLOW_FULL_TEST=1`` as well: a new span with baseline and warm start, a trainer killed with -9 and retried,
+and two runs at once.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import gzip
+import hashlib
 import os
 import pathlib
 import signal
@@ -116,6 +119,38 @@ class Cluster:
         return [event.artifact_id for event in events if event.type in kinds]
 
 
+DETERMINISTIC = {
+    "ObjectDetectionExampleGen": "examples/*/*/*.gz",
+    "StatisticsGen": "statistics/*/*/*.pb",
+    "ImportSchemaGen": "schema/*/schema.pbtxt",
+    "ExampleValidator": "anomalies/*/*/*.pb",
+    "AnnotationValidator": "report/*/*",
+    "Transform": "transform_graph/*/transform_fn/assets/*",
+}
+"""Node -> its files that a run on the same data makes byte for byte; a training on several threads does not."""
+
+
+def _digests(root: pathlib.Path) -> dict[str, str]:
+    """Hash of every deterministic file below a pipeline's root, by path without the execution's number."""
+    digests = {}
+    for node, pattern in DETERMINISTIC.items():
+        files = sorted((root / node).glob(pattern))
+        assert files, f"{node} wrote nothing like {pattern}"
+        for file in files:
+            output, _, *rest = file.relative_to(root / node).parts
+            content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+            digests["/".join((node, output, *rest))] = hashlib.sha256(content).hexdigest()
+    return digests
+
+
+def _verdict(store: ml_metadata.MetadataStore) -> tuple[int, int | None]:
+    """Of the newest evaluation: blessed (1) or not (0), and that of the baseline it was compared with."""
+    blessing = max(store.get_artifacts_by_type("ModelBlessing"), key=lambda artifact: artifact.id)
+    properties = blessing.custom_properties
+    baseline = properties["baseline_model_id"].int_value if "baseline_model_id" in properties else None
+    return properties["blessed"].int_value, baseline
+
+
 class _Steps:
     """How a step is run: as a subprocess, again when it fails, as its retry policy in the package says."""
 
@@ -177,6 +212,17 @@ def test_a_run_pushes_a_model(cluster: Cluster) -> None:
     assert len(cluster.versions) == 1
     for node, attempts in cluster.attempts(run).items():
         assert [a.custom_properties["kfp_run_id"].string_value for a in attempts] == [run.name], node
+
+
+def test_a_local_run_makes_the_same_artifacts_and_the_same_verdict(cluster: Cluster) -> None:
+    local_root = cluster.folder / "local"
+    overrides = [f"root={local_root}", f"data.path={cluster.folder}/data/span-{{SPAN}}", "train.steps=4"]
+    command = [sys.executable, "-m", "pipeline.run", "--config", str(cluster.folder / "config.yaml")]
+    subprocess.run([*command, *(f"--set={override}" for override in overrides)], check=True, cwd=ROOT)
+    assert _digests(local_root / NAME) == _digests(cluster.folder / "root" / NAME)
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(local_root / NAME / "metadata.sqlite")
+    assert _verdict(ml_metadata.MetadataStore(connection)) == _verdict(cluster.store) == (1, None)
 
 
 def test_an_unchanged_run_is_cached(cluster: Cluster) -> None:

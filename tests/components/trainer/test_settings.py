@@ -15,7 +15,11 @@ from components.trainer.settings import ModelSettings, TrainSettings, TransferSe
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        (ModelSettings, {"detector": "yolo"}, "no detector is called 'yolo'; known are ssd_mobilenet_v2"),
+        (
+            ModelSettings,
+            {"detector": "efficientdet"},
+            "no detector is called 'efficientdet'; did you mean 'efficientdet_d7'?",
+        ),
         (ModelSettings, {"image_size": [320, -1]}, "greater than 0"),
         (TrainSettings, {"augmentation": {"crop": 0.7, "zoom_out": 0.4}}, "found 0.7 [+] 0.4"),
         (TrainSettings, {"optimizer": {"name": "adan"}}, "'adam' or 'sgd'"),
