@@ -87,6 +87,8 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         custom_config=transform_config(config),
         materialize=False,
         disable_statistics=True,
+        # Our analyzer goes over the records once and keeps nothing that another run could reuse.
+        disable_analyzer_cache=True,
     )
     # Bad data stops a run before it is trained on, not after.
     transform.add_upstream_nodes([example_validator, annotation_validator])

@@ -85,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m pipeline.demo.pretrain", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--output", type=pathlib.Path, default=CHECKPOINT, help="default: %(default)s")
-    parser.add_argument("--images", type=int, default=4000, help="default: %(default)s")
-    parser.add_argument("--steps", type=int, default=1200, help="batches of 16 (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=6000, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=3000, help="batches of 16 (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     options = parser.parse_args(arguments)
     for name in ("images", "steps"):
