@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 import tfx.v1 as tfx
@@ -12,13 +11,7 @@ from components.report.run_report import report_run
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
 from pipeline.progress import NodeProgress
-
-
-def _quieten() -> None:
-    """Leaves the runner's own log to warnings: progress and summary say what a person wants to know."""
-    absl_logging.set_verbosity(absl_logging.INFO)
-    for handler in absl_logging.get_absl_logger().handlers + logging.getLogger().handlers:
-        handler.setLevel(logging.WARNING)
+from pipeline.quiet_log import quieten
 
 
 def run_locally(config: PipelineConfig) -> None:
@@ -31,7 +24,7 @@ def run_locally(config: PipelineConfig) -> None:
       Exception: what the failing node raised, after the summary has been printed.
     """
     pipeline = create_pipeline(config)
-    _quieten()
+    quieten()
     absl_logging.get_absl_logger().addHandler(NodeProgress(len(pipeline.components)))
     config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
     started = time.time()
