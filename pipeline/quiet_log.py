@@ -1,0 +1,34 @@
+"""The libraries' own logs, reduced to what somebody who runs the pipeline can act on."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from absl import logging as absl_logging
+
+_HARMLESS: Final = (
+    "ArtifactQuery.property_predicate is not supported",  # every node of TFX 1.21 asks without one
+    "SavedModel saved prior to TF 2.5 detected",  # TFMA tries to load every model with Keras first
+    "Tables initialized inside a tf.function",  # Transform's vocabulary
+    "Not using the in-place Transform",  # holds for every analyzer
+    "tf_record_iterator (from tensorflow.python.lib.io.tf_record) is deprecated",  # TFMA's writer
+)
+"""Parts of warnings that are the same in every good run."""
+
+
+class HarmlessMessages(logging.Filter):
+    """Holds back the warnings that every good run gives."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return not any(part in message for part in _HARMLESS)
+
+
+def quieten() -> None:
+    """Leaves the loggers' handlers to warnings: progress and summary say what a person wants to know."""
+    absl_logging.set_verbosity(absl_logging.INFO)
+    loggers = (absl_logging.get_absl_logger(), logging.getLogger("tensorflow"), logging.getLogger())
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        handler.setLevel(logging.WARNING)
+        handler.addFilter(HarmlessMessages())
