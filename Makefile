@@ -42,7 +42,7 @@ serve: install ## serve the newest pushed model over gRPC
 	$(BIN)/python -m serving.server --model_base_path build/pipelines/$(NAME)/served/detector --model_name detector --port $(PORT)
 
 test: install ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: install ## ruff, and mypy in strict mode
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
 """The compiled package, step by step as subprocesses, against a real MariaDB server.
 
-With ``KUBEFLOW_TEST=1``: a run to a pushed model, a local one that gives the same, and an unchanged one from the cache.
-With ``KUBEFLOW_FULL_TEST=1`` as well: a new span with baseline and warm start, a trainer killed with -9 and retried,
-and two runs at once.
+A run to a pushed model, a local one that gives the same, and an unchanged one from the cache. With
+``KUBEFLOW_FULL_TEST=1`` also a new span with baseline and warm start, a trainer killed with -9 and retried, and two
+runs at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from tests.kubeflow.metadata_server import environment, free_port, running_serve
 pytestmark = [
     pytest.mark.end_to_end,
     pytest.mark.timeout(3600),
-    pytest.mark.skipif(not os.environ.get("KUBEFLOW_TEST"), reason="set KUBEFLOW_TEST=1: every step imports TFX anew"),
     pytest.mark.skipif(server_program() is None, reason="no mariadbd here (apt-get install mariadb-server)"),
 ]
 full_only = pytest.mark.skipif(
