@@ -17,6 +17,8 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+from pipeline.tensorflow_environment import prepare_tensorflow
+
 RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 
 BENCHMARKS = {
@@ -25,6 +27,7 @@ BENCHMARKS = {
     "training_loop": "The training loop around the gradient step",
     "metric": "The COCO metric",
     "detectors": "Every detector: training, inference, memory",
+    "overfit": "Every detector learns eight pictures by heart",
     "transfer": "The demo from the shipped checkpoint and from scratch",
     "run": "A whole run against its unavoidable parts",
     "real_data": "Real data from ImageNet weights",
@@ -72,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = set(arguments.names) - BENCHMARKS.keys()
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    # The benchmarks inherit what the pipeline sets for itself.
+    prepare_tensorflow()
     failed = []
     for name in arguments.names or BENCHMARKS:
         command = [sys.executable, "-m", f"benchmarks.{name}"]

@@ -4,8 +4,8 @@
 
 Training and inference of each case run in a process of their own, so that peak memory is their own and one that fails
 does not take the others along. Training uses oneDNN's kernels unless told otherwise: they take about 40 % off a step on
-processors for which TensorFlow leaves them off by default (those without AVX-512). Inference uses TensorFlow's default:
-there, oneDNN's convolution for a batch of exactly one image is some thirty times slower than TensorFlow's own.
+processors for which TensorFlow leaves them off by default (those without AVX-512). Inference goes without: on these
+processors, oneDNN's convolution for a batch of exactly one image is some thirty times slower than TensorFlow's own.
 
 Core-seconds are process CPU time, so they hold on a machine that does other work too (which still makes them larger:
 caches, memory and the cores' threads are shared). One training image is forward, losses, backward and an SGD update;
@@ -293,14 +293,14 @@ def main() -> int:
     status = 0
     for name in arguments.cases or DEFAULT_CASES:
         figures: dict[str, float] = {}
-        for part, environment in (("train", {"TF_ENABLE_ONEDNN_OPTS": arguments.onednn}), ("detect", {})):
+        for part, onednn in (("train", arguments.onednn), ("detect", "0")):
             command = [sys.executable, "-m", "benchmarks.detectors", name, "--in-process", part]
             done = subprocess.run(
                 [*command, "--steps", str(arguments.steps)],
                 check=False,
                 capture_output=True,
                 text=True,
-                env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **environment},
+                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": onednn},
             )
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
