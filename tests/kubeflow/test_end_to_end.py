@@ -28,6 +28,7 @@ from kfp import local
 from kfp.local import pipeline_orchestrator, subprocess_task_handler
 from kfp.pipeline_spec import pipeline_spec_pb2
 from ml_metadata.proto import metadata_store_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from kubeflow.metadata_store import StoreAddress
 from pipeline.demo.scenes import main as draw_scenes
@@ -126,7 +127,17 @@ DETERMINISTIC = {
     "AnnotationValidator": "report/*/*",
     "Transform": "transform_graph/*/transform_fn/assets/*",
 }
-"""Node -> its files that a run on the same data makes byte for byte; a training on several threads does not."""
+"""Node -> its files that a run on the same data makes again; a training on several threads does not."""
+
+
+def _content(file: pathlib.Path) -> bytes:
+    """What a file says, without what no two writings of it share: gzip's header, the order of a protobuf's map."""
+    if file.suffix == ".gz":
+        return gzip.decompress(file.read_bytes())
+    if file.name == "SchemaDiff.pb":
+        anomalies = anomalies_pb2.Anomalies.FromString(file.read_bytes())
+        return bytes(anomalies.SerializeToString(deterministic=True))
+    return file.read_bytes()
 
 
 def _digests(root: pathlib.Path) -> dict[str, str]:
@@ -137,8 +148,7 @@ def _digests(root: pathlib.Path) -> dict[str, str]:
         assert files, f"{node} wrote nothing like {pattern}"
         for file in files:
             output, _, *rest = file.relative_to(root / node).parts
-            content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-            digests["/".join((node, output, *rest))] = hashlib.sha256(content).hexdigest()
+            digests["/".join((node, output, *rest))] = hashlib.sha256(_content(file)).hexdigest()
     return digests
 
 
