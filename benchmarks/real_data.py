@@ -59,7 +59,7 @@ def _row(name: str, config: PipelineConfig) -> str:
     return (
         f"| {name} ({config.data.format}) | {images['train']} / {images[config.eval.split]} | {canvas} "
         f"| {config.train.steps} x {config.train.batch_size} | {trainer_minutes:.1f} "
-        f"| {metrics['AP']:.3f} | {metrics['AP50']:.3f} | {summary.verdict.lines()[0]} |"
+        f"| {metrics['AP']:.3f} | {metrics['AP50']:.3f} | {' '.join(line.strip() for line in summary.verdict.lines())} |"
     )
 
 
