@@ -55,11 +55,12 @@ def _row(name: str, config: PipelineConfig) -> str:
     metrics = summary.verdict.metrics[OVERALL]
     trainer_minutes = next(node.seconds for node in summary.record.nodes if node.node == "Trainer") / 60
     images = summary.input.images
+    verdict = " ".join(line.strip() for line in summary.verdict.lines())
     canvas = "x".join(str(side) for side in config.model.image_size or (320, 320))
     return (
         f"| {name} ({config.data.format}) | {images['train']} / {images[config.eval.split]} | {canvas} "
         f"| {config.train.steps} x {config.train.batch_size} | {trainer_minutes:.1f} "
-        f"| {metrics['AP']:.3f} | {metrics['AP50']:.3f} | {' '.join(line.strip() for line in summary.verdict.lines())} |"
+        f"| {metrics['AP']:.3f} | {metrics['AP50']:.3f} | {verdict} |"
     )
 
 
