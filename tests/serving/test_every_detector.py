@@ -43,7 +43,9 @@ def _fresh(case: Case) -> Detector:
         case.detector, num_classes=len(GLYPH_CLASSES), image_size=(SIDE_PIXELS, SIDE_PIXELS), **options
     )
     variables = detector.zoo_variables()
-    for number, key in enumerate(sorted(detector.class_rows())):
+    layers = {key.rpartition("/")[0] for key in detector.class_rows()}
+    # A separable predictor's depthwise kernel, too, though it has no part for each class.
+    for number, key in enumerate(sorted(key for key in variables if key.rpartition("/")[0] in layers)):
         variables[key].assign(keras.random.normal(variables[key].shape, stddev=0.2, seed=number))
     images = detector.preprocess(tf.constant([render_glyphs(n, SIDE_PIXELS, seed=1).pixels for n in range(4)])).images
     pass_forward = tf.function(lambda: detector(images, training=True), autograph=False)
