@@ -10,8 +10,10 @@ Both run in turns, so that a busy machine slows both.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import pathlib
 import statistics
+import sys
 import tempfile
 import time
 
@@ -101,9 +103,10 @@ def main() -> None:
                 writer.write(record(encoded, number, random))
         batch = next(iter(training_batches([records], parse_without_transform, detector, settings)))
         bare, loop = [], []
-        for _ in range(ROUNDS):
-            bare.append(bare_images_per_second(detector, batch, settings))
-            loop.append(loop_images_per_second(detector, records, folder, settings))
+        with contextlib.redirect_stdout(sys.stderr):  # the table alone goes to standard output
+            for _ in range(ROUNDS):
+                bare.append(bare_images_per_second(detector, batch, settings))
+                loop.append(loop_images_per_second(detector, records, folder, settings))
     ratios = [one / other for one, other in zip(loop, bare, strict=True)]
     print("| detector | canvas, batch | bare step, images/s | loop, images/s | ratio |")
     print("| --- | --- | ---: | ---: | ---: |")
