@@ -14,7 +14,7 @@ from typing import NamedTuple
 import keras
 
 from components.detector.batch_norm import FusedBatchNormalization
-from components.detector.crop_convolution import CropConv2D
+from components.detector.dense_convolution import DenseConv2D
 from components.detector.two_stage_backbone import TwoStageBackbone
 
 
@@ -166,7 +166,7 @@ class _Builder:
         self, x: keras.KerasTensor, filters: int, kernel: int | tuple[int, int], *, strides: int = 1
     ) -> keras.KerasTensor:
         """Convolution, batch normalisation without gamma, ReLU."""
-        x = CropConv2D(self._depth(filters), kernel, strides=strides, padding="same", use_bias=False)(x)
+        x = DenseConv2D(self._depth(filters), kernel, strides=strides, padding="same", use_bias=False)(x)
         x = FusedBatchNormalization(momentum=self._momentum, epsilon=1e-3, scale=False)(x)
         return keras.layers.ReLU()(x)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.detector import anchors as anchor_ops
 from components.detector import boxes as box_ops
+from components.detector.dense_convolution import DenseConv2D
 from components.detector.postprocess import batch_non_max_suppression
 
 STRIDE_PIXELS = 16
@@ -69,9 +70,9 @@ class RegionProposalHead(keras.layers.Layer):
         super().__init__(**kwargs)
         anchors_per_location = len(SCALES) * len(ASPECT_RATIOS)
 
-        def convolution(filters: int, kernel: int, name: str) -> keras.layers.Conv2D:
+        def convolution(filters: int, kernel: int, name: str) -> DenseConv2D:
             initializer = keras.initializers.TruncatedNormal(stddev=0.01)
-            return keras.layers.Conv2D(filters, kernel, padding="same", kernel_initializer=initializer, name=name)
+            return DenseConv2D(filters, kernel, padding="same", kernel_initializer=initializer, name=name)
 
         self.shared = convolution(depth, 3, "shared")
         self.boxes = convolution(4 * anchors_per_location, 1, "boxes")

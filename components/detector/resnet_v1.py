@@ -11,7 +11,7 @@ from __future__ import annotations
 import keras
 
 from components.detector.batch_norm import FusedBatchNormalization
-from components.detector.crop_convolution import CropConv2D
+from components.detector.dense_convolution import DenseConv2D
 from components.detector.two_stage_backbone import TwoStageBackbone
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -121,11 +121,10 @@ def _block(
 ) -> keras.KerasTensor:
     """Bottleneck block; the stride is in the first 1x1 convolution (v1), the shortcut is a projection or identity."""
 
-    def convolve(x: keras.KerasTensor, depth: int, kernel: int, strides: int, part: int) -> keras.KerasTensor:
-        x = CropConv2D(
+    def convolve(x: keras.KerasTensor, depth: int, kernel: int, part: int) -> keras.KerasTensor:
+        x = DenseConv2D(
             depth,
             kernel,
-            strides=strides,
             padding="same",
             use_bias=False,
             kernel_initializer=_initializer(),
@@ -133,8 +132,10 @@ def _block(
         )(x)
         return FusedBatchNormalization(momentum=momentum, epsilon=1e-5, name=f"{name}_{part}_bn")(x)
 
-    shortcut = convolve(x, 4 * filters, 1, stride, 0) if project else x
-    x = keras.layers.ReLU(name=f"{name}_1_relu")(convolve(x, filters, 1, stride, 1))
-    x = keras.layers.ReLU(name=f"{name}_2_relu")(convolve(x, filters, 3, 1, 2))
-    x = keras.layers.Add(name=f"{name}_add")([shortcut, convolve(x, 4 * filters, 1, 1, 3)])
+    if stride > 1:
+        x = x[:, ::stride, ::stride]  # what strided 1x1 convolutions read, taken once for both
+    shortcut = convolve(x, 4 * filters, 1, 0) if project else x
+    x = keras.layers.ReLU(name=f"{name}_1_relu")(convolve(x, filters, 1, 1))
+    x = keras.layers.ReLU(name=f"{name}_2_relu")(convolve(x, filters, 3, 2))
+    x = keras.layers.Add(name=f"{name}_add")([shortcut, convolve(x, 4 * filters, 1, 3)])
     return keras.layers.ReLU(name=f"{name}_out")(x)

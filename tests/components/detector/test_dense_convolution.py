@@ -1,4 +1,4 @@
-"""The convolution for small images against Keras' own."""
+"""The convolution with fast gradients against Keras' own."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.detector.crop_convolution import CropConv2D
+from components.detector.dense_convolution import DenseConv2D
 
 
 @pytest.mark.parametrize(
     ("kernel", "strides", "use_bias"),
-    [(1, 1, False), (1, 2, True), (3, 1, False), ((1, 7), 1, False), (3, 2, False), (2, 1, True)],
+    [(1, 1, False), (1, 2, True), (3, 1, False), ((1, 7), 1, False), (5, 1, True), (3, 2, False), (2, 1, True)],
 )
 def test_values_and_gradients_are_those_of_keras(kernel, strides, use_bias):
     inputs = tf.constant(np.random.default_rng(0).normal(size=(5, 7, 6, 4)).astype(np.float32))
-    ours = CropConv2D(3, kernel, strides=strides, padding="same", use_bias=use_bias)
+    ours = DenseConv2D(3, kernel, strides=strides, padding="same", use_bias=use_bias)
     theirs = keras.layers.Conv2D(3, kernel, strides=strides, padding="same", use_bias=use_bias)
     ours.build(inputs.shape)
     theirs.build(inputs.shape)
@@ -34,4 +34,4 @@ def test_values_and_gradients_are_those_of_keras(kernel, strides, use_bias):
 
 def test_a_batch_of_unknown_size_keeps_the_spatial_shape():
     images = keras.Input((7, 7, 4))
-    assert CropConv2D(8, 1, strides=2, padding="same")(images).shape == (None, 4, 4, 8)
+    assert DenseConv2D(8, 1, strides=2, padding="same")(images).shape == (None, 4, 4, 8)
