@@ -1,7 +1,8 @@
 """Runs the benchmarks and keeps their tables in benchmarks/RESULTS.md.
 
-python -m benchmarks.all                 all of them
-python -m benchmarks.all metric run      only these; the other tables in RESULTS.md stay as they are
+python -m benchmarks.all                      all of them
+python -m benchmarks.all metric run           only these; the other tables in RESULTS.md stay as they are
+python -m benchmarks.all overfit --cases X Y  only these rows of one table; its others stay
 """
 
 from __future__ import annotations
@@ -67,27 +68,54 @@ def _write_sections(sections: dict[str, str]) -> None:
     partial.replace(RESULTS)
 
 
+def with_rows(table: str, rows: str) -> str:
+    """A table with some of its rows measured anew.
+
+    Args:
+      table: Markdown, as it is in RESULTS.md.
+      rows: what the benchmark printed for some of its cases, a table with the same columns.
+
+    Returns:
+      ``table`` in which every row of ``rows`` stands for the one with the same first cell, or behind the last.
+    """
+    fresh = {_first_cell(line): line for line in rows.splitlines() if line.startswith("|")}
+    lines = [fresh.pop(_first_cell(line), line) if line.startswith("|") else line for line in table.splitlines()]
+    behind = max((number for number, line in enumerate(lines, start=1) if line.startswith("|")), default=0)
+    return "\n".join([*lines[:behind], *fresh.values(), *lines[behind:]])
+
+
+def _first_cell(row: str) -> str:
+    return row.split("|")[1].strip()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Exit status 1 when a benchmark failed; the tables of the others are kept."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.all", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones (default: all): {', '.join(BENCHMARKS)}")
+    parser.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="only these rows, of one benchmark")
     arguments = parser.parse_args(argv)
     unknown = set(arguments.names) - BENCHMARKS.keys()
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    if arguments.cases and len(arguments.names) != 1:
+        parser.error("--cases are those of one benchmark: name it")
     # The benchmarks inherit what the pipeline sets for itself.
     prepare_tensorflow()
     failed = []
     for name in arguments.names or BENCHMARKS:
-        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments.cases]
         print(f"== {BENCHMARKS[name]}: python -m benchmarks.{name}", flush=True)
         result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         print(result.stdout, flush=True)
         if result.returncode != 0:
             failed.append(name)
             continue
-        body = f"{result.stdout.strip()}\n\n`python -m benchmarks.{name}`, {datetime.date.today()}, {_machine()}"
-        _write_sections(_read_sections() | {BENCHMARKS[name]: body})
+        sections, heading = _read_sections(), BENCHMARKS[name]
+        footer = f"`python -m benchmarks.{name}`, {datetime.date.today()}, {_machine()}"
+        table = result.stdout.strip()
+        if arguments.cases and heading in sections:
+            table = with_rows(sections[heading].rpartition("\n\n")[0], table)
+        _write_sections(sections | {heading: f"{table}\n\n{footer}"})
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
