@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from benchmarks.overfit import CASES, SIDE_PIXELS, Case
+from benchmarks.overfit import CASES, Case
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.trainer.export import export
@@ -25,6 +25,7 @@ from serving.server import ModelServer
 
 _ARCHITECTURES = [case for case in CASES if case.detector not in ("faster_rcnn_resnet101", "faster_rcnn_resnet152")]
 """Faster R-CNN with a deeper ResNet is the same code with more blocks."""
+_SIDE_PIXELS = 128
 
 
 class _Answer(NamedTuple):
@@ -40,14 +41,14 @@ def _fresh(case: Case) -> Detector:
     keras.utils.set_random_seed(1)
     options = {**case.options, "batch_norm_momentum": 0.5}
     detector = build_detector(
-        case.detector, num_classes=len(GLYPH_CLASSES), image_size=(SIDE_PIXELS, SIDE_PIXELS), **options
+        case.detector, num_classes=len(GLYPH_CLASSES), image_size=(_SIDE_PIXELS, _SIDE_PIXELS), **options
     )
     variables = detector.zoo_variables()
     layers = {key.rpartition("/")[0] for key in detector.class_rows()}
     # A separable predictor's depthwise kernel, too, though it has no part for each class.
     for number, key in enumerate(sorted(key for key in variables if key.rpartition("/")[0] in layers)):
         variables[key].assign(keras.random.normal(variables[key].shape, stddev=0.2, seed=number))
-    images = detector.preprocess(tf.constant([render_glyphs(n, SIDE_PIXELS, seed=1).pixels for n in range(4)])).images
+    images = detector.preprocess(tf.constant([render_glyphs(n, _SIDE_PIXELS, seed=1).pixels for n in range(4)])).images
     pass_forward = tf.function(lambda: detector(images, training=True), autograph=False)
     for _ in range(8):
         pass_forward()
@@ -86,7 +87,7 @@ def _assert_same(found: _Answer, expected: _Answer) -> None:
 
 @pytest.mark.parametrize("case", _ARCHITECTURES, ids=lambda case: case.detector)
 def test_saved_loaded_exported_and_served_it_detects_the_same(case: Case, tmp_path: pathlib.Path) -> None:
-    pixels = render_glyphs(0, SIDE_PIXELS, seed=0).pixels
+    pixels = render_glyphs(0, _SIDE_PIXELS, seed=0).pixels
     detector = _fresh(case)
     expected = _detect(detector, pixels)
 
