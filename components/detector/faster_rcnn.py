@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.detector import boxes as box_ops
-from components.detector import inception_resnet_v2, postprocess, resizing, resnet_v1
+from components.detector import inception_resnet_v2, postprocess, region_proposals, resizing, resnet_v1
 from components.detector.detector import ClassRows, Detections, Detector, GroundTruth, Preprocessed
 from components.detector.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
 from components.detector.region_proposals import Proposals, RegionProposalHead, clipped_anchors_pixels, propose
@@ -33,6 +33,9 @@ class FasterRcnnSettings:
 
     keep_aspect_ratio: bool = True
     """Scale the longer side to the canvas and pad, or stretch to the canvas."""
+    smallest_anchor_pixels: float = region_proposals.SMALLEST_ANCHOR_PIXELS
+    """Side of the smallest square anchor; the others are 2, 4 and 8 times as large. Objects of less than about half of
+    it are hardly proposed; 32 or 16 suits data with many of them."""
     crop_size: int = 14
     pool_size: int = 2
     share_box_across_classes: bool = True
@@ -47,6 +50,8 @@ class FasterRcnnSettings:
     max_detections: int = 300
 
     def __post_init__(self) -> None:
+        if self.smallest_anchor_pixels <= 0:
+            raise ValueError(f"smallest_anchor_pixels ({self.smallest_anchor_pixels}) must be positive")
         if self.proposals_per_step > self.max_proposals:
             raise ValueError(
                 f"proposals_per_step ({self.proposals_per_step}) must not exceed max_proposals ({self.max_proposals})"
@@ -83,7 +88,7 @@ class FasterRcnn(Detector):
         self.settings = settings
         self.proposal_features, self.classifier_features = backbone
         _, rows, columns, _ = self.proposal_features.output_shape
-        self._anchors_pixels = clipped_anchors_pixels((rows, columns), image_size)
+        self._anchors_pixels = clipped_anchors_pixels((rows, columns), image_size, settings.smallest_anchor_pixels)
         self.anchors_yxyx_normalized = self._anchors_pixels / np.array([*image_size, *image_size], np.float32)
         """float32 [N, 4], 0..1 of the canvas."""
         self.region_proposal_head = RegionProposalHead(proposal_depth, name="region_proposal_head")

@@ -18,7 +18,8 @@ STRIDE_PIXELS = 16
 """Of the feature map that regions are proposed on."""
 SCALES = (0.25, 0.5, 1.0, 2.0)
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
-BASE_SIZE_PIXELS = 256.0
+SMALLEST_ANCHOR_PIXELS = 64.0
+"""Side of the smallest square anchor as published."""
 
 _DEPTH = 512
 _SCORE_STEPS = 2.0**20
@@ -42,12 +43,17 @@ class Proposals(NamedTuple):
         return tf.range(tf.shape(self.boxes_yxyx_pixels)[1])[tf.newaxis] < self.counts[:, tf.newaxis]
 
 
-def clipped_anchors_pixels(feature_size: tuple[int, int], image_size: tuple[int, int]) -> NDArray[np.float32]:
+def clipped_anchors_pixels(
+    feature_size: tuple[int, int],
+    image_size: tuple[int, int],
+    smallest_anchor_pixels: float = SMALLEST_ANCHOR_PIXELS,
+) -> NDArray[np.float32]:
     """Anchors of the proposal network, clipped to the canvas in training and inference (``clip_anchors_to_image``).
 
     Args:
       feature_size: (rows, columns).
       image_size: (height, width) in pixels of the canvas.
+      smallest_anchor_pixels: side of the smallest square anchor; the others are 2, 4 and 8 times as large.
 
     Returns:
       float32 [rows * columns * 12, 4] (ymin, xmin, ymax, xmax) in pixels.
@@ -55,7 +61,7 @@ def clipped_anchors_pixels(feature_size: tuple[int, int], image_size: tuple[int,
     anchors = anchor_ops.grid_anchors_pixels(
         feature_size,
         stride_pixels=STRIDE_PIXELS,
-        base_size_pixels=BASE_SIZE_PIXELS,
+        base_size_pixels=smallest_anchor_pixels / SCALES[0],
         scales=SCALES,
         aspect_ratios=ASPECT_RATIOS,
     )

@@ -29,6 +29,11 @@ def test_anchors_are_the_published_grid_clipped_to_the_canvas():
     np.testing.assert_allclose(anchors, expected, rtol=1e-6)
 
 
+def test_smaller_anchors_are_the_published_ones_scaled():
+    published = clipped_anchors_pixels((1, 1), (1024, 1024))
+    np.testing.assert_allclose(clipped_anchors_pixels((1, 1), (1024, 1024), 16.0), published / 4, rtol=1e-6)
+
+
 def _greedy(boxes: np.ndarray, scores: np.ndarray, limit: int, iou_threshold: float) -> list[int]:
     """Indices kept by suppression: best first, of equal ones the first."""
     kept: list[int] = []
