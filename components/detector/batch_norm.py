@@ -37,28 +37,48 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         if mask is not None:
             raise ValueError(f"{self.name}: masks are not supported")
-        learning = bool(training) and self.trainable
-        beta = tf.convert_to_tensor(self.beta)  # [C]
-        gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones_like(beta)  # [C]
-        if not learning:
-            return tf.raw_ops.FusedBatchNormV3(
-                x=inputs,
-                scale=tf.cast(gamma, tf.float32),
-                offset=tf.cast(beta, tf.float32),
-                mean=tf.cast(tf.convert_to_tensor(self.moving_mean), tf.float32),
-                variance=tf.cast(tf.convert_to_tensor(self.moving_variance), tf.float32),
-                epsilon=self.epsilon,
-                is_training=False,
-            ).y
-        outputs = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=tf.cast(gamma, tf.float32),
-            offset=tf.cast(beta, tf.float32),
-            mean=tf.constant([], tf.float32),
-            variance=tf.constant([], tf.float32),
-            epsilon=self.epsilon,
-            is_training=True,
-        )
-        for moving, batch in ((self.moving_mean, outputs.batch_mean), (self.moving_variance, outputs.batch_variance)):
-            moving.assign_sub((moving - tf.cast(batch, moving.dtype)) * (1.0 - self.momentum))
-        return outputs.y
+        if not training or not self.trainable:
+            return normalize_with_moving_statistics(self, inputs)
+        return normalize_with_batch_statistics(self, inputs)
+
+
+def normalize_with_batch_statistics(layer: keras.layers.BatchNormalization, inputs: tf.Tensor) -> tf.Tensor:
+    """[B, H, W, C] -> [B, H, W, C] as the layer normalises in training, by the fused kernel; it learns from it."""
+    gamma, beta = _gamma_and_beta(layer)
+    outputs = tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=gamma,
+        offset=beta,
+        mean=tf.constant([], tf.float32),
+        variance=tf.constant([], tf.float32),
+        epsilon=layer.epsilon,
+        is_training=True,
+    )
+    update_moving_statistics(layer, outputs.batch_mean, outputs.batch_variance)
+    return outputs.y
+
+
+def normalize_with_moving_statistics(layer: keras.layers.BatchNormalization, inputs: tf.Tensor) -> tf.Tensor:
+    """[B, H, W, C] -> [B, H, W, C] as the layer normalises in inference, by the fused kernel."""
+    gamma, beta = _gamma_and_beta(layer)
+    return tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=gamma,
+        offset=beta,
+        mean=tf.cast(layer.moving_mean, tf.float32),
+        variance=tf.cast(layer.moving_variance, tf.float32),
+        epsilon=layer.epsilon,
+        is_training=False,
+    ).y
+
+
+def update_moving_statistics(layer: keras.layers.BatchNormalization, mean: tf.Tensor, variance: tf.Tensor) -> None:
+    """Moves the layer's statistics towards the batch's, float32 [C] each; ``variance`` is the unbiased estimate."""
+    for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        moving.assign_sub((moving - tf.cast(batch, moving.dtype)) * (1.0 - layer.momentum))
+
+
+def _gamma_and_beta(layer: keras.layers.BatchNormalization) -> tuple[tf.Tensor, tf.Tensor]:
+    """float32 [C] each."""
+    beta = tf.cast(layer.beta, tf.float32)
+    return (tf.cast(layer.gamma, tf.float32) if layer.scale else tf.ones_like(beta)), beta

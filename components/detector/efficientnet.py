@@ -7,11 +7,12 @@ and come in the order in which the zoo numbers them, so that its checkpoints are
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import keras
 
 from components.detector.batch_norm import FusedBatchNormalization
+from components.detector.expansion import ExpansionBatchNormalization, ExpansionConv2D
 from components.detector.pointwise_conv import PointwiseConv2D
 from components.detector.swish import Swish, swish
 
@@ -87,6 +88,14 @@ def round_repeats(repeats: int, depth: float) -> int:
     return math.ceil(depth * repeats)
 
 
+def _convolution_options() -> dict[str, Any]:
+    """Initialisation and decay of every kernel but the depthwise ones."""
+    return {
+        "kernel_initializer": _KERNEL_INITIALIZER,
+        "kernel_regularizer": keras.regularizers.L2(WEIGHT_DECAY),
+    }
+
+
 class _Builder:
     """Adds EfficientNet's layers to a functional graph."""
 
@@ -103,13 +112,14 @@ class _Builder:
         self, x: keras.KerasTensor, filters: int, name: str, gate: keras.KerasTensor | None = None
     ) -> keras.KerasTensor:
         """1 x 1 convolution, [B, H, W, C] -> [B, H, W, filters]; ``gate`` [B, 1, 1, C] scales the input's channels."""
-        conv = PointwiseConv2D(
-            filters,
-            kernel_initializer=_KERNEL_INITIALIZER,
-            kernel_regularizer=keras.regularizers.L2(WEIGHT_DECAY),
-            name=name,
-        )
+        conv = PointwiseConv2D(filters, name=name, **_convolution_options())
         return conv(x) if gate is None else conv(x, gate=gate)
+
+    def expand(self, x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+        """Convolution ``<name>conv`` to more channels, ``<name>bn`` and swish: [B, H, W, C] -> [B, H, W, filters]."""
+        conv = ExpansionConv2D(filters, name=f"{name}conv", **_convolution_options())
+        norm = ExpansionBatchNormalization(momentum=self._momentum, epsilon=1e-3, name=f"{name}bn")
+        return Swish(name=f"{name}activation")(norm(*conv(x)))
 
     def stem(self, images: keras.KerasTensor) -> keras.KerasTensor:
         """[B, H, W, 3] -> [B, H / 2, W / 2, F]."""
@@ -119,9 +129,8 @@ class _Builder:
             strides=2,
             padding="same",
             use_bias=False,
-            kernel_initializer=_KERNEL_INITIALIZER,
-            kernel_regularizer=keras.regularizers.L2(WEIGHT_DECAY),
             name="stem_conv",
+            **_convolution_options(),
         )(images)
         return self.norm(x, "stem_", activation="stem_activation")
 
@@ -139,10 +148,9 @@ class _Builder:
                 filters,
                 1,
                 activation=activation,
-                kernel_initializer=_KERNEL_INITIALIZER,
-                kernel_regularizer=keras.regularizers.L2(WEIGHT_DECAY),
                 bias_regularizer=keras.regularizers.L2(WEIGHT_DECAY),
                 name=f"{name}se_{part}",
+                **_convolution_options(),
             )(x)
         return x
 
@@ -153,8 +161,7 @@ class _Builder:
         inputs, filters_in, filters_out = x, x.shape[-1], self.filters(stack.filters)
         stride = stack.stride if block_number == 0 else 1
         if stack.expansion != 1:
-            x = self.conv(x, filters_in * stack.expansion, f"{name}expand_conv")
-            x = self.norm(x, f"{name}expand_", activation=f"{name}expand_activation")
+            x = self.expand(x, filters_in * stack.expansion, f"{name}expand_")
         x = keras.layers.DepthwiseConv2D(
             stack.kernel,
             strides=stride,

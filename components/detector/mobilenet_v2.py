@@ -11,6 +11,7 @@ from typing import Final
 import keras
 
 from components.detector.batch_norm import FusedBatchNormalization
+from components.detector.expansion import ExpansionBatchNormalization, ExpansionConv2D
 
 _BLOCKS: Final = (
     # filters, stride of each inverted residual block; blocks repeat as in table 2 of the paper.
@@ -73,6 +74,13 @@ def mobilenet_v2_features(
         )
         return layers[-1](x)
 
+    def expanded(x: keras.KerasTensor, filters: int, name: str, norm_name: str) -> keras.KerasTensor:
+        """1x1 convolution to ``filters`` channels, normalised."""
+        convolution = ExpansionConv2D(filters, kernel_regularizer=regularizer, name=name)
+        norm = ExpansionBatchNormalization(momentum=batch_norm_momentum, epsilon=1e-3, name=norm_name)
+        layers.extend([convolution, norm])
+        return norm(*convolution(x))
+
     features: dict[str, keras.KerasTensor] = {}
     x = convolved(images, _filters(32 * alpha), "Conv1", kernel_size=3, stride=2)
     x = keras.layers.ReLU(6.0, name="Conv1_relu")(normalized(x, "bn_Conv1"))
@@ -80,7 +88,7 @@ def mobilenet_v2_features(
         prefix = f"block_{index}_" if index else "expanded_conv_"
         inputs, channels = x, x.shape[-1]
         if index:
-            x = normalized(convolved(x, _EXPANSION * channels, prefix + "expand"), prefix + "expand_BN")
+            x = expanded(x, _EXPANSION * channels, prefix + "expand", prefix + "expand_BN")
             x = keras.layers.ReLU(6.0, name=prefix + "expand_relu")(x)
             features[prefix + "expand_relu"] = x
         layers.append(
