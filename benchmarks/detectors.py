@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from components.detector.detector import Detector
+
 NUM_CLASSES: Final = 3
 BOXES_PER_IMAGE: Final = 20
 _LONG_SECONDS: Final = 20.0
@@ -160,18 +162,27 @@ def run_detector(case: Case, steps: int, part: str) -> dict[str, float]:
     figures["train_wall"], figures["train_core"] = rate.wall_seconds, rate.core_seconds
     figures["train_peak_gb"] = _peak_gb()
 
-    if case.detector in names.SSD:
-        backbone = _backbone(detector)
-        floor = training_step(backbone.trainable_variables, lambda: tf.reduce_mean(backbone(batch, training=True)))
-        figures["floor_core"] = measure(floor, case.train_batch, steps).core_seconds
+    parts = _backbone(detector, batch)
+    floor = training_step(
+        [variable for part, _ in parts for variable in part.trainable_variables],
+        lambda: tf.add_n([tf.reduce_mean(y) for part, x in parts for y in tf.nest.flatten(part(x, training=True))]),
+    )
+    figures["floor_core"] = measure(floor, case.train_batch, steps).core_seconds
     return figures
 
 
-def _backbone(detector: keras.Model) -> keras.Model:
-    """The part of a single-shot network up to the backbone's last feature map."""
+def _backbone(detector: Detector, images: tf.Tensor) -> list[tuple[keras.Model, tf.Tensor]]:
+    """The parts of the backbone, each with what it reads in a training step."""
     import keras
+    import tensorflow as tf
 
-    return keras.Model(detector.network.inputs, detector.network.get_layer("out_relu").output)
+    if detector.name in names.FASTER_RCNN:
+        first, second = detector.proposal_features, detector.classifier_features
+        crops = images.shape[0] * detector.settings.proposals_per_step
+        return [(first, images), (second, tf.ones((crops, *second.input_shape[1:])))]
+    if detector.name in names.EFFICIENTDET:
+        return [(detector.backbone, images)]
+    return [(keras.Model(detector.network.inputs, detector.network.get_layer("out_relu").output), images)]
 
 
 def run_keras_hub(case: Case, steps: int, part: str) -> dict[str, float]:

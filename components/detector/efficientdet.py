@@ -172,15 +172,16 @@ class EfficientDet(SingleShotDetector):
         return (images - tf.constant(_MEAN_RGB)) / tf.constant(_STDDEV_RGB)  # [B, H, W, 3]
 
     @property
-    def _backbone(self) -> keras.Model:
+    def backbone(self) -> keras.Model:
+        """EfficientNet."""
         return self.network.get_layer(self._backbone_name)
 
     @property
     def backbone_layers(self) -> list[keras.layers.Layer]:
-        return [layer for layer in self._backbone.layers if not isinstance(layer, keras.layers.InputLayer)]
+        return [layer for layer in self.backbone.layers if not isinstance(layer, keras.layers.InputLayer)]
 
     def load_imagenet_backbone(self, weights: str) -> list[keras.Variable]:
-        return copy_imagenet_weights(self._backbone, self._variant, weights)
+        return copy_imagenet_weights(self.backbone, self._variant, weights)
 
     def convert_box_encodings(self, scale_factors: ScaleFactors) -> bool:
         ratios = np.divide(self.settings.scale_factors, scale_factors)  # [4]
@@ -193,13 +194,13 @@ class EfficientDet(SingleShotDetector):
         return True
 
     def zoo_variables(self) -> dict[str, keras.Variable]:
-        variables = _numbered_variables("model/_feature_extractor/_efficientnet", self._backbone, first=0)
+        variables = _numbered_variables("model/_feature_extractor/_efficientnet", self.backbone, first=0)
         # The zoo keeps the rest of the ImageNet classifier too. It is read and checked like everything else, but into
         # variables that are not part of the detector.
         variables |= _numbered_variables(
             "model/_feature_extractor/classification_backbone",
             build_classifier_rest(self._variant),
-            first=sum(bool(layer.weights) for layer in self._backbone.layers),
+            first=sum(bool(layer.weights) for layer in self.backbone.layers),
         )
         for key, name in self._zoo_layer_names.items():
             layer = self.network.get_layer(name)
