@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import sys
 from typing import Final
 
 import hypothesis
@@ -30,11 +29,3 @@ _LONGEST: Final = [
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the longest files in front, so that no process is left alone with one of them at the end."""
     items.sort(key=lambda item: _LONGEST.index(item.path) if item.path in _LONGEST else len(_LONGEST))
-
-
-@pytest.fixture(autouse=True)
-def _same_weights_every_time() -> None:
-    """Seeds Keras where a test has it: random weights that fail a test now and then fail it always or never."""
-    if "keras" in sys.modules:
-        # Never 0: beside a global seed of 0, tf.data takes no seed that is a tensor.
-        sys.modules["keras"].utils.set_random_seed(1)
