@@ -28,13 +28,13 @@ class Case:
 
     detector: str
     options: Mapping[str, Any]
-    optimizer: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"name": "adam", "learning_rate": 4e-3})
+    optimizer: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"learning_rate": 4e-3})
     side_pixels: int = 128
     most_steps: int = 400
 
 
 # Regions are proposed on a grid of 16 pixels: larger pictures than for the others, and anchors as small as the glyphs.
-_TWO_STAGES: Final = {"optimizer": {"name": "sgd", "learning_rate": 0.08}, "side_pixels": 256}
+_TWO_STAGES: Final = {"optimizer": {"learning_rate": 0.08}, "side_pixels": 256}
 _TINY_FASTER_RCNN: Final = {
     "width": 0.25,
     "smallest_anchor_pixels": 16.0,
@@ -87,7 +87,7 @@ def overfit(case: Case, *, seed: int = 0) -> Outcome:
         steps=case.most_steps, batch_size=PICTURES, optimizer=OptimizerSettings.model_validate(case.optimizer)
     )
     batches = training_batches(pictures, PICTURES, seed, mirror=False)
-    step = TrainStep(detector, make_optimizer(settings, detector.trainable_variables), batches.element_spec)
+    step = TrainStep(detector, make_optimizer(settings, detector), batches.element_spec)
     evaluate = Evaluation(detector, lambda: evaluation_batches(pictures, PICTURES), GLYPH_CLASSES)
     started = time.monotonic()
     steps_taken, metrics = 0, {"AP": 0.0, "AP50": 0.0}

@@ -36,7 +36,7 @@ ROUNDS = 3
 
 def bare_images_per_second(detector: Detector, batch: TrainingBatch, settings: TrainSettings) -> float:
     """Gradient steps on one batch: the median round."""
-    optimizer = make_optimizer(settings, detector.trainable_variables)
+    optimizer = make_optimizer(settings, detector)
     images = prepare_images(detector, batch)
 
     @tf.function(jit_compile=False)
@@ -55,7 +55,7 @@ def bare_images_per_second(detector: Detector, batch: TrainingBatch, settings: T
 
 def loop_images_per_second(detector: Detector, records: str, folder: pathlib.Path, settings: TrainSettings) -> float:
     """The whole loop from the end of its first step, which compiles; one evaluation that costs nothing."""
-    optimizer = make_optimizer(settings, detector.trainable_variables)
+    optimizer = make_optimizer(settings, detector)
     variables = [*detector.variables, *optimizer.variables]
     progress = Progress()
     started: list[float] = []

@@ -8,7 +8,7 @@ A detector is a ``keras.Model`` whose ``call`` maps preprocessed images to raw p
 from __future__ import annotations
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -76,6 +76,8 @@ class Detector(keras.Model, abc.ABC):
     """Number of classes, background not counted."""
     image_size: tuple[int, int]
     """(height, width) in pixels of the canvas that ``call`` takes."""
+    default_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
+    """What it learns well with, where the training's settings name none."""
     recipe: dict[str, Any]
     """The arguments of ``registry.build_detector`` that make this detector again, ready for JSON. Set by it."""
 

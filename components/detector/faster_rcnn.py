@@ -71,6 +71,9 @@ class FasterRcnn(Detector):
       name: the detector's name in the registry.
     """
 
+    default_optimizer = "sgd"
+    """As published: steps of Adam drive the proposal network's ReLU6 into saturation, and its gradient is then 0."""
+
     def __init__(
         self,
         *,

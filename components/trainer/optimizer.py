@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import keras
 
+from components.detector.detector import Detector
 from components.trainer.settings import OptimizerSettings, TrainSettings
 
+_LEARNING_RATES: Final = {"adam": 1e-3, "sgd": 1e-2}
+"""Where the settings name none."""
 
-def learning_rate_schedule(settings: OptimizerSettings, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+
+def learning_rate_schedule(
+    settings: OptimizerSettings, peak: float, steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """Linear warm-up, then a half cosine (Loshchilov and Hutter 2017) or a constant.
 
     Args:
-      settings: shape and height.
+      settings: the shape.
+      peak: the height.
       steps: of the whole training.
     """
     warmup = round(settings.warmup_share * steps)
     final_share = settings.final_learning_rate_share if settings.schedule == "cosine" else 1.0
     return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else settings.learning_rate,
+        initial_learning_rate=0.0 if warmup else peak,
         decay_steps=max(steps - warmup, 1),
         alpha=final_share,
-        warmup_target=settings.learning_rate if warmup else None,
+        warmup_target=peak if warmup else None,
         warmup_steps=warmup,
     )
 
 
-def make_optimizer(settings: TrainSettings, variables: Sequence[keras.Variable]) -> keras.optimizers.Optimizer:
-    """A built optimizer for the variables that learn."""
-    chosen = settings.optimizer
+def make_optimizer(settings: TrainSettings, detector: Detector) -> keras.optimizers.Optimizer:
+    """A built optimizer for the detector's variables that learn; what the settings leave open suits the detector."""
+    chosen, variables = settings.optimizer, detector.trainable_variables
+    name = chosen.name or detector.default_optimizer
+    peak = chosen.learning_rate or _LEARNING_RATES[name]
     common = {
-        "learning_rate": learning_rate_schedule(chosen, settings.steps),
+        "learning_rate": learning_rate_schedule(chosen, peak, settings.steps),
         "weight_decay": chosen.weight_decay or None,
         "global_clipnorm": chosen.clip_norm,
         "use_ema": chosen.ema_momentum is not None,
@@ -40,7 +50,7 @@ def make_optimizer(settings: TrainSettings, variables: Sequence[keras.Variable])
     }
     optimizer = (
         keras.optimizers.SGD(momentum=chosen.momentum, **common)
-        if chosen.name == "sgd"
+        if name == "sgd"
         else keras.optimizers.Adam(beta_1=chosen.momentum, **common)
     )
     if chosen.weight_decay:

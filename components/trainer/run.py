@@ -52,7 +52,7 @@ def run_fn(fn_args: FnArgs) -> None:
         model.detector, num_classes=label_map.ids[-1], image_size=model.image_size, **model.options
     )
     importlib.import_module(f"components.trainer.transfer.{transfer.strategy}").apply(detector, transfer)
-    optimizer = make_optimizer(settings, detector.trainable_variables)
+    optimizer = make_optimizer(settings, detector)
 
     warm_start = fn_args.base_model if transfer.warm_start_from_blessed else None
     inputs = [*matching_files(fn_args.train_files), *matching_files(fn_args.eval_files)]

@@ -61,11 +61,11 @@ class TransferSettings(Settings):
 class OptimizerSettings(Settings):
     """The optimizer and its learning rate over time."""
 
-    name: Literal["adam", "sgd"] = "adam"
-    """`sgd` has momentum, and is what Faster R-CNN wants (learning rate 0.01 to 0.08): steps of Adam drive the ReLU6 of
-    its proposal network into saturation, where nothing is learnt any more."""
-    learning_rate: pydantic.PositiveFloat = 1e-3
-    """The peak, reached after the warm-up."""
+    name: Literal["adam", "sgd"] | None = None
+    """`sgd` has momentum. None: what suits the detector, `sgd` for Faster R-CNN, `adam` for the others. (Steps of Adam
+    drive the ReLU6 of Faster R-CNN's proposal network into saturation, where it learns nothing any more.)"""
+    learning_rate: pydantic.PositiveFloat | None = None
+    """The peak, reached after the warm-up. None: 0.001 for `adam`, 0.01 for `sgd`."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """What follows the warm-up: a half cosine down to `final_learning_rate_share`, or no change."""
     warmup_share: Share = 0.05

@@ -62,7 +62,7 @@ def pretrain(output: pathlib.Path, images: int, steps: int, seed: int) -> dict[s
         steps=steps, batch_size=_BATCH_SIZE, seed=seed, optimizer=OptimizerSettings(learning_rate=4e-3)
     )
     dataset = training_batches(pictures[_EVALUATION_IMAGES:], _BATCH_SIZE, seed, mirror=True)
-    optimizer = make_optimizer(settings, detector.trainable_variables)
+    optimizer = make_optimizer(settings, detector)
     train_step = TrainStep(detector, optimizer, dataset.element_spec)
     started = time.monotonic()
     for step, batch in enumerate(dataset.take(steps), start=1):

@@ -34,7 +34,7 @@ def main(records: str, folder: str, kill_at_step: int | None) -> None:
     detector = build_detector(
         "ssd_mobilenet_v2_fpnlite", num_classes=2, image_size=(64, 64), alpha=0.35, fpn_depth=16, num_head_layers=1
     )
-    optimizer = make_optimizer(SETTINGS, detector.trainable_variables)
+    optimizer = make_optimizer(SETTINGS, detector)
     variables = [*detector.variables, *optimizer.variables]
     checkpoints = CheckpointFolder(f"{folder}/checkpoint", variables, detector.variables)
     progress = checkpoints.restore() or Progress()

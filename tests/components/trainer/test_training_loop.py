@@ -42,7 +42,7 @@ class Run:
     progress: Progress = dataclasses.field(default_factory=Progress)
 
     def __call__(self, settings: TrainSettings, average_precisions: Iterator[float] | None = None) -> None:
-        optimizer = make_optimizer(settings, self.detector.trainable_variables)
+        optimizer = make_optimizer(settings, self.detector)
         self.checkpoints = CheckpointFolder(
             str(self.folder / "checkpoint"), [*self.detector.variables, *optimizer.variables], self.detector.variables
         )
@@ -227,7 +227,23 @@ def test_evaluations_left(step: int, steps: int, interval: int, left: int) -> No
 def test_learning_rate_rises_then_falls() -> None:
     from components.trainer.optimizer import learning_rate_schedule
 
-    schedule = learning_rate_schedule(OptimizerSettings(learning_rate=0.1, warmup_share=0.1), 100)
+    schedule = learning_rate_schedule(OptimizerSettings(warmup_share=0.1), 0.1, 100)
     assert [float(schedule(step)) for step in (0, 5, 10, 55, 100)] == pytest.approx([0, 0.05, 0.1, 0.05, 0], abs=1e-6)
-    constant = learning_rate_schedule(OptimizerSettings(learning_rate=0.1, schedule="constant", warmup_share=0), 100)
+    constant = learning_rate_schedule(OptimizerSettings(schedule="constant", warmup_share=0), 0.1, 100)
     assert [float(constant(step)) for step in (0, 50, 100)] == pytest.approx([0.1] * 3)
+
+
+def test_settings_leave_the_optimizer_to_the_detector() -> None:
+    from components.detector.registry import build_detector
+
+    options = {"blocks": (1, 1, 1, 1), "width": 0.0625, "proposal_depth": 8}
+    detector = build_detector("faster_rcnn_resnet50", num_classes=1, image_size=(64, 64), **options)
+
+    def made(**chosen: Any) -> tuple[type, float]:
+        settings = TrainSettings(optimizer=OptimizerSettings.model_validate({"warmup_share": 0.0, **chosen}))
+        optimizer = make_optimizer(settings, detector)
+        return type(optimizer), pytest.approx(float(optimizer.learning_rate))
+
+    assert made() == (keras.optimizers.SGD, 0.01)
+    assert made(name="adam") == (keras.optimizers.Adam, 0.001)
+    assert made(learning_rate=0.5) == (keras.optimizers.SGD, 0.5)
