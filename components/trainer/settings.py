@@ -13,7 +13,7 @@ from components.detector.names import check_detector_name
 from components.settings import Settings
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
-OptionValue = bool | int | float | str | None
+OptionValue = bool | int | float | str | list[int | float] | None
 
 
 class ModelSettings(Settings):
@@ -34,7 +34,7 @@ class ModelSettings(Settings):
     serving_batch_size: pydantic.PositiveInt = 8
     """Largest batch the exported model is warmed up with when a server loads it (the other is 1)."""
     options: dict[str, OptionValue] = pydantic.Field(default_factory=dict)
-    """Further arguments of the detector's own builder, such as `alpha: 0.35` or `batch_norm_momentum: 0.95`."""
+    """Further arguments of the detector's own builder, such as `alpha: 0.35` or `blocks: [3, 4, 6, 3]`."""
 
     @pydantic.field_validator("detector")
     @classmethod

@@ -37,6 +37,13 @@ def test_json_and_back(section: type[pydantic.BaseModel]) -> None:
     assert section.model_validate_json(section().model_dump_json()) == section()
 
 
+def test_options_keep_their_types() -> None:
+    options = {"alpha": 0.35, "blocks": [3, 4, 6, 3], "share_box_across_classes": True, "seed": None}
+    model = ModelSettings.model_validate_json(ModelSettings.model_validate({"options": options}).model_dump_json())
+    assert model.options == options
+    assert type(model.options["share_box_across_classes"]) is bool
+
+
 @pytest.mark.parametrize("trainable", ["all", "heads", 0.25, "block_12_expand"])
 def test_trainable_keeps_its_type(trainable: str | float) -> None:
     assert TransferSettings(trainable=trainable).trainable == trainable
