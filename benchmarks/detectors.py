@@ -59,7 +59,7 @@ CASES: Final = {
     **{
         name: Case(name, size, batch, 0.74 if name.endswith("d0") else None)
         for name, size, batch in zip(
-            names.EFFICIENTDET, (512, 640, 768, 896, 1024, 1280, 1280, 1536), (4, 4, 2, 2, 1, 1, 1, 1), strict=True
+            names.EFFICIENTDET, (512, 640, 768, 896, 1024, 1280, 1408, 1536), (4, 4, 2, 2, 1, 1, 1, 1), strict=True
         )
     },
     **{
