@@ -5,7 +5,10 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import pathlib
 import posixpath
+import shlex
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -181,11 +184,11 @@ def summarize(record: RunRecord, *, pipeline_root: str | None = None, push_direc
     return RunSummary(
         record=record,
         input=FindingsSummary.from_json(_read(summary_file)) if summary_file else None,
-        findings=tuple(Finding.from_json(line) for line in _read(findings_file).splitlines()) if findings_file else (),
+        findings=tuple(map(Finding.from_json, _read_lines(findings_file))) if findings_file else (),
         findings_file=findings_file,
         anomalies=_anomalies(record.uri("anomalies")),
         annotations=AnnotationReport.from_json(_read(annotations_file)) if annotations_file else None,
-        history=tuple(json.loads(line) for line in _read(history_file).splitlines()) if history_file else (),
+        history=tuple(map(json.loads, _read_lines(history_file))) if history_file else (),
         verdict=read_verdict(evaluation_uri) if evaluation_uri else None,
         pushed_to=_pushed_to(record),
         serve_command=_serve_command(push_directory),
@@ -218,6 +221,11 @@ def _read(path: str) -> str:
         return str(file.read())
 
 
+def _read_lines(path: str) -> list[str]:
+    """Lines of a JSON lines file. (``splitlines`` would also part them at the U+0085 or U+2028 of a file name.)"""
+    return [line for line in _read(path).split("\n") if line]
+
+
 def _anomalies(uri: str | None) -> tuple[Anomaly, ...] | None:
     """Anomalies of all splits, without metadata columns being unknown to the schema: they are meant to be."""
     if uri is None:
@@ -248,4 +256,8 @@ def _pushed_to(record: RunRecord) -> str | None:
 def _serve_command(push_directory: str | None) -> str | None:
     if not push_directory or not tf.io.gfile.exists(push_directory) or not tf.io.gfile.listdir(push_directory):
         return None
-    return f"python -m serving.server --model_base_path {push_directory} --model_name detector --port 8500"
+    python, here = pathlib.Path(sys.executable), pathlib.Path.cwd()
+    # The interpreter of this run: another may lack what the server needs.
+    shown = python.relative_to(here) if python.is_relative_to(here) else python
+    server = [str(shown), "-m", "serving.server", "--model_base_path", push_directory]
+    return shlex.join([*server, "--model_name", "detector", "--port", "8500"])

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import sys
 from typing import Any
+
+import pytest
 
 from ml_metadata.proto import metadata_store_pb2 as proto
 
 from components.evaluator.verdict import Failure, Verdict
-from components.findings import FindingsSummary
+from components.findings import Finding, FindingsSummary, to_json_lines
 from components.report.run_record import read_run
 from components.report.summary import summarize
 
@@ -52,3 +55,27 @@ def test_a_run_that_failed_early_still_shows_the_findings_it_kept(fake_run: Any,
     assert str(kept / "findings.jsonl") in text
     assert summary.verdict is None
     assert summary.serve_command is None
+
+
+def test_file_names_with_line_separators_of_unicode_are_read_back(finished_run: Any) -> None:
+    findings = [Finding("missing_image", f"a{separator}b.jpg", "", "gone", "skip") for separator in "\x85\u2028"]
+    record = read_run(finished_run.connection, "signs")
+    file = pathlib.Path(record.uri("findings") or "", "findings.jsonl")
+    file.write_text(to_json_lines(findings), encoding="utf-8")
+    assert summarize(record).findings == tuple(findings)
+
+
+@pytest.mark.parametrize(
+    ("python", "shown"),
+    [("{cwd}/.venv/bin/python", ".venv/bin/python"), ("/opt/my python/bin/python", "'/opt/my python/bin/python'")],
+)
+def test_the_serve_command_runs_in_the_environment_that_trained(
+    finished_run: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, python: str, shown: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", python.format(cwd=tmp_path))
+    (tmp_path / "served models" / "17").mkdir(parents=True)
+    record = read_run(finished_run.connection, "signs")
+    assert summarize(record, push_directory="served models").serve_command == (
+        f"{shown} -m serving.server --model_base_path 'served models' --model_name detector --port 8500"
+    )
