@@ -14,10 +14,17 @@ import pathlib
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 _ORIENTATION_TAG: Final = 0x0112
-_SENT_AS_THEY_ARE: Final = {"JPEG": None, "MPO": None, "PNG": ("1", "L", "LA", "P", "RGB", "RGBA")}
+_SIXTEEN_BIT_GREY: Final = ("I;16", "I;16B", "I")
+"""Pillow's modes of greyscale above 8 bit; ``I`` is what some of its versions read a 16-bit PNG as."""
+_SENT_AS_THEY_ARE: Final = {
+    "JPEG": None,
+    "MPO": None,
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", *_SIXTEEN_BIT_GREY),
+}
 """Pillow's format names, and the modes in which the graph reads them (None: all)."""
 
 
@@ -69,7 +76,7 @@ def read(path: pathlib.Path) -> ImageFile:
             modes = _SENT_AS_THEY_ARE.get(image.format or "", ())
             turned = image.getexif().get(_ORIENTATION_TAG, 1) != 1
             as_it_is = modes is None or (image.mode in modes and not turned)
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright = _rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise ImageFileError(f"{path}: is not an image ({len(encoded)} bytes)") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -80,3 +87,10 @@ def read(path: pathlib.Path) -> ImageFile:
         upright.save(buffer, "PNG")
         encoded = buffer.getvalue()
     return ImageFile(path, encoded, upright)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB; of 16-bit greyscale the upper byte, as the graph reads it. (Pillow would clip it at 255.)"""
+    if image.mode in _SIXTEEN_BIT_GREY:
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")

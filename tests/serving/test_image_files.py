@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import pathlib
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from serving import image_files
@@ -47,6 +49,29 @@ def test_what_the_graph_cannot_read_is_sent_as_an_upright_png(
     with Image.open(io.BytesIO(read.encoded)) as sent:
         assert sent.format == "PNG"
         assert sent.size == read.upright.size
+
+
+def test_a_16_bit_greyscale_png_is_sent_as_it_is_and_shown_as_the_graph_reads_it(tmp_path: pathlib.Path) -> None:
+    grey = (np.arange(600).reshape(20, 30) * 109).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    read = image_files.read(tmp_path / "a.png")
+    assert read.encoded == (tmp_path / "a.png").read_bytes()
+    decoded = tf.io.decode_image(read.encoded, channels=3).numpy()
+    assert decoded.max() > 250
+    np.testing.assert_array_equal(np.asarray(read.upright), decoded)
+
+
+@pytest.mark.parametrize(("name", "orientation"), [("a.tiff", None), ("a.png", 6)])
+def test_16_bit_greyscale_that_has_to_be_converted_keeps_its_values(
+    tmp_path: pathlib.Path, name: str, orientation: int | None
+) -> None:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.fromarray(np.full((20, 30), 128 * 256, np.uint16)).save(tmp_path / name, exif=exif)
+    read = image_files.read(tmp_path / name)
+    with Image.open(io.BytesIO(read.encoded)) as sent:
+        assert sent.convert("RGB").getextrema() == ((128, 128),) * 3
 
 
 def test_find_keeps_the_order_and_each_file_once(tmp_path: pathlib.Path) -> None:
