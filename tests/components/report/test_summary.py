@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 import pytest
-
 from ml_metadata.proto import metadata_store_pb2 as proto
 
 from components.evaluator.verdict import Failure, Verdict
