@@ -19,6 +19,11 @@ HASH_BITS = 256
 _SIDE = 16
 _DRAFT_PIXELS = 64
 _FLAT_GREY_LEVELS = 4
+_SIXTEEN_BIT_GREY = ("I;16", "I")
+
+
+class UndecodableImageError(ValueError):
+    """The image's pixels cannot be decoded."""
 
 
 def perceptual_hash(encoded: bytes) -> bytes | None:
@@ -28,16 +33,22 @@ def perceptual_hash(encoded: bytes) -> bytes | None:
       encoded: a JPEG or PNG file.
 
     Returns:
-      32 bytes, or None where there is nothing to compare: a picture of one colour, or one that cannot be decoded.
+      32 bytes, or None where there is nothing to compare: a picture of one colour.
+
+    Raises:
+      UndecodableImageError: the pixels cannot be decoded.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(encoded), formats=["JPEG", "PNG"]) as image:
                 image.draft("L", (_DRAFT_PIXELS, _DRAFT_PIXELS))
-                small = image.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return None
+                # Pillow would clip 16 bits at 255 instead of taking the upper byte, as the detector's graph does.
+                scaled = image.point(lambda value: value / 256) if image.mode in _SIXTEEN_BIT_GREY else image
+                small = scaled.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # Pillow reports broken PNG files as SyntaxError.
+        raise UndecodableImageError(str(error)) from error
     grey = np.asarray(small, np.int16)  # [16, 17]
     if int(grey.max()) - int(grey.min()) < _FLAT_GREY_LEVELS:
         return None

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.validation.perceptual_hash import HASH_BITS, hamming_distances, perceptual_hash
+from components.validation.perceptual_hash import (
+    HASH_BITS,
+    UndecodableImageError,
+    hamming_distances,
+    perceptual_hash,
+)
 
 
 def _distance(one: bytes, two: bytes) -> int:
@@ -37,6 +42,19 @@ def test_a_picture_of_one_colour_has_no_hash(colour: str, jpeg: Callable[..., by
     assert perceptual_hash(jpeg(Image.new("RGB", (64, 64), colour))) is None
 
 
-def test_what_cannot_be_decoded_has_no_hash() -> None:
-    assert perceptual_hash(b"text called .jpg") is None
-    assert perceptual_hash(b"") is None
+def test_16_bit_greyscale_hashes_like_its_upper_byte() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (12, 16), np.uint16).repeat(8, axis=0).repeat(8, axis=1)
+    files = []
+    for pixels in (grey.astype(np.uint8), grey * 256):
+        output = io.BytesIO()
+        Image.fromarray(pixels).save(output, "PNG")
+        files.append(output.getvalue())
+    assert _distance(*files) == 0
+
+
+def test_what_cannot_be_decoded_is_an_error(
+    picture: Callable[..., Image.Image], jpeg: Callable[..., bytes], damaged: Callable[[bytes], bytes]
+) -> None:
+    for encoded in (b"text called .jpg", b"", damaged(jpeg(picture(1)))):
+        with pytest.raises(UndecodableImageError):
+            perceptual_hash(encoded)
