@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from kubeflow.step_config import cluster_config
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
+from pipeline.preflight import check_detector
 
 
 def write(target: str, config: PipelineConfig, image: str, output: pathlib.Path) -> None:
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         image = arguments.image or config.cluster.image
         if not image:
             raise ConfigError(f"{arguments.config}: cluster.image is not set and no --image was given; name the image")
+        check_detector(config)
         write(arguments.target, config, image, arguments.output)
     except ConfigError as error:
         print(error, file=sys.stderr)

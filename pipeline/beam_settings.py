@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+from typing import Final, Literal
 
 import pydantic
 
 from components.settings import Settings
+
+_RUNNERS: Final = (
+    "DirectRunner",
+    "DataflowRunner",
+    "FlinkRunner",
+    "SparkRunner",
+    "PortableRunner",
+    "PrismRunner",
+    "FnApiRunner",
+    "BundleBasedDirectRunner",
+    "SwitchingDirectRunner",
+    "KafkaStreamsRunner",
+)
+"""Those of Beam's own that run a batch job and return when it is over."""
 
 
 class BeamSettings(Settings):
     """Where the Beam parts run, and with what options."""
 
     runner: str = "DirectRunner"
-    """Beam runner: `DirectRunner` (this machine), `DataflowRunner`, `FlinkRunner`, `SparkRunner`, `PortableRunner`, or
-    any other runner name that Beam knows."""
+    """Beam runner: `DirectRunner` (this machine), `DataflowRunner`, `FlinkRunner`, `SparkRunner`, `PortableRunner`,
+    another one of Beam's, or the full name of a runner's class (`my_package.runners.MyRunner`)."""
     mode: Literal["in_memory", "multi_threading", "multi_processing"] = "in_memory"
     """DirectRunner only. `in_memory` is fastest to start and right for up to some ten thousand images;
     `multi_processing` uses `workers` processes."""
@@ -23,6 +38,17 @@ class BeamSettings(Settings):
     options: dict[str, str | int | float | bool | list[str]] = {}
     """Further Beam pipeline options without the leading dashes, e.g. `{project: p, region: r, temp_location: gs://b/t}`.
     `true` becomes a bare flag, a list becomes a repeated option."""
+
+    @pydantic.field_validator("runner")
+    @classmethod
+    def _known_runner(cls, runner: str) -> str:
+        if "." not in runner and runner not in _RUNNERS:
+            near = difflib.get_close_matches(runner, _RUNNERS, n=1)
+            raise ValueError(
+                f"found {runner!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+                + f" Allowed are {', '.join(_RUNNERS)}, and the full name of a class"
+            )  # fmt: skip
+        return runner
 
     @pydantic.model_validator(mode="after")
     def _direct_options_need_direct_runner(self) -> BeamSettings:

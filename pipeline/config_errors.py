@@ -65,6 +65,8 @@ def _describe(error: Any, model: type[pydantic.BaseModel]) -> str:
             allowed = str(context["expected"])
             choices = [choice.strip("' ") for choice in allowed.replace(" or ", ", ").split(",")]
             return f"found {found!r}, allowed are {allowed}{_nearest(str(found), choices)}"
+        case "tuple_type" | "list_type":
+            return f"found {found!r}, expected a list (did you mean [{found}]?)"
         case "value_error":
             return f"{context['error']}"
         case _:

@@ -10,6 +10,7 @@ from absl import logging as absl_logging
 from components.report.run_report import report_run
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
+from pipeline.preflight import check_detector
 from pipeline.progress import NodeProgress
 from pipeline.quiet_log import quieten
 
@@ -21,8 +22,10 @@ def run_locally(config: PipelineConfig) -> None:
     to report either.
 
     Raises:
+      ConfigError: the detector cannot be built as configured; nothing has run.
       Exception: what the failing node raised, after the summary has been printed.
     """
+    check_detector(config)
     pipeline = create_pipeline(config)
     quieten()
     absl_logging.get_absl_logger().addHandler(NodeProgress(len(pipeline.components)))

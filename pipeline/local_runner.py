@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pipeline.config import config_from_environment
 from pipeline.config_errors import ConfigError
+from pipeline.preflight import check_files
 from pipeline.tensorflow_environment import prepare_tensorflow
 
 
@@ -17,13 +18,14 @@ def main() -> None:
     """Checks the config, runs the graph and says what happened."""
     try:
         config = config_from_environment()
+        check_files(config)
+        prepare_tensorflow()
+        # Behind the checks: importing TFX takes 10 s and more, a typing error should not.
+        from pipeline.local_run import run_locally
+
+        run_locally(config)
     except ConfigError as error:
         raise SystemExit(str(error)) from None
-    prepare_tensorflow()
-    # Behind the check: importing TFX takes 10 s and more, a typing error should not.
-    from pipeline.local_run import run_locally
-
-    run_locally(config)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pipeline.config import load_config
 from pipeline.config_errors import ConfigError
+from pipeline.preflight import check_files
 from pipeline.tensorflow_environment import prepare_tensorflow
 
 
@@ -27,14 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         config = load_config(arguments.config, arguments.overrides)
+        check_files(config)
+        prepare_tensorflow()
+        # Behind the checks: importing TFX takes 10 s and more, a typing error should not.
+        from pipeline.local_run import run_locally
+
+        run_locally(config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    prepare_tensorflow()
-    # Behind the check: importing TFX takes 10 s and more, a typing error should not.
-    from pipeline.local_run import run_locally
-
-    run_locally(config)
     return 0
 
 

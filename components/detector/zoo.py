@@ -66,6 +66,16 @@ class RestoreReport:
             lines.append(f"  {len(self.unused)} entries of the source left over (first: {self.unused[0]})")
         return "\n".join(lines)
 
+    def listing(self) -> str:
+        """Every variable, a line each, behind what became of it."""
+        groups = {
+            "restored": self.restored,
+            "re-initialised": self.reinitialized,
+            "not in the source": self.missing,
+            "left over": self.unused,
+        }
+        return "\n".join(f"{group}\t{key}" for group, keys in groups.items() for key in keys)
+
 
 def restore(
     detector: Detector,
@@ -85,7 +95,7 @@ def restore(
       detector: made by ``registry.build_detector``.
       source: see ``checkpoints.ACCEPTED``.
       pretrained_classes: what to do when the classes differ.
-      label_map: the detector's classes; class i of the detector is the i-th name.
+      label_map: the detector's classes; class i of the detector is the one with id i + 1.
       source_label_map: the source's classes, where it does not say itself. Zoo checkpoints with 90 classes are taken
         to be COCO's.
 
@@ -107,7 +117,7 @@ def restore(
     old_map = source_label_map or checkpoint.label_map
     if old_map is None and old_classes == NUM_IDS and located.kind in ("zoo", "saved_model"):
         old_map = COCO_LABEL_MAP
-    same = old_classes == detector.num_classes and (old_map is None or label_map is None or _same(old_map, label_map))
+    same = old_classes == detector.num_classes and (old_map is None or label_map is None or old_map == label_map)
     common: dict[int, int] = {}
     if not same and pretrained_classes == "map":
         common = _common_classes(checkpoint, old_map, label_map)
@@ -131,7 +141,7 @@ def restore(
         restored=tuple(restored),
         reinitialized=tuple(reinitialized),
         unused=checkpoint.others,
-        kept_classes=tuple(label_map.names[new] for new in sorted(common)) if label_map else (),
+        kept_classes=tuple(name for class_id, name in label_map or () if class_id - 1 in common),
         box_scale_factors=scales if converted else None,
     )
 
@@ -204,10 +214,6 @@ def _num_classes(checkpoint: Checkpoint, class_rows: dict[str, ClassRows]) -> in
     return int(min(counts.values()))
 
 
-def _same(old: LabelMap, new: LabelMap) -> bool:
-    return old.names == new.names
-
-
 def _common_classes(checkpoint: Checkpoint, old: LabelMap | None, new: LabelMap | None) -> dict[int, int]:
     """0-based new class -> 0-based old class, for names that both maps hold."""
     if old is None or new is None:
@@ -217,7 +223,7 @@ def _common_classes(checkpoint: Checkpoint, old: LabelMap | None, new: LabelMap 
             "use 'new'"
         )
     by_name = {name: class_id - 1 for class_id, name in old}
-    return {index: by_name[name] for index, name in enumerate(new.names) if name in by_name}
+    return {class_id - 1: by_name[name] for class_id, name in new if name in by_name}
 
 
 def _with_rows(fresh: Array, source: Array, rows: ClassRows, common: dict[int, int]) -> Array:

@@ -70,13 +70,28 @@ class Gates(Settings):
     """Lowest values of single classes."""
     min_images: int = pydantic.Field(default=10, ge=0)
     """Slice and class floors count only where the slice (for a class: the images that show it) has at least this many
-    images. With 0 they always count, and a slice or class without images refuses the model."""
+    images; the verdict names those that did not count. With 0 they always count, and a slice or class without images
+    refuses the model. So does, in any case, a column that no image has and a class that nobody knows."""
+    max_corrupt_share: Share = 0.01
+    """Largest share of the split's images that may turn out not to decode; they are named in the log and left out. More
+    refuse the model. (`train.input.max_corrupt_share` is the Trainer's.)"""
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns that slice floors name."""
+        return {column for floor in self.slice_floors for column in floor.slice}
+
+    @property
+    def class_names(self) -> set[str]:
+        """The classes that floors name, of classes and of slices by class."""
+        of_slices = {floor.slice[CLASS_COLUMN] for floor in self.slice_floors if CLASS_COLUMN in floor.slice}
+        return of_slices | {floor.class_name for floor in self.class_floors} - {EVERY_CLASS}
 
 
 class EvalSettings(Settings):
     """The evaluation of the trained model and, beside it on the same images, of the last blessed one."""
 
-    split: str = pydantic.Field(default="eval", min_length=1)
+    split: Literal["train", "eval", "test"] = "eval"
     """Which split the model is judged on."""
     slices: tuple[tuple[str, ...], ...] = ((CLASS_COLUMN,), (IMAGE_SIZE_COLUMN,), (OBJECT_COUNT_COLUMN,))
     """What to report by, beside the whole split: each entry is a list of columns whose values are combined. Columns are

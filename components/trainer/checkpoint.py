@@ -36,6 +36,7 @@ class Progress:
       best_step: when it was reached.
       evaluations_without_gain: since then.
       history: entries of ``training_history.jsonl`` so far.
+      start_weights: what became of the variables when the training started, as text.
     """
 
     step: int = 0
@@ -43,6 +44,7 @@ class Progress:
     best_step: int = 0
     evaluations_without_gain: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    start_weights: str = ""
 
 
 def fingerprint(settings: Mapping[str, str], inputs: Sequence[str]) -> str:

@@ -66,13 +66,14 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     progress = checkpoints.restore()
     if progress is None:
-        progress = Progress()
-        report = load_start_weights(detector, label_map, model, warm_start)
-        with tf.io.gfile.GFile(posixpath.join(_made(fn_args.model_run_dir), "start_weights.txt"), "w") as file:
-            file.write(report)
-        print(report, flush=True)
+        start = load_start_weights(detector, label_map, model, warm_start)
+        progress = Progress(start_weights=f"{start.summary}\n\n{start.listing}")
+        print(start.summary, flush=True)
     else:
         print(f"going on at step {progress.step} from {checkpoints.folder}", flush=True)
+    tf.io.gfile.makedirs(fn_args.model_run_dir)
+    with tf.io.gfile.GFile(posixpath.join(fn_args.model_run_dir, "start_weights.txt"), "w") as file:
+        file.write(progress.start_weights)
 
     log = ProgressLog(
         fn_args.model_run_dir,
@@ -145,8 +146,3 @@ def _evaluation(
             return evaluation()
 
     return evaluate
-
-
-def _made(folder: str) -> str:
-    tf.io.gfile.makedirs(folder)
-    return folder

@@ -5,11 +5,13 @@ Imports neither TensorFlow nor TFX: a mistake in the config is found before anyt
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Literal
 
 import pydantic
 
 from components.detector.names import check_detector_name
+from components.detector.options import check_option_names
 from components.settings import Settings
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
@@ -34,13 +36,19 @@ class ModelSettings(Settings):
     serving_batch_size: pydantic.PositiveInt = 8
     """Largest batch the exported model is warmed up with when a server loads it (the other is 1)."""
     options: dict[str, OptionValue] = pydantic.Field(default_factory=dict)
-    """Further arguments of the detector's own builder, such as `alpha: 0.35` or `blocks: [3, 4, 6, 3]`."""
+    """Further arguments of the detector's own builder, such as `alpha: 0.35` or `blocks: [3, 4, 6, 3]`; their names are
+    in components/detector/options.py."""
 
     @pydantic.field_validator("detector")
     @classmethod
     def _known_detector(cls, name: str) -> str:
         check_detector_name(name)
         return name
+
+    @pydantic.model_validator(mode="after")
+    def _known_options(self) -> ModelSettings:
+        check_option_names(self.detector, self.options)
+        return self
 
 
 class TransferSettings(Settings):
@@ -56,6 +64,17 @@ class TransferSettings(Settings):
     warm_start_from_blessed: bool = False
     """Start from the last blessed model, when there is one, instead of from `model.pretrained`. Classes are matched by
     name."""
+
+    @pydantic.field_validator("trainable")
+    @classmethod
+    def _no_misspelt_word(cls, trainable: str | float) -> str | float:
+        # Layers have other names than these words; whether the backbone has such a layer only the detector can say.
+        words = ("all", "heads")
+        if isinstance(trainable, str) and trainable not in words:
+            near = difflib.get_close_matches(trainable, words, n=1, cutoff=0.75)
+            if near:
+                raise ValueError(f"found {trainable!r}; did you mean {near[0]!r}?")
+        return trainable
 
 
 class OptimizerSettings(Settings):

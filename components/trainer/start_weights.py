@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from components.detector import zoo
 from components.detector.checkpoints import CheckpointError
 from components.detector.detector import Detector
@@ -9,9 +11,21 @@ from components.trainer.settings import ModelSettings
 from schema.label_map import LabelMap
 
 
+class StartWeights(NamedTuple):
+    """What became of the detector's variables.
+
+    Attributes:
+      summary: several lines for the log.
+      listing: every variable, a line each; empty for a training from scratch.
+    """
+
+    summary: str
+    listing: str
+
+
 def load_start_weights(
     detector: Detector, label_map: LabelMap, settings: ModelSettings, blessed_model: str | None = None
-) -> str:
+) -> StartWeights:
     """Sets the detector's variables and tells, variable by variable, what became of them.
 
     A blessed model of another architecture (the settings were changed since) is no reason to fail a run that nobody
@@ -24,9 +38,6 @@ def load_start_weights(
       blessed_model: SavedModel folder of the last blessed model, to start from in their place; classes are matched by
         name.
 
-    Returns:
-      The report, several lines of text.
-
     Raises:
       CheckpointError: the pretrained weights cannot be read or do not fit.
     """
@@ -34,14 +45,14 @@ def load_start_weights(
     if blessed_model is not None:
         try:
             report = zoo.restore(detector, blessed_model, pretrained_classes="map", label_map=label_map)
-            return f"warm start from the last blessed model\n{report}"
+            return StartWeights(f"warm start from the last blessed model\n{report}", report.listing())
         except CheckpointError as error:
             lines.append(f"no warm start, the last blessed model does not fit: {error}")
     if settings.pretrained is None:
         lines.append("trained from scratch: model.pretrained is not set")
-    else:
-        report = zoo.restore(
-            detector, settings.pretrained, pretrained_classes=settings.pretrained_classes, label_map=label_map
-        )
-        lines.append(str(report))
-    return "\n".join(lines)
+        return StartWeights("\n".join(lines), "")
+    report = zoo.restore(
+        detector, settings.pretrained, pretrained_classes=settings.pretrained_classes, label_map=label_map
+    )
+    lines.append(str(report))
+    return StartWeights("\n".join(lines), report.listing())

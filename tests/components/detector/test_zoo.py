@@ -86,6 +86,9 @@ def test_new_classes_start_afresh_and_are_reported(zoo_folder: pathlib.Path, tra
     for key, array in values(detector).items():
         np.testing.assert_array_equal(array, (before if key in report.reinitialized else source)[key])
     assert "2 re-initialised for the new classes" in str(report)
+    listed = [line.split("\t") for line in report.listing().splitlines()]
+    assert {key for group, key in listed if group == "re-initialised"} == detector.class_rows().keys()
+    assert {key for group, key in listed if group == "restored"} == source.keys() - detector.class_rows().keys()
 
 
 def test_rows_of_common_classes_are_kept(zoo_folder: pathlib.Path, trained: Detector) -> None:
@@ -105,6 +108,23 @@ def test_rows_of_common_classes_are_kept(zoo_folder: pathlib.Path, trained: Dete
     np.testing.assert_array_equal(new[:, 0], old[:, 0])
     np.testing.assert_array_equal(new[:, 1], before[bias].reshape(6, 3)[:, 1])
     np.testing.assert_array_equal(new[:, 2], old[:, 2])
+
+
+def test_rows_follow_ids_that_leave_gaps(zoo_folder: pathlib.Path, trained: Detector) -> None:
+    detector = make(3, seed=2)
+    before = values(detector)
+    report = zoo.restore(
+        detector,
+        str(zoo_folder),
+        pretrained_classes="map",
+        label_map=LabelMap((1, 3), ("cat", "dog")),
+        source_label_map=LabelMap.of_names(["cat", "dog", "cow"]),
+    )
+    assert report.kept_classes == ("cat", "dog")
+    bias = next(key for key in report.reinitialized if key.endswith("bias"))
+    new, old = (values(each)[bias].reshape(6, 4) for each in (detector, trained))  # [anchors, background + classes]
+    np.testing.assert_array_equal(new[:, [0, 1, 3]], old[:, [0, 1, 2]])
+    np.testing.assert_array_equal(new[:, 2], before[bias].reshape(6, 4)[:, 2])
 
 
 def test_same_number_of_other_classes_is_not_the_same(zoo_folder: pathlib.Path) -> None:

@@ -97,3 +97,4 @@ def test_trains_exports_and_starts_warm(
     report = (second / "run" / "start_weights.txt").read_text()
     assert report.startswith("warm start from the last blessed model")
     assert "re-initialised" not in report
+    assert "restored\tmodel/" in report

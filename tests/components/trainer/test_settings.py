@@ -21,6 +21,7 @@ from components.trainer.settings import ModelSettings, TrainSettings, TransferSe
             "no detector is called 'efficientdet'; did you mean 'efficientdet_d7'?",
         ),
         (ModelSettings, {"image_size": [320, -1]}, "greater than 0"),
+        (ModelSettings, {"options": {"alpa": 0.35}}, "no option 'alpa'; did you mean 'alpha'?"),
         (TrainSettings, {"augmentation": {"crop": 0.7, "zoom_out": 0.4}}, "found 0.7 [+] 0.4"),
         (TrainSettings, {"optimizer": {"name": "adan"}}, "'adam' or 'sgd'"),
         (TrainSettings, {"stepz": 3}, "Extra inputs are not permitted"),
@@ -38,8 +39,9 @@ def test_json_and_back(section: type[pydantic.BaseModel]) -> None:
 
 
 def test_options_keep_their_types() -> None:
-    options = {"alpha": 0.35, "blocks": [3, 4, 6, 3], "share_box_across_classes": True, "seed": None}
-    model = ModelSettings.model_validate_json(ModelSettings.model_validate({"options": options}).model_dump_json())
+    options = {"width": 0.35, "blocks": [3, 4, 6, 3], "share_box_across_classes": True, "seed": None}
+    section = {"detector": "faster_rcnn_resnet50", "options": options}
+    model = ModelSettings.model_validate_json(ModelSettings.model_validate(section).model_dump_json())
     assert model.options == options
     assert type(model.options["share_box_across_classes"]) is bool
 

@@ -1,0 +1,56 @@
+"""What a run on this machine would only stumble over after its data has been read, looked at before its first node."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+
+from pipeline.config import PipelineConfig
+from pipeline.config_errors import ConfigError
+from schema.label_map import LabelMapError, read_label_map
+
+
+def check_files(config: PipelineConfig) -> None:
+    """Looks whether the label map can be read and the start weights are there. Imports neither TensorFlow nor TFX.
+
+    Raises:
+      ConfigError: they are not; the message names key, value and folder.
+    """
+    if config.data.label_map is not None:
+        try:
+            read_label_map(config.data.label_map)
+        except LabelMapError as error:
+            raise ConfigError(f"data.label_map: {error}") from error
+    pretrained = config.model.pretrained
+    if pretrained is None or pretrained == "imagenet" or "://" in pretrained:
+        return
+    # A checkpoint's prefix is no file: its index is.
+    if not any(pathlib.Path(path).exists() for path in (pretrained, f"{pretrained}.index")):
+        raise ConfigError(
+            f"model.pretrained: found {pretrained!r}, but no such file or folder"
+            + ("" if pathlib.Path(pretrained).is_absolute() else f" in {pathlib.Path.cwd()}")
+            + "; allowed are `imagenet`, null, and the paths that `python -m pipeline.config --explain` names"
+        )
+
+
+def check_detector(config: PipelineConfig) -> None:
+    """Builds the detector once and throws it away: sizes, options and the name of a layer are its own to judge.
+
+    Raises:
+      ConfigError: it cannot be built or adapted as configured.
+    """
+    import keras
+
+    from components.detector.registry import build_detector
+
+    model, transfer = config.model, config.transfer
+    try:
+        detector = build_detector(model.detector, num_classes=1, image_size=model.image_size, **model.options)
+        importlib.import_module(f"components.trainer.transfer.{transfer.strategy}").apply(detector, transfer)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"model, transfer: {model.detector} cannot be made with image_size {model.image_size}, options "
+            f"{model.options} and trainable {transfer.trainable!r}: {error}"
+        ) from error
+    finally:
+        keras.backend.clear_session()

@@ -1,0 +1,56 @@
+"""Mistakes that would cost the hours before the Trainer are found before the first node."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.config_errors import ConfigError
+from pipeline.preflight import check_detector, check_files
+from pipeline.run import main
+
+
+def _config(**sections: dict[str, object]) -> PipelineConfig:
+    data = {"format": "coco", "path": "data"} | sections.pop("data", {})
+    return PipelineConfig.model_validate({"name": "signs", "data": data, **sections})
+
+
+def test_files_that_are_there_pass(tmp_path: pathlib.Path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("car\n")
+    (tmp_path / "ckpt-0.index").touch()
+    check_files(_config(data={"label_map": str(labels)}, model={"pretrained": str(tmp_path / "ckpt-0")}))
+    check_files(_config(model={"pretrained": "gs://bucket/model"}))
+
+
+def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
+    with pytest.raises(ConfigError, match=r"data\.label_map: .*nowhere\.txt"):
+        check_files(_config(data={"label_map": str(tmp_path / "nowhere.txt")}))
+    with pytest.raises(ConfigError, match=r"model\.pretrained: found 'nowhere\.weights\.h5', but no such file"):
+        check_files(_config(model={"pretrained": "nowhere.weights.h5"}))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"model": {"image_size": [300, 320]}}, "multiples of 32"),
+        ({"model": {"image_size": [64, 64], "options": {"alpha": "wide"}}}, "wide"),
+        ({"model": {"image_size": [64, 64]}, "transfer": {"trainable": "block_13_expnd"}}, "did you mean 'block_13_"),
+    ],
+)
+def test_what_only_the_detector_can_judge(sections, message):
+    with pytest.raises(ConfigError, match=message):
+        check_detector(_config(**sections))
+
+
+def test_a_detector_that_can_be_built_passes():
+    check_detector(_config(model={"image_size": [64, 64]}, transfer={"trainable": "block_13_expand"}))
+
+
+def test_the_command_says_so_and_exits_with_2(tmp_path: pathlib.Path, capsys):
+    file = tmp_path / "signs.yaml"
+    file.write_text("name: signs\ndata: {format: coco, path: data}\nmodel: {pretrained: nowhere.weights.h5}\n")
+    assert main(["--config", str(file)]) == 2
+    assert "model.pretrained: found 'nowhere.weights.h5'" in capsys.readouterr().err
