@@ -180,10 +180,12 @@ class _Record:
 
     def __init__(self, serialized: bytes) -> None:
         self._features = tf.train.Example.FromString(serialized).features.feature
-        self.image_id = "".join(self.texts(features.IMAGE_SOURCE_ID)[:1])
+        # File names need not be UTF-8. Text that is shown may lose such bytes, what tells images apart may not.
+        source_id = b"".join(self._features[features.IMAGE_SOURCE_ID].bytes_list.value[:1])
+        self.image_id = source_id.decode("utf-8", "surrogateescape")
 
     def texts(self, key: str) -> list[str]:
-        return [value.decode("utf-8") for value in self._features[key].bytes_list.value]
+        return [value.decode("utf-8", "replace") for value in self._features[key].bytes_list.value]
 
     def floats(self, key: str) -> Sequence[float]:
         return self._features[key].float_list.value

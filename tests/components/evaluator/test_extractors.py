@@ -78,6 +78,23 @@ def test_metadata_becomes_text_columns() -> None:
     }
 
 
+def test_names_that_are_not_utf_8_break_nothing() -> None:
+    def raw(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    latin = {number: f"stra\xdfe {number}.jpg".encode("latin-1") for number in (1, 2)}
+    ids = {
+        compare(serialized(image__source_id=raw(name)), DETECTIONS)[RESULTS_KEY][""].image_id for name in latin.values()
+    }
+    assert ids == {name.decode("utf-8", "surrogateescape") for name in latin.values()}
+    extracts = compare(
+        serialized(image__meta__weather=raw(b"gr\xfcn"), image__object__class__text=raw(b"\xff")), DETECTIONS
+    )
+    columns = extracts[constants.FEATURES_KEY]
+    assert (*columns["weather"], *columns["class"]) == ("gr\ufffdn", "\ufffd")
+    assert extracts[RESULTS_KEY][""].class_names == ("bus", "car", "\ufffd")
+
+
 def test_two_models_share_a_vocabulary_and_truth_may_add_to_it() -> None:
     label_maps = {"candidate": LabelMap.of_names(["car"]), "baseline": LabelMap.of_names(["tram", "car"])}
     record = serialized(image__object__class__text=text("zebra"))
