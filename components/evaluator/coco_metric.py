@@ -1,16 +1,21 @@
 """COCO's metrics as one TFMA metric: matched once an image, merged by concatenation, accumulated once a slice.
 
-Keys are the metric names (``AP50``), ``<metric>/<class>`` for classes, ``image_count`` and ``object_count``, and, for
-the gate's slice and class floors, *guarded* keys: ``guarded/<metric>`` is the metric, or infinity where the slice has
-too few images for its floor to count; ``guarded/<metric>/<class>`` the same for a class, ``guarded/<metric>/*`` the
-lowest of all classes.
+Keys are the metric names (``AP50``), ``<metric>/<class>`` for classes, ``image_count`` and ``object_count``,
+``undecodable_count`` and ``undecodable_share`` (images that were left out because they do not decode), and two kinds of
+keys for the gate's slice and class floors alone:
+
+- *guarded* ones: ``guarded/<metric>`` is the metric, or infinity where the slice has too few images for its floor to
+  count; ``guarded/<metric>/<class>`` the same for a class, ``guarded/<metric>/*`` the lowest of all classes;
+- *known* names: ``known/column/<column>`` and ``known/class/<class>`` are the images that have the column or show the
+  class; NaN for a column that no image has, and for a class that neither a label map nor the ground truth names.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import apache_beam as beam
 import numpy as np
@@ -26,8 +31,11 @@ RESULTS_KEY: Final = "object_detection_results"
 """Key of the TFMA extract that holds an image's ``NamedResult`` by model name."""
 IMAGE_COUNT: Final = "image_count"
 OBJECT_COUNT: Final = "object_count"
+UNDECODABLE_COUNT: Final = "undecodable_count"
+UNDECODABLE_SHARE: Final = "undecodable_share"
 
 _GUARDED: Final = "guarded"
+_KNOWN: Final = "known"
 _MATCHES: Final = "_coco_matches"
 
 
@@ -41,6 +49,16 @@ def unguarded(key: str) -> str:
     return key.removeprefix(f"{_GUARDED}/")
 
 
+def known(kind: Literal["column", "class"], name: str) -> str:
+    """Key of the number of images that have a column or show a class; NaN where nobody knows the name."""
+    return f"{_KNOWN}/{kind}/{name}"
+
+
+def is_for_the_gate(key: str) -> bool:
+    """Whether a key is a guarded metric or a known name: nothing to report."""
+    return key.startswith((f"{_GUARDED}/", f"{_KNOWN}/"))
+
+
 @dataclasses.dataclass(frozen=True)
 class NamedResult:
     """One image's result for one model.
@@ -49,12 +67,17 @@ class NamedResult:
       image_id: decides, in ascending order, between equal scores of different images.
       class_names: what the class indices in ``result`` mean. The name is what identifies a class: two models may number
         them differently.
-      result: None for no image: keeps a slice that has a floor in the report even when no image belongs to it.
+      result: None for an image that does not decode, and for no image at all: that keeps a slice with a floor in the
+        report even when no image belongs to it.
+      columns: what the image can be sliced by.
+      decodes: False for an image that is left out because it does not decode.
     """
 
     image_id: str
     class_names: tuple[str, ...]
     result: ImageResult | None
+    columns: tuple[str, ...] = ()
+    decodes: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +88,8 @@ class NamedMatches:
     class_names: tuple[str, ...]
     matches: Matches
     image_count: int
+    columns: tuple[str, ...] = ()
+    undecodable_count: int = 0
 
 
 class CocoMetrics(tfma.metrics.Metric):
@@ -117,7 +142,14 @@ class _MatchImage(tfma.metrics.Preprocessor):
     def process(self, extracts: Mapping[str, Any]) -> Iterator[NamedMatches]:
         named: NamedResult = extracts[RESULTS_KEY][self._model_name]
         matches = match_images([named.result] if named.result else [])
-        yield NamedMatches(named.image_id, named.class_names, matches, image_count=int(named.result is not None))
+        yield NamedMatches(
+            named.image_id,
+            named.class_names,
+            matches,
+            image_count=int(named.result is not None),
+            columns=named.columns,
+            undecodable_count=int(not named.decodes),
+        )
 
 
 class _Collect(beam.CombineFn):
@@ -157,13 +189,18 @@ def slice_metrics(images: Sequence[NamedMatches], settings: EvalSettings) -> dic
     accumulated = accumulate(Matches.concatenate(parts), len(class_names))
     image_count = sum(image.image_count for image in images)
     metrics = metrics_of(accumulated, class_names)
-    guards = _guarded_metrics(metrics, settings, image_count, class_names, _images_with_class(parts, len(class_names)))
+    undecodable_count = sum(image.undecodable_count for image in images)
+    with_class = dict(zip(class_names, _images_with_class(parts, len(class_names)).tolist(), strict=True))
+    with_column = collections.Counter(column for image in images for column in image.columns)
     reported = {*COCO_METRICS, *(class_metric(m, c) for m in settings.per_class_metrics for c in class_names)}
     return {
         **{key: value for key, value in metrics.items() if key in reported},
-        **guards,
+        **_guarded_metrics(metrics, settings, image_count, with_class),
+        **_known_names(settings, with_column, with_class),
         IMAGE_COUNT: float(image_count),
         OBJECT_COUNT: float(accumulated.truth_counts[0].sum()),
+        UNDECODABLE_COUNT: float(undecodable_count),
+        UNDECODABLE_SHARE: undecodable_count / max(undecodable_count + image_count, 1),
     }
 
 
@@ -171,8 +208,7 @@ def _guarded_metrics(
     metrics: Mapping[str, float],
     settings: EvalSettings,
     image_count: int,
-    class_names: Sequence[str],
-    images_with_class: npt.NDArray[np.int64],
+    images_with_class: Mapping[str, int],
 ) -> dict[str, float]:
     """The values the slice and class floors are compared with."""
     enough = settings.gates.min_images
@@ -182,17 +218,28 @@ def _guarded_metrics(
     for floor in settings.gates.class_floors:
         counted = {
             name: metrics[class_metric(floor.metric, name)]
-            for name, shown in zip(class_names, images_with_class.tolist(), strict=True)
+            for name, shown in images_with_class.items()
             if shown >= enough
         }
         if floor.class_name == EVERY_CLASS:
             lowest = float(np.min(list(counted.values()))) if counted else float("inf")  # NaN where any is NaN
-        elif floor.class_name in class_names or enough:
-            lowest = counted.get(floor.class_name, float("inf"))
         else:
-            lowest = float("nan")  # a class nobody knows, and a floor that always counts
+            lowest = counted.get(floor.class_name, float("inf"))
         values[guarded(class_metric(floor.metric, floor.class_name))] = lowest
     return values
+
+
+def _known_names(
+    settings: EvalSettings, images_with_column: Mapping[str, int], images_with_class: Mapping[str, int]
+) -> dict[str, float]:
+    """Images behind every name there is, and behind those that the settings use."""
+    columns = {*images_with_column, *settings.gates.columns, *(name for names in settings.slices for name in names)}
+    classes = {*images_with_class, *settings.gates.class_names}
+    nobody = float("nan")
+    return {
+        **{known("column", name): float(images_with_column.get(name, nobody)) for name in columns},
+        **{known("class", name): float(images_with_class.get(name, nobody)) for name in classes},
+    }
 
 
 def _images_with_class(parts: Sequence[Matches], num_classes: int) -> npt.NDArray[np.int64]:

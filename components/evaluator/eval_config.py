@@ -12,7 +12,7 @@ from typing import Final
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.coco import class_metric
-from components.evaluator.coco_metric import CocoMetrics, guarded
+from components.evaluator.coco_metric import UNDECODABLE_SHARE, CocoMetrics, guarded, known
 from components.evaluator.settings import Drop, EvalSettings
 
 EXTRACTORS_MODULE: Final = "components.evaluator.extractors"
@@ -38,6 +38,21 @@ def build_eval_config(settings: EvalSettings) -> config_pb2.EvalConfig:
     return config
 
 
+def settings_of(eval_config: config_pb2.EvalConfig) -> EvalSettings:
+    """The settings the evaluation was configured from; they travel in the metric's configuration.
+
+    Raises:
+      ValueError: the metric of this package is not in the config.
+    """
+    for metrics_spec in eval_config.metrics_specs:
+        for metric in metrics_spec.metrics:
+            if metric.class_name == CocoMetrics.__name__:
+                return EvalSettings.model_validate(json.loads(metric.config)["settings"])
+    raise ValueError(
+        "eval_config has no metric CocoMetrics; make the config with components.evaluator.eval_config.build_eval_config"
+    )
+
+
 def _add_thresholds(spec: config_pb2.MetricsSpec, settings: EvalSettings) -> None:
     gates = settings.gates
     # Without any threshold TFX does not validate and never blesses; AP itself must be a number in any case.
@@ -51,6 +66,11 @@ def _add_thresholds(spec: config_pb2.MetricsSpec, settings: EvalSettings) -> Non
     for floor in gates.class_floors:
         threshold = _threshold(spec, guarded(class_metric(floor.metric, floor.class_name)), {})
         threshold.value_threshold.lower_bound.value = floor.min
+    # A number, be it 0, says that the name is known.
+    columns, classes = sorted(gates.columns), sorted(gates.class_names)  # a set's order would undo the cache
+    for key in (*(known("column", name) for name in columns), *(known("class", name) for name in classes)):
+        _threshold(spec, key, {}).value_threshold.lower_bound.value = 0.0
+    _threshold(spec, UNDECODABLE_SHARE, {}).value_threshold.upper_bound.value = gates.max_corrupt_share
 
 
 def _threshold(spec: config_pb2.MetricsSpec, key: str, values: dict[str, str]) -> config_pb2.MetricThreshold:

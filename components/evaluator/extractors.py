@@ -7,7 +7,6 @@ feature is cut or padded on the way.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,14 +20,14 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.coco_matching import ImageResult
 from components.evaluator.coco_metric import RESULTS_KEY, NamedResult
+from components.evaluator.eval_config import settings_of
+from components.evaluator.inference import Extracts, detections_extractor
 from components.evaluator.settings import EvalSettings
 from components.evaluator.slicing import slice_columns
 from schema import features
 from schema.label_map import LabelMap, LabelMapError, parse_labels_txt
 
 LABELS_ASSET: Final = "assets/labels.txt"
-
-Extracts = dict[str, Any]
 
 
 def custom_extractors(
@@ -50,26 +49,11 @@ def custom_extractors(
         tfma.extractors.Extractor(
             "ExtractSerializedRecords", beam.FlatMap(_serialized_records, batch_size=settings.batch_size)
         ),
-        tfma.extractors.PredictionsExtractor(eval_config=eval_config, eval_shared_model=eval_shared_model),
+        detections_extractor(eval_config, eval_shared_model),
         tfma.extractors.UnbatchExtractor(),
         tfma.extractors.Extractor("ExtractResults", _ExtractResults(settings, label_maps)),
         tfma.extractors.SliceKeyExtractor(eval_config=eval_config, materialize=False),
     ]
-
-
-def settings_of(eval_config: config_pb2.EvalConfig) -> EvalSettings:
-    """The settings the evaluation was configured from; they travel in the metric's configuration.
-
-    Raises:
-      ValueError: the metric of this package is not in the config.
-    """
-    for metrics_spec in eval_config.metrics_specs:
-        for metric in metrics_spec.metrics:
-            if metric.class_name == "CocoMetrics":
-                return EvalSettings.model_validate(json.loads(metric.config)["settings"])
-    raise ValueError(
-        "eval_config has no metric CocoMetrics; make the config with components.evaluator.eval_config.build_eval_config"
-    )
 
 
 def _labels_of(model_path: str) -> LabelMap:
@@ -141,7 +125,8 @@ def compare_with_ground_truth(
 
     Args:
       extracts: TFMA's ``input`` (the record) and ``predictions``: float32 [N, 6] rows (ymin, xmin, ymax, xmax in 0..1,
-        1-based class id, score), -1 in padded rows; of two models a dictionary by model name.
+        1-based class id, score), -1 in padded rows; of two models a dictionary by model name; missing when the image
+        does not decode.
       settings: how columns are derived.
       label_maps: what each model's class ids mean, by model name; a single model's name is empty.
 
@@ -150,7 +135,7 @@ def compare_with_ground_truth(
     """
     record = _Record(np.asarray(extracts[constants.INPUT_KEY], object).item())
     class_names = record.texts(features.OBJECT_CLASS_TEXT)
-    predictions = extracts[constants.PREDICTIONS_KEY]
+    predictions = extracts.get(constants.PREDICTIONS_KEY)
     columns = slice_columns(
         settings,
         metadata=record.metadata(),
@@ -168,7 +153,11 @@ def compare_with_ground_truth(
             model_name: NamedResult(
                 record.image_id,
                 vocabulary,
-                _result(record, predictions[model_name] if model_name else predictions, label_map, vocabulary),
+                None
+                if predictions is None
+                else _result(record, predictions[model_name] if model_name else predictions, label_map, vocabulary),
+                columns=tuple(columns),
+                decodes=predictions is not None,
             )
             for model_name, label_map in label_maps.items()
         },

@@ -54,8 +54,9 @@ def _header(summary: RunSummary) -> Iterator[str]:
     verdict = summary.verdict
     if verdict is not None:
         edge, word = ("good", "Blessed") if verdict.blessed else ("bad", "Not blessed")
-        first, *failures = verdict.lines()
-        details = "".join(f"<p>{html.escape(line.strip())}</p>" for line in failures) or f"<p>{html.escape(first)}</p>"
+        first, *others = verdict.lines()
+        shown = [first, *others] if verdict.blessed else others
+        details = "".join(f"<p>{html.escape(line.strip())}</p>" for line in shown)
         pushed = f"<p>Pushed to <code>{html.escape(summary.pushed_to)}</code></p>" if summary.pushed_to else ""
         serve = f"<p>Serve with <code>{html.escape(summary.serve_command)}</code></p>" if summary.serve_command else ""
         yield f"<div class='verdict {edge}-edge'><strong class='{edge}'>{word}</strong>{details}{pushed}{serve}</div>"

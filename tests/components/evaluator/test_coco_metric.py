@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -70,3 +71,41 @@ def test_floors_count_with_enough_images(min_images: int, floor_counts: bool) ->
         assert unguarded(guarded(key)) == key
     if floor_counts:
         assert metrics["guarded/AP/*"] == metrics["guarded/AP/car"] == metrics["AP/car"]
+
+
+def test_names_are_known_by_the_images_behind_them() -> None:
+    settings = EvalSettings.model_validate(
+        {
+            "slices": [["wether"]],
+            "gates": {
+                "slice_floors": [{"slice": {"class": "carr", "time": "night"}, "metric": "AP50", "min": 0.5}],
+                "class_floors": [{"class_name": name, "metric": "AP", "min": 0.5} for name in ("*", "bus", "zebra")],
+            },
+        }
+    )
+    images = [
+        dataclasses.replace(image(str(n), ("bus", "car"), 0.9, "car", "car"), columns=("weather",) * (n != 1))
+        for n in range(3)
+    ]
+    metrics = slice_metrics(images, settings)
+    assert {key: value for key, value in metrics.items() if key.startswith("known/")} == pytest.approx(
+        {
+            "known/column/weather": 2,
+            "known/column/wether": math.nan,
+            "known/column/class": math.nan,
+            "known/column/time": math.nan,
+            "known/class/bus": 0,
+            "known/class/car": 3,
+            "known/class/carr": math.nan,
+            "known/class/zebra": math.nan,
+        },
+        nan_ok=True,
+    )
+
+
+def test_images_that_do_not_decode_are_counted_and_left_out() -> None:
+    good = [image(str(n), ("car",), 0.9, "car", "car") for n in range(3)]
+    damaged = NamedMatches("3", ("car",), match_images([]), image_count=0, undecodable_count=1)
+    metrics = slice_metrics([*good, damaged], EvalSettings())
+    assert (metrics["image_count"], metrics["undecodable_count"], metrics["undecodable_share"]) == (3, 1, 0.25)
+    assert metrics["AP"] == pytest.approx(slice_metrics(good, EvalSettings())["AP"])

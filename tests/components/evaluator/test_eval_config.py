@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from components.evaluator.eval_config import build_eval_config
-from components.evaluator.extractors import settings_of
+from components.evaluator.eval_config import build_eval_config, settings_of
 from components.evaluator.settings import EvalSettings
 
 SETTINGS = EvalSettings.model_validate(
@@ -42,7 +41,12 @@ def test_thresholds_stand_at_their_keys() -> None:
         ("guarded/AP50", (("weather", "fog"),)),
         ("guarded/AP50", (("camera", "3"),)),
         ("guarded/AP/car", ()),
+        ("known/column/weather", ()),
+        ("known/column/camera", ()),
+        ("known/class/car", ()),
+        ("undecodable_share", ()),
     }
+    assert bounds["undecodable_share", ()].value_threshold.upper_bound.value == 0.01
     assert bounds["AP", ()].value_threshold.lower_bound.value == 0.3
     assert bounds["AP50", ()].change_threshold.relative.value == -0.1
     assert not bounds["AP50", ()].change_threshold.HasField("absolute")

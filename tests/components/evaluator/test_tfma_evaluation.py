@@ -19,6 +19,7 @@ from components.evaluator.coco import ImageResult
 from components.evaluator.eval_config import EXTRACTORS_MODULE, build_eval_config
 from components.evaluator.settings import EvalSettings
 from components.evaluator.verdict import read_verdict
+from components.trainer.image_decoding import decode_upright
 from schema import features
 
 Reference = Callable[[Sequence[ImageResult], Sequence[str]], dict[str, float]]
@@ -62,7 +63,10 @@ def make_scenes(seed: int, count: int) -> list[Scene]:
     return scenes
 
 
-def record_of(scene: Scene) -> bytes:
+PICTURE = tf.io.encode_png(np.zeros((*SIZE, 3), np.uint8)).numpy()
+
+
+def record_of(scene: Scene, encoded: bytes = PICTURE) -> bytes:
     def ints(values: Sequence[int]) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
 
@@ -76,6 +80,7 @@ def record_of(scene: Scene) -> bytes:
     boxes = result.truth_boxes_yxyx_pixels / np.array([*SIZE, *SIZE])  # [G, 4]
     record = {
         features.IMAGE_SOURCE_ID: texts([scene.source_id]),
+        features.IMAGE_ENCODED: tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
         features.IMAGE_HEIGHT: ints([SIZE[0]]),
         features.IMAGE_WIDTH: ints([SIZE[1]]),
         features.meta_key("weather"): texts([scene.weather]),
@@ -89,7 +94,10 @@ def record_of(scene: Scene) -> bytes:
 
 
 class Recited(tf.Module):
-    """A model that knows the answers by heart, with an export's ``evaluate`` signature and labels."""
+    """A model that knows the answers by heart, with an export's ``evaluate`` signature and labels.
+
+    Like an export it fails for a batch with an image that does not decode.
+    """
 
     def __init__(self, scenes: Sequence[Scene], labels: Sequence[str], labels_file: pathlib.Path) -> None:
         super().__init__()
@@ -107,7 +115,10 @@ class Recited(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = tf.io.parse_example(examples, {features.IMAGE_SOURCE_ID: tf.io.FixedLenFeature([], tf.string)})
+        keys = (features.IMAGE_SOURCE_ID, features.IMAGE_ENCODED)
+        parsed = tf.io.parse_example(examples, {key: tf.io.FixedLenFeature([], tf.string) for key in keys})
+        decoded = tf.map_fn(lambda one: tf.size(decode_upright(one)), parsed[features.IMAGE_ENCODED], tf.int32)
+        tf.debugging.assert_positive(decoded)
         number = tf.strings.to_number(parsed[features.IMAGE_SOURCE_ID], tf.int32)
         return {"detections": tf.gather(self.answers, number)}
 
@@ -268,6 +279,9 @@ def test_gate_names_every_threshold_missed(workplace: pathlib.Path, tmp_path: pa
     lines = verdict.lines()
     assert lines[0] == "not blessed (compared with the last blessed model):"
     assert any("AP50 on weather=fog is 0." in line and "below its minimum 0.99" in line for line in lines)
+    assert "  not judged: AP50 on weather=snow, 0 images, needs 10" in lines
+    assert "  not judged: AP50 of tram (0 images), needs 10" in lines
+    assert "  not judged: AP75 of tram (0 images), needs 10" in lines
     assert (("weather", "snow"),) not in verdict.metrics, "a slice without an image is not reported"
 
 
@@ -293,6 +307,94 @@ def test_floor_without_images_refuses_when_it_always_counts(workplace: pathlib.P
     assert all(np.isnan(failure.value) for failure in verdict.failures)
     assert all("could not be computed" in str(failure) for failure in verdict.failures)
     assert verdict.baseline_metrics == {}
+
+
+def test_a_floor_whose_name_nobody_knows_refuses(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    settings = EvalSettings.model_validate(
+        {
+            "slices": [["weather"], ["tiem_of_day"]],
+            "gates": {
+                "minimum": {"AP50": 0.1},
+                "slice_floors": [
+                    {"slice": {"wether": "fog"}, "metric": "AP50", "min": 0.01},
+                    {"slice": {"class": "carr"}, "metric": "AP", "min": 0.01},
+                ],
+                "class_floors": [{"class_name": "singn", "metric": "AP50", "min": 0.01}],
+            },
+        }
+    )
+    evaluated = run_evaluator(workplace, tmp_path, settings, baseline=False)
+    assert not evaluated.blessed
+    verdict = read_verdict(evaluated.evaluation_dir)
+    nobody = "which neither the model nor the ground truth knows"
+    assert verdict.lines() == [
+        "not blessed (no blessed model to compare with):",
+        "  AP50 on wether=fog could not be computed (eval.gates.slice_floors names the column 'wether', which no image "
+        "has; did you mean 'weather'?), its bound is 0.01",
+        f"  AP on class=carr could not be computed (eval.gates.slice_floors names the class 'carr', {nobody}; did you "
+        "mean 'car'?), its bound is 0.01",
+        f"  AP50/singn on all images could not be computed (eval.gates.class_floors names the class 'singn', {nobody}; "
+        "did you mean 'sign'?), its bound is 0.01",
+        "  eval.slices names the column 'tiem_of_day', which no image has",
+    ]
+
+
+def test_a_model_is_blessed_though_floors_were_not_judged(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    settings = EvalSettings.model_validate(
+        {
+            "slices": [],
+            "gates": {
+                "minimum": {"AP50": 0.1},
+                "slice_floors": [{"slice": {"weather": "fog"}, "metric": "AP50", "min": 0.99}],
+                "class_floors": [{"class_name": "*", "metric": "AP50", "min": 0.99}],
+                "min_images": 50,
+            },
+        }
+    )
+    verdict = read_verdict(run_evaluator(workplace, tmp_path, settings, baseline=False).evaluation_dir)
+    assert verdict.blessed
+    decision, by_slice, by_class = verdict.lines()
+    assert decision == "blessed: every threshold that was judged is met, no blessed model to compare with"
+    assert by_slice == "  not judged: AP50 on weather=fog, 20 images, needs 50"
+    assert by_class.startswith("  not judged: AP50 of bus (")
+
+
+@pytest.mark.parametrize(("baseline", "allowed", "blessed"), [(True, 0.1, True), (False, 0.01, False)])
+def test_images_that_do_not_decode_are_left_out(
+    workplace: pathlib.Path,
+    tmp_path: pathlib.Path,
+    scenes: list[Scene],
+    pycocotools_metrics: Reference,
+    caplog: pytest.LogCaptureFixture,
+    baseline: bool,
+    allowed: float,
+    blessed: bool,
+) -> None:
+    damaged = scenes[4:60:25]
+    folder = tmp_path / "examples" / "Split-eval"
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+        for scene in scenes:
+            writer.write(record_of(scene, PICTURE[:-40] if scene in damaged else PICTURE))
+    for model in ("candidate", "baseline"):
+        (tmp_path / model).symlink_to(workplace / model)
+    gates = {"minimum": {"AP50": 0.1}, "max_drop": {}, "max_corrupt_share": allowed}
+    settings = EvalSettings.model_validate({"slices": [["weather"]], "batch_size": 7, "gates": gates})
+
+    evaluated = run_evaluator(tmp_path, tmp_path / "output", settings, baseline)
+    assert evaluated.blessed == blessed
+    verdict = read_verdict(evaluated.evaluation_dir)
+    left = [scene for scene in scenes if scene not in damaged]
+    assert len(left) == 57
+    for values, metrics in verdict.metrics.items():
+        results = images_of(left, **dict(values))
+        assert metrics["image_count"] == len(results)
+        assert metrics["AP"] == pytest.approx(pycocotools_metrics(results, CLASS_NAMES)["AP"], abs=1e-6)
+    assert "  3 of 60 images do not decode and are left out; the log names them" in verdict.lines()
+    refusal = "  undecodable_share on all images is 0.0500, 0.0400 above its maximum 0.01"
+    assert (refusal in verdict.lines()) != blessed
+    for scene in damaged:
+        assert f"{scene.source_id}: does not decode and is left out of the evaluation" in caplog.text
 
 
 def test_without_a_baseline_thresholds_on_change_do_not_count(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
