@@ -103,6 +103,14 @@ def test_page_of_a_whole_run(finished_run: Any, model_uri: str) -> None:
     assert page.index("<th>yield</th>") < page.index("<th>stop</th>")
 
 
+def test_page_of_a_blessed_model_shows_what_was_not_judged(finished_run: Any) -> None:
+    verdict = Verdict(True, (), METRICS, {}, ("AP50 on weather=fog, 3 images, needs 10",), ("2 images are left out",))
+    page = render_page(dataclasses.replace(summarize(read_run(finished_run.connection, "signs")), verdict=verdict))
+    _check(page)
+    for line in verdict.lines():
+        assert f"<p>{line.strip()}</p>" in page
+
+
 def test_report_of_a_run_without_a_model(finished_run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     root: pathlib.Path = finished_run.root
     report_run(root / "metadata.sqlite", "signs", 0.0, root / "served", root / "reports")
