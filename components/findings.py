@@ -46,7 +46,7 @@ KINDS: Final[dict[str, Kind]] = {
     "missing_image": Kind("an annotation names an image that is not there", SKIP, (FAIL,)),
     "empty_image": Kind("the image file has zero bytes", SKIP, (FAIL,)),
     "not_an_image": Kind("the file is no image (a text file called .jpg), or its header is damaged", SKIP, (FAIL,)),
-    "truncated_image": Kind("the image ends early or its PNG checksums do not fit", SKIP, (FAIL,)),
+    "truncated_image": Kind("the image ends early, or JPEG markers or PNG checksums show damage", SKIP, (FAIL,)),
     "unsupported_image": Kind("an image the graph cannot decode: not JPEG or PNG, 12-bit JPEG, ...", SKIP, (FAIL,)),
     "rotated_image": Kind("EXIF says the stored pixels are not upright; re-encoded upright", "upright", (SKIP, FAIL)),
     "size_mismatch": Kind(

@@ -20,7 +20,7 @@ from components.example_gen.keys import EXAMPLES, SETTINGS, SPANS
 from components.example_gen.settings import DataSettings
 from components.example_gen.spans import SpanFolder, resolve_spans, spans_to_json
 
-RECORD_VERSION: Final = 1
+RECORD_VERSION: Final = 2
 """To be raised when the same files make other records, so that cached ones are not taken for them."""
 
 

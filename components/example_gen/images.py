@@ -1,9 +1,10 @@
 """What can be known of an image file without decoding it, and the one case in which it is decoded.
 
 TensorFlow's decoders fail on a truncated file, hours later and without naming it. So the structure of the file is
-walked here instead: marker segments of a JPEG up to the entropy-coded data, behind which an end-of-image marker must
-follow (inside that data 0xFF is always stuffed, so the marker cannot be there by chance); chunks of a PNG with their
-checksums up to IEND. Both are the conditions libjpeg and libpng fail on. Pillow reads size, mode and EXIF lazily.
+walked here instead: marker segments of a JPEG, and the markers in its entropy-coded data up to the end-of-image marker
+(in that data 0xFF is always stuffed, so any other marker but a restart means damage); chunks of a PNG with their
+checksums up to IEND. These are the conditions libjpeg and libpng fail on, or go on from with pixels that are not the
+picture's. Pillow reads size, mode and EXIF lazily.
 
 Measured against ``tf.io.decode_image(channels=3)``: greyscale, CMYK and progressive JPEG, and PNG with palette, alpha,
 grey, 1 and 16 bit decode to the same RGB as in Pillow, so they are left as they are. EXIF orientation it ignores.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -21,12 +23,17 @@ from typing import Final, Literal
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 _JPEG_START: Final = b"\xff\xd8\xff"
-_JPEG_END: Final = b"\xff\xd9"
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""Any marker but a restart; a byte 0xFF in the data of a scan is followed by 0, so none is there by chance."""
+_STANDALONE: Final = 0x01
+_END: Final = 0xD9
 _SCAN: Final = 0xDA
+_QUANTIZATION: Final = 0xDB
 _DECODABLE_FRAMES: Final = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_STANDALONE: Final = frozenset((0x01, *range(0xD0, 0xD8)))
+_BETWEEN_SCANS: Final = frozenset((0xC4, 0xCC, _QUANTIZATION, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE))
+"""Tables, number of lines, restart interval, application data and comment."""
 _TRANSPOSED: Final = frozenset((5, 6, 7, 8))
 
 
@@ -114,33 +121,50 @@ def upright(encoded: bytes, header: ImageHeader) -> bytes:
 
 
 def _check_jpeg(encoded: bytes) -> None:
+    seen: set[int] = set()
     position = 2
-    while True:
-        position = encoded.find(b"\xff", position)
-        while 0 <= position < len(encoded) - 1 and encoded[position + 1] == 0xFF:  # fill bytes
-            position += 1
-        if position < 0 or position + 4 > len(encoded):
+    while _SCAN not in seen:
+        found = _MARKER.search(encoded, position)
+        if found is None or found.end() + 3 > len(encoded):
             raise BadImageError("truncated_image", f"JPEG of {len(encoded)} bytes ends within its header")
-        marker = encoded[position + 1]
-        if marker in _STANDALONE:
-            position += 2
+        start, marker = found.end(), encoded[found.end() - 1]
+        if marker == _STANDALONE:
+            position = start
             continue
-        length = int.from_bytes(encoded[position + 2 : position + 4], "big")
-        segment_end = position + 2 + length
-        if segment_end > len(encoded):
+        position = start + int.from_bytes(encoded[start : start + 2], "big")
+        if position > len(encoded):
             raise BadImageError("truncated_image", f"JPEG of {len(encoded)} bytes ends within its header")
         if marker in _FRAMES:
-            precision = encoded[position + 4]
+            precision = encoded[start + 2]
             if marker not in _DECODABLE_FRAMES or precision != 8:
                 raise BadImageError(
                     "unsupported_image", f"JPEG frame type 0x{marker:02X} with {precision} bit; expected baseline or "
                     "progressive with 8 bit"
                 )  # fmt: skip
-        if marker == _SCAN:
-            if encoded.rfind(_JPEG_END) < segment_end:
-                raise BadImageError("truncated_image", f"JPEG of {len(encoded)} bytes has no end-of-image marker")
+        seen.add(marker)
+    for segment, needed in (("SOF", _FRAMES), ("DQT", {_QUANTIZATION})):
+        if not seen & needed:
+            raise BadImageError("not_an_image", f"damaged jpeg header: no {segment} segment before the first scan")
+    _check_scans(encoded, position)
+
+
+def _check_scans(encoded: bytes, position: int) -> None:
+    """Walks from the data of a JPEG's first scan, over tables and further scans, to the end of the image."""
+    while (found := _MARKER.search(encoded, position)) is not None:
+        start, marker = found.end(), encoded[found.end() - 1]
+        if marker == _END:
             return
-        position = segment_end
+        position = start + int.from_bytes(encoded[start : start + 2], "big")
+        if marker == _SCAN:
+            fits = position - start == 6 + 2 * int.from_bytes(encoded[start + 2 : start + 3], "big")
+        else:  # followed by another marker, which the length of one that damage has made hardly leads to
+            fits = marker in _BETWEEN_SCANS and position >= start + 2 and encoded[position : position + 1] == b"\xff"
+        if not fits:
+            raise BadImageError(
+                "truncated_image", f"JPEG of {len(encoded)} bytes is damaged: its scan data has the bytes FF "
+                f"{marker:02X} at byte {found.start()}; expected the end of the image or a whole segment there"
+            )  # fmt: skip
+    raise BadImageError("truncated_image", f"JPEG of {len(encoded)} bytes has no end-of-image marker")
 
 
 def _check_png(encoded: bytes) -> None:

@@ -63,7 +63,7 @@ class BadInputSettings(Settings):
     not_an_image: SkipOrFail = "skip"
     """The file is no image, whatever it is called."""
     truncated_image: SkipOrFail = "skip"
-    """The image file ends early."""
+    """The image file ends early, or is damaged in the middle as far as JPEG markers and PNG checksums show it."""
     unsupported_image: SkipOrFail = "skip"
     """Neither JPEG nor PNG, or a kind of JPEG that the graph cannot decode."""
     rotated_image: Literal["upright", "skip", "fail"] = "upright"

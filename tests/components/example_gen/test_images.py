@@ -121,3 +121,60 @@ def test_a_thumbnail_does_not_hide_a_cut(image_bytes) -> None:
     read_header(with_thumbnail)
     with pytest.raises(BadImageError, match="no end-of-image marker"):
         read_header(with_thumbnail[:-2])
+
+
+def jpeg_of_noise(**options) -> bytes:
+    """A JPEG of some 10 kB of scan data."""
+    output = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(output, options.pop("image_format", "JPEG"), **options)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"progressive": True},
+        {"restart_marker_blocks": 3},
+        {"progressive": True, "restart_marker_rows": 1, "comment": b"\xff\xd9 \xff\xda"},
+        {"image_format": "MPO", "save_all": True, "append_images": [Image.new("RGB", (8, 8))]},
+    ],
+)
+def test_what_stands_between_scans_and_behind_the_image_is_no_damage(options: dict) -> None:
+    encoded = jpeg_of_noise(**options)
+    assert read_header(encoded).format == "jpeg"
+    assert decode(encoded).shape == (96, 96, 3)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(
+    ("damage", "offset"),
+    [
+        (b"\xff\xe2\xff\xf0", 0),  # a segment longer than the file
+        (b"\xff\xe2\x00\x10", 0),  # a segment that ends in the middle of the data
+        (b"\xff\xc4\x00\x00", 0),  # a segment shorter than its own length
+        (b"\xff\xda\x00\x10", 0),  # a scan of another length than its components have
+        (b"\xff\xc0\x00\x11", 0),  # a second frame
+        (b"\xff\xd8\xff\xe0", 0),  # another image
+        (b"\xff\xff\x01\x00", 1),  # a marker behind a fill byte
+        (b"\xff\xd3\xff\x55", 2),  # a restart, then a reserved marker
+    ],
+)
+def test_damage_in_the_scan_data_is_found_by_its_markers(damage: bytes, offset: int, progressive: bool) -> None:
+    encoded = jpeg_of_noise(progressive=progressive)
+    middle = len(encoded) * 2 // 3
+    with pytest.raises(BadImageError) as problem:
+        read_header(encoded[:middle] + damage + encoded[middle + len(damage) :])
+    assert problem.value.kind == "truncated_image"
+    assert f"scan data has the bytes FF {damage[offset + 1]:02X} at byte {middle + offset};" in problem.value.found
+
+
+@pytest.mark.parametrize(("marker", "name"), [(0xDB, "DQT"), (0xC0, "SOF")])
+def test_a_jpeg_without_a_segment_every_decoder_needs(marker: int, name: str) -> None:
+    encoded = jpeg_of_noise()
+    while (start := encoded.find(bytes((0xFF, marker)), 0, 1000)) > 0:
+        end = start + 2 + int.from_bytes(encoded[start + 2 : start + 4], "big")
+        encoded = encoded[:start] + encoded[end:]
+    with pytest.raises(BadImageError, match=f"no {name} segment before the first scan") as problem:
+        read_header(encoded)
+    assert problem.value.kind == "not_an_image"
