@@ -60,15 +60,21 @@ class LabelMap:
         """Class name of a 1-based id, None when the map does not hold it."""
         return self.names[self.ids.index(class_id)] if class_id in self.ids else None
 
+    @property
+    def name_by_index(self) -> list[str]:
+        """Name of every id from 1 to the last, at index id - 1; empty for an id without a class."""
+        by_id = dict(self)
+        return [by_id.get(i, "") for i in range(1, (self.ids[-1] if self.ids else 0) + 1)]
+
     def to_labels_txt(self) -> str:
         """The text of a ``labels.txt``; an id without a class is an empty line."""
-        by_id = dict(self)
-        return "".join(f"{by_id.get(i, '')}\n" for i in range(1, (self.ids[-1] if self.ids else 0) + 1))
+        return "".join(f"{name}\n" for name in self.name_by_index)
 
 
 def parse_labels_txt(text: str) -> LabelMap:
     """Label map of a ``labels.txt``: line n (from 1) is the name of class n; empty lines are ids without a class."""
-    pairs = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    # Not `splitlines`: it would also part a name at the likes of U+2028, and number what follows anew.
+    pairs = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     return LabelMap(tuple(number for number, _ in pairs), tuple(name for _, name in pairs))
 
 

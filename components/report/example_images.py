@@ -123,7 +123,7 @@ def image_figure(image: ExampleImage) -> str:
         with Image.open(io.BytesIO(image.encoded), formats=["JPEG", "PNG"]) as opened:
             opened.draft("RGB", (_LONGER_SIDE_PIXELS, _LONGER_SIDE_PIXELS))
             small = opened.convert("RGB")
-    except OSError:
+    except (OSError, SyntaxError):  # Pillow's name for a damaged PNG
         return f"<figure><figcaption>{html.escape(image.file)}: cannot be decoded</figcaption></figure>"
     small.thumbnail((_LONGER_SIDE_PIXELS, _LONGER_SIDE_PIXELS))
     output = io.BytesIO()

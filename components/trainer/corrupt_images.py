@@ -34,7 +34,7 @@ class CorruptImages:
         self._patterns = patterns
         self._max_share = max_share
         self._report = report
-        self.source_ids: list[str] = []
+        self.source_ids: list[bytes] = []
 
     def find(self) -> bool:
         """Decodes every image of the split once; True when some that were not known do not decode.
@@ -46,7 +46,7 @@ class CorruptImages:
         if set(found) <= set(self.source_ids):
             return False
         records = count_records(ordered_records(self._patterns))
-        named = ", ".join(found[:_NAMED_AT_MOST])
+        named = ", ".join(source.decode(errors="replace") for source in found[:_NAMED_AT_MOST])
         if len(found) > _NAMED_AT_MOST:
             named += f" and {len(found) - _NAMED_AT_MOST} more"
         if len(found) > self._max_share * records:
@@ -59,8 +59,8 @@ class CorruptImages:
         return True
 
 
-def corrupt_images(patterns: Sequence[str]) -> list[str]:
-    """Source ids of the records of a split whose image does not decode."""
+def corrupt_images(patterns: Sequence[str]) -> list[bytes]:
+    """Source ids (not always UTF-8: file names) of the records of a split whose image does not decode."""
     specification = {features.IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string, "")}
 
     def pixels(number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -73,8 +73,4 @@ def corrupt_images(patterns: Sequence[str]) -> list[str]:
     good = {int(number) for number, _ in decoded.ignore_errors().as_numpy_iterator()}
     if len(good) == count_records(records):
         return []
-    return [
-        source_id(record).numpy().decode(errors="replace")
-        for number, record in enumerate(records)
-        if number not in good
-    ]
+    return [source_id(record).numpy() for number, record in enumerate(records) if number not in good]

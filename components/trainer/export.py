@@ -59,7 +59,7 @@ class ServingModule(tf.Module):
         self._detect = tf.function(detector.detect, input_signature=[frame], autograph=False)
         self.labels = tf.saved_model.Asset(labels_file)
         # Row 0 is for padding.
-        self._names_by_id = ["", *label_map.to_labels_txt().splitlines()]
+        self._names_by_id = ["", *label_map.name_by_index]
 
     def signatures(self) -> dict[str, Any]:
         """Concrete functions by signature name."""

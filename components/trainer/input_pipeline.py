@@ -104,7 +104,7 @@ def training_batches(
     settings: TrainSettings,
     *,
     start_step: int = 0,
-    skip_source_ids: Sequence[str] = (),
+    skip_source_ids: Sequence[bytes] = (),
 ) -> tf.data.Dataset:
     """Endless ``TrainingBatch``es; the batch of a step depends on the settings and the step alone.
 
@@ -194,7 +194,7 @@ def evaluation_batches(
     batch_size: int,
     *,
     max_images: int | None = None,
-    skip_source_ids: Sequence[str] = (),
+    skip_source_ids: Sequence[bytes] = (),
 ) -> tf.data.Dataset:
     """``EvaluationBatch``es of a split, once and in order; the last may be smaller.
 

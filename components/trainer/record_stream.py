@@ -42,7 +42,7 @@ def _read(files: tf.data.Dataset) -> tf.data.Dataset:
     )
 
 
-def ordered_records(patterns: Sequence[str], skip_source_ids: Sequence[str] = ()) -> tf.data.Dataset:
+def ordered_records(patterns: Sequence[str], skip_source_ids: Sequence[bytes] = ()) -> tf.data.Dataset:
     """Every record of a split once, scalar strings, always in the same order.
 
     Args:
@@ -61,7 +61,7 @@ def shuffled_records(
     seed: int,
     shuffle_memory_megabytes: int,
     start: int = 0,
-    skip_source_ids: Sequence[str] = (),
+    skip_source_ids: Sequence[bytes] = (),
 ) -> tf.data.Dataset:
     """The records of a split over and over, scalar strings, in a new order every time.
 
@@ -100,7 +100,7 @@ def count_records(records: tf.data.Dataset) -> int:
     return int(records.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
 
 
-def _without(records: tf.data.Dataset, source_ids: Sequence[str]) -> tf.data.Dataset:
+def _without(records: tf.data.Dataset, source_ids: Sequence[bytes]) -> tf.data.Dataset:
     if not source_ids:
         return records
     unwanted = tf.constant(list(source_ids))

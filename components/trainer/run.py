@@ -134,7 +134,7 @@ def _evaluation(
             max_images=settings.evaluate_images,
             skip_source_ids=corrupt.source_ids,
         ),
-        label_map.to_labels_txt().splitlines(),
+        label_map.name_by_index,
     )
 
     def evaluate() -> dict[str, float]:

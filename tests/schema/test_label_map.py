@@ -22,6 +22,12 @@ def test_labels_txt_round_trips(names: list[str]) -> None:
     )
 
 
+def test_a_line_ends_at_a_line_feed_alone() -> None:
+    label_map = LabelMap.of_names(["stop\u2028sign", "car\x85", "bus"])
+    assert parse_labels_txt(label_map.to_labels_txt()).id_of("bus") == 3
+    assert label_map.name_by_index[2] == "bus"
+
+
 def test_ids_may_have_gaps() -> None:
     label_map = LabelMap((2, 4), ("a", "b"))
     assert label_map.to_labels_txt() == "\na\n\nb\n"

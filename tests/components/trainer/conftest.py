@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -86,8 +87,8 @@ def _record(
     feature = example.features.feature
     feature[features.IMAGE_ENCODED].bytes_list.value.append(encoded)
     feature[features.IMAGE_FORMAT].bytes_list.value.append(b"jpeg")
-    feature[features.IMAGE_FILENAME].bytes_list.value.append(f"{source_id}.jpg".encode())
-    feature[features.IMAGE_SOURCE_ID].bytes_list.value.append(source_id.encode())
+    feature[features.IMAGE_FILENAME].bytes_list.value.append(os.fsencode(f"{source_id}.jpg"))
+    feature[features.IMAGE_SOURCE_ID].bytes_list.value.append(os.fsencode(source_id))
     feature[features.IMAGE_HEIGHT].int64_list.value.append(height_width[0])
     feature[features.IMAGE_WIDTH].int64_list.value.append(height_width[1])
     for position, key in enumerate(features.BOX_KEYS_YXYX):

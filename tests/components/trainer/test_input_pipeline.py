@@ -135,7 +135,9 @@ def test_damaged_images_are_found_and_left_out(
     for number in range(8):
         encoded, box, index = make_square(number)
         # The header is whole, so that ExampleGen does not notice.
-        records.append(make_record(encoded[:700] if number in (2, 5) else encoded, f"image {number}", [box], [index]))
+        # An id is made of a file name, which need not be UTF-8.
+        name = "image 2" if number == 2 else f"im\udce4ge {number}"
+        records.append(make_record(encoded[:700] if number in (2, 5) else encoded, name, [box], [index]))
     pattern = write_records("train", records)
     settings = TrainSettings(batch_size=4)
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -144,12 +146,12 @@ def test_damaged_images_are_found_and_left_out(
     said: list[str] = []
     corrupt = CorruptImages([pattern], 0.5, said.append)
     assert corrupt.find()
-    assert corrupt.source_ids == ["image 2", "image 5"]
+    assert corrupt.source_ids == [b"image 2", b"im\xe4ge 5"]
     assert "2 of 8 images do not decode" in said[0]
     assert not corrupt.find()
     good = training_batches([pattern], parse, detector, settings, skip_source_ids=corrupt.source_ids)
     assert len(list(good.take(4))) == 4
     assert count_records(ordered_records([pattern], corrupt.source_ids)) == 6
 
-    with pytest.raises(CorruptImagesError, match=r"2 of 8 .*max_corrupt_share.*image 2, image 5"):
+    with pytest.raises(CorruptImagesError, match=r"2 of 8 .*max_corrupt_share.*image 2, im\ufffdge 5"):
         CorruptImages([pattern], 0.01, said.append).find()
