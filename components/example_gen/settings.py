@@ -82,6 +82,9 @@ class BadInputSettings(Settings):
     """XML that does not parse, or an image entry without what is needed."""
     missing_annotation: Literal["skip", "background", "fail"] = "skip"
     """Pascal VOC: an ImageSets file names an image without XML. ``background``: an image without objects."""
+    damaged_record_file: Literal["fail", "keep"] = "fail"
+    """A TFRecord file that breaks off (an incomplete copy) or has a wrong checksum: what lies behind can be neither
+    read nor counted. ``keep``: go on with the records before the damage."""
     malformed_box: DropSkipOrFail = "drop"
     """A box or line that cannot be parsed."""
     box_not_finite: DropSkipOrFail = "drop"

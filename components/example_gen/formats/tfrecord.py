@@ -120,7 +120,7 @@ class TFRecord:
                 position += 1
         except tf.errors.DataLossError as error:
             found = f"cannot be read from here on: {error.message[:120]}"
-            yield self._bad_input.finding("malformed_annotation", path, f"record {position}", found)
+            yield self._bad_input.finding("damaged_record_file", path, f"record {position}", found)
 
     def _annotation(self, example: tf.train.Example, path: str, position: int) -> ImageAnnotation:
         values = example.features.feature

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from components.example_gen.annotations import DataError
 from components.example_gen.formats.tfrecord import TFRecord
+from components.example_gen.report import BadInputError
 from components.example_gen.settings import DataSettings
 
 
@@ -72,15 +73,23 @@ def test_class_numbers_need_a_label_map(run, tmp_path, image_bytes) -> None:
     assert values["image/object/class/label"].int64_list.value[:] == [2]
 
 
-def test_a_file_that_ends_early_gives_what_it_has(tmp_path, image_bytes) -> None:
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_a_file_that_breaks_off_fails_the_run_unless_what_it_has_is_enough(
+    run, tmp_path, image_bytes, compression: str
+) -> None:
+    for split in ("train", "val"):
+        records = [example(image_bytes(seed=i), f"{split}{i}").SerializeToString() for i in range(9)]
+        write(tmp_path / f"{split}.tfrecord", records, compression)
     path = tmp_path / "train.tfrecord"
-    write(path, [example(image_bytes(), f"{i}").SerializeToString() for i in range(3)])
     path.write_bytes(path.read_bytes()[:-30])
-    reader = TFRecord(DataSettings(format="tfrecord", path=str(tmp_path)))
-    (source,) = reader.sources(str(tmp_path))
-    *items, finding = reader.items(source)
-    assert [item.key for item in items] == ["0", "1"]
-    assert (finding.kind, finding.where) == ("malformed_annotation", "record 2")
+    with pytest.raises(BadInputError, match="treated as `fail`: 1 damaged_record_file"):
+        run(format="tfrecord", path=str(tmp_path))
+    result = run(format="tfrecord", path=str(tmp_path), bad_input={"damaged_record_file": "keep"})
+    (finding,) = result.findings
+    kept = len(result.records["train"])
+    assert 0 < kept < 9
+    assert (finding.file, finding.where) == ("train.tfrecord", f"record {kept}")
+    assert (result.summary.listed_images, result.summary.skipped_images) == (kept + 9, 0)
 
 
 def test_patterns(tmp_path) -> None:
