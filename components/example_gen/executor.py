@@ -56,7 +56,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         label_map = None if settings.label_map is None else read_label_map(settings.label_map)
         reader = make_format(settings)
         sources = find_sources(reader, spans_from_json(exec_properties[SPANS]))
-        policy = SplitPolicy.of_data(settings.split, (source.split for source in sources))
+        policy = SplitPolicy.of_data(settings.split, sources)
 
         examples = artifact_utils.get_single_instance(output_dict[EXAMPLES])
         findings = artifact_utils.get_single_instance(output_dict[FINDINGS])

@@ -6,10 +6,11 @@ import dataclasses
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
-from components.example_gen.annotations import DataError, Item
+from components.example_gen import files
+from components.example_gen.annotations import DataError, Item, Source
 from components.example_gen.settings import SplitSettings
 
 SPLIT_ALIASES: Final = {
@@ -58,7 +59,7 @@ class SplitPolicy:
     Attributes:
       settings: the ``data.split`` section.
       given: splits the data names that are taken as they are; items of others are hashed.
-      ratios: cumulative share and name of the splits that hashed items fall into.
+      ratios: cumulative share and name of the splits that hashed items fall into; none where all splits are given.
     """
 
     settings: SplitSettings
@@ -66,43 +67,44 @@ class SplitPolicy:
     ratios: tuple[tuple[float, str], ...]
 
     @classmethod
-    def of_data(cls, settings: SplitSettings, found: Iterable[str | None]) -> SplitPolicy:
-        """The policy for a data set whose sources name the splits ``found``.
+    def of_data(cls, settings: SplitSettings, sources: Sequence[Source]) -> SplitPolicy:
+        """The policy for a data set.
 
         Raises:
-          DataError: ``source: given`` and the data does not name train and eval for all of it.
+          DataError: splits are to be taken from the data (``source: given``, or it names train and eval), but it does
+            not name train and eval, or names no split for some of its sources.
         """
-        found = set(found)
-        named = {name for name in found if name is not None}
-        if settings.source == "given" and (None in found or not {"train", "eval"} <= named):
+        named = frozenset(source.split for source in sources if source.split is not None)
+        unnamed = [files.join(source.root, source.path) for source in sources if source.split is None]
+        complete = named >= {"train", "eval"}
+        if settings.source == "given" and not complete:
             raise DataError(
-                f"data.split.source is `given`, but the data names {sorted(named) or 'no splits'}"
-                f"{' for a part of it only' if None in found and named else ''}; expected train and eval (val). "
-                "Name the files in data.annotations, or set data.split.source to `hash`"
+                f"data.split.source is `given`, but the data names {sorted(named) or 'no splits'}; expected train and "
+                "eval (val). Name the files in data.annotations, or set data.split.source to `hash`"
             )
-        if settings.source == "hash":
-            given: set[str] = set()
-        elif {"train", "eval"} <= named:
-            given = named
-        else:
-            given = named & {"test"}
+        if complete and settings.source != "hash":
+            if unnamed:
+                raise DataError(
+                    f"the data names the splits {sorted(named)}, but for a part of it only: not for "
+                    f"{', '.join(unnamed[:5])}{', ...' if len(unnamed) > 5 else ''} (of a folder: what lies outside of "
+                    "the folders called train, val or test). Move it to a split, name the files of each split in "
+                    "data.annotations, or set data.split.source to `hash`"
+                )
+            return cls(settings, named, ())
+        given = named & {"test"} if settings.source == "auto" else frozenset()
         shares = {name: share for name, share in settings.ratios.items() if name not in given}
         total, cumulative, ratios = sum(shares.values()), 0.0, []
         for name in _SPLIT_ORDER:
             if name in shares:
                 cumulative += shares[name] / total
                 ratios.append((cumulative, name))
-        return cls(settings, frozenset(given), tuple(ratios))
+        return cls(settings, given, tuple(ratios))
 
     @property
     def split_names(self) -> list[str]:
         """Every split there can be, in order train, eval, test."""
-        possible = self.given | ({name for _, name in self.ratios} if self._hashes else set())
+        possible = self.given | {name for _, name in self.ratios}
         return [name for name in _SPLIT_ORDER if name in possible]
-
-    @property
-    def _hashes(self) -> bool:
-        return not {"train", "eval"} <= self.given
 
     def assign(self, item: Item) -> str:
         """Canonical split of an item; by hash unless its split is a given one."""

@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from components.example_gen.annotations import DataError, Item
+from components.example_gen.annotations import DataError, Item, Source
 from components.example_gen.settings import SplitSettings
 from components.example_gen.splits import SplitPolicy, hash_fraction, split_of_name, split_of_path
 
@@ -14,6 +14,10 @@ HASH_OF_A_NAME = 0.8035010488500651
 
 def item(name: str, split: str | None = None, **metadata) -> Item:
     return Item(name, name, split, "/data", (0, 0), metadata, name)
+
+
+def sources(*splits: str | None) -> list[Source]:
+    return [Source("/data", split or "unnamed", split) for split in splits]
 
 
 @pytest.mark.parametrize(
@@ -38,13 +42,13 @@ def test_split_of_path() -> None:
 
 
 def test_given_splits_are_kept() -> None:
-    policy = SplitPolicy.of_data(SplitSettings(), ["train", "eval", "test"])
+    policy = SplitPolicy.of_data(SplitSettings(), sources("train", "eval", "test"))
     assert policy.split_names == ["train", "eval", "test"]
     assert [policy.assign(item("x", split)) for split in ("train", "eval", "test")] == ["train", "eval", "test"]
 
 
 def test_a_given_test_split_stays_one_when_the_rest_is_hashed() -> None:
-    policy = SplitPolicy.of_data(SplitSettings(), ["train", "test"])
+    policy = SplitPolicy.of_data(SplitSettings(), sources("train", "test"))
     assert policy.split_names == ["train", "eval", "test"]
     assert policy.assign(item("x", "test")) == "test"
     assert {policy.assign(item(f"{i}", "train")) for i in range(50)} == {"train", "eval"}
@@ -52,7 +56,7 @@ def test_a_given_test_split_stays_one_when_the_rest_is_hashed() -> None:
 
 def test_hash_keeps_the_ratios_and_never_changes() -> None:
     settings = SplitSettings(source="hash", ratios={"train": 7, "eval": 2, "test": 1})
-    policy = SplitPolicy.of_data(settings, ["train"])
+    policy = SplitPolicy.of_data(settings, sources("train"))
     counts = collections.Counter(policy.assign(item(f"{i}.jpg", "train")) for i in range(2000))
     assert counts["train"] == pytest.approx(1400, rel=0.05)
     assert counts["eval"] == pytest.approx(400, rel=0.15)
@@ -62,7 +66,7 @@ def test_hash_keeps_the_ratios_and_never_changes() -> None:
 
 @pytest.mark.parametrize("settings", [SplitSettings(group_by="video"), SplitSettings(group_pattern=r"(.*)_f\d+")])
 def test_groups_stay_together(settings: SplitSettings) -> None:
-    policy = SplitPolicy.of_data(settings, [None])
+    policy = SplitPolicy.of_data(settings, sources(None))
     for video in range(30):
         splits = {policy.assign(item(f"v{video}_f{frame}.jpg", video=video)) for frame in range(10)}
         assert len(splits) == 1
@@ -71,6 +75,21 @@ def test_groups_stay_together(settings: SplitSettings) -> None:
 
 def test_given_must_be_given() -> None:
     with pytest.raises(DataError, match=r"the data names \['train'\]; expected train and eval"):
-        SplitPolicy.of_data(SplitSettings(source="given"), ["train"])
-    with pytest.raises(DataError, match="for a part of it only"):
-        SplitPolicy.of_data(SplitSettings(source="given"), ["train", "eval", None])
+        SplitPolicy.of_data(SplitSettings(source="given"), sources("train"))
+
+
+@pytest.mark.parametrize("named", [("train", "eval"), ("train", "eval", "test")])
+@pytest.mark.parametrize("ratios", [{"train": 8, "eval": 2}, {"train": 8, "eval": 1, "test": 1}])
+def test_what_the_data_names_no_split_for_is_named_instead(named: tuple[str, ...], ratios: dict[str, float]) -> None:
+    partly = sources(*named, None, None)
+    for source in ("auto", "given"):
+        message = "for a part of it only: not for /data/unnamed, /data/unnamed .* set data.split.source to `hash`"
+        with pytest.raises(DataError, match=message):
+            SplitPolicy.of_data(SplitSettings(source=source, ratios=ratios), partly)
+    hashed = SplitPolicy.of_data(SplitSettings(source="hash", ratios=ratios), partly)
+    assert hashed.split_names == list(ratios)
+
+
+def test_given_splits_are_the_only_ones() -> None:
+    ratios = {"train": 8, "eval": 1, "test": 1}
+    assert SplitPolicy.of_data(SplitSettings(ratios=ratios), sources("train", "eval")).split_names == ["train", "eval"]

@@ -71,6 +71,16 @@ def test_xml_beside_images(run, tmp_path, image_bytes, voc_xml) -> None:
     assert record.features.feature["image/meta/weather"].bytes_list.value[:] == [b"fog"]
 
 
+def test_an_xml_outside_of_the_splits_is_asked_about(run, tmp_path, image_bytes, voc_xml) -> None:
+    for number, folder in enumerate(("train", "valid", "extra", "train")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"{number}.jpg").write_bytes(image_bytes(seed=number))
+        (tmp_path / folder / f"{number}.xml").write_text(voc_xml(f"{number}.jpg", [("a", 0, 0, 9, 9)]))
+    with pytest.raises(DataError, match=rf"for a part of it only: not for {tmp_path} \(of a folder: what lies outside"):
+        run(format="pascal_voc", path=str(tmp_path))
+    assert sum(run(format="pascal_voc", path=str(tmp_path), split={"source": "hash"}).summary.images.values()) == 4
+
+
 def test_objects_that_cannot_be_read(run, tmp_path, image_bytes, voc_xml) -> None:
     for i in range(8):
         (tmp_path / f"{i}.jpg").write_bytes(image_bytes(seed=i))
