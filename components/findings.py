@@ -62,6 +62,7 @@ KINDS: Final[dict[str, Kind]] = {
     "missing_annotation": Kind(
         "a listed image has no annotation (Pascal VOC; elsewhere it means: no objects)", SKIP, ("background", FAIL)
     ),
+    "missing_group": Kind("an image has no value in the column data.split.group_by", "alone", (SKIP, FAIL)),
     "damaged_record_file": Kind("a TFRecord file breaks off: what lies behind cannot be counted", FAIL, ("keep",)),
     # One box.
     "malformed_box": Kind("a box or a line that cannot be parsed", DROP, (SKIP, FAIL)),

@@ -8,6 +8,7 @@ in there follow from a hash of its key: shuffled, and the same on every run.
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -23,7 +24,7 @@ from tfx.types import Artifact, artifact_utils
 from components.example_gen.annotations import AnnotationFormat, Item, Source
 from components.example_gen.formats import make_format
 from components.example_gen.keys import EXAMPLES, FINDINGS, SETTINGS, SPANS
-from components.example_gen.metadata import type_of, widest
+from components.example_gen.metadata import scalars, type_of, widest
 from components.example_gen.report import check_report, finished_report, write_report
 from components.example_gen.settings import DataSettings
 from components.example_gen.shards import ShardWriter, shard_path
@@ -107,16 +108,20 @@ def read_examples(
         | "GroupByImage" >> beam.GroupByKey()
         | "KeepFirst" >> beam.ParDo(_KeepFirst(settings)).with_outputs(_FINDINGS_TAG, main="items")
     )
-    assigned = kept["items"] | "AssignSplit" >> beam.Map(lambda item: (policy.assign(item), item))
-    images_per_split = assigned | "SplitNames" >> beam.Keys() | "CountImages" >> beam.combiners.Count.PerElement()
     metadata_types = (
         kept["items"]
         | "MetadataTypes"
         >> beam.FlatMap(lambda item: [(name, type_of(value)) for name, value in item.metadata.items()])
         | "WidestType" >> beam.CombinePerKey(widest)
     )
+    assigned = kept["items"] | "AssignSplit" >> beam.ParDo(
+        _AssignSplit(settings, policy), types=beam.pvalue.AsDict(metadata_types)
+    ).with_outputs(_FINDINGS_TAG, main="items")
+    images_per_split = (
+        assigned["items"] | "SplitNames" >> beam.Keys() | "CountImages" >> beam.combiners.Count.PerElement()
+    )
     written = (
-        assigned
+        assigned["items"]
         | "AssignShard" >> beam.Map(
             lambda pair, counts: (
                 shard_path(pair[0], pair[1], counts[pair[0]], settings.shard_images, len(sources)),
@@ -129,7 +134,8 @@ def read_examples(
             _WriteShard(writer), types=beam.pvalue.AsDict(metadata_types)
         ).with_outputs(_FINDINGS_TAG, main=_COUNTS_TAG)
     )  # fmt: skip
-    findings = (listed[_FINDINGS_TAG], kept[_FINDINGS_TAG], written[_FINDINGS_TAG]) | "AllFindings" >> beam.Flatten()
+    steps = (listed, kept, assigned, written)
+    findings = tuple(step[_FINDINGS_TAG] for step in steps) | "AllFindings" >> beam.Flatten()
     counts = (
         (
             written[_COUNTS_TAG],
@@ -178,6 +184,25 @@ class _KeepFirst(beam.DoFn):
             found = f"listed again for {item.split or 'the data set'}, kept for {first.split or 'the data set'}"
             finding = self._settings.bad_input.finding("duplicate_image", item.name, "", found)
             yield beam.pvalue.TaggedOutput(_FINDINGS_TAG, finding)
+
+
+class _AssignSplit(beam.DoFn):
+    """Puts the split before each item, and leaves it the columns to keep: the one that groups may not be of them."""
+
+    def __init__(self, settings: DataSettings, policy: SplitPolicy) -> None:
+        self._settings = settings
+        self._policy = policy
+
+    def process(self, item: Item, types: Mapping[str, str]) -> Iterator[Any]:
+        if self._policy.lacks_group(item):
+            self._policy.check_group(types)
+            where = str(self._settings.split.group_by)
+            finding = self._settings.bad_input.finding("missing_group", item.name, where, "no value in this column")
+            yield beam.pvalue.TaggedOutput(_FINDINGS_TAG, finding)
+            if finding.loses_record:
+                return
+        kept = dataclasses.replace(item, metadata=scalars(item.metadata, self._settings.metadata))
+        yield self._policy.assign(item), kept
 
 
 class _WriteShard(beam.DoFn):

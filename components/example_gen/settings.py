@@ -29,7 +29,8 @@ class SplitSettings(Settings):
     ratios: dict[Split, float] = pydantic.Field(default={"train": 0.8, "eval": 0.2})
     """Shares of the hashed images; they are normalised, so 8 and 2 do as well as 0.8 and 0.2."""
     group_by: str | None = None
-    """A metadata column (``video``, ``patient``): images with the same value fall into the same split."""
+    """A metadata column (``video``, ``patient``), listed in ``data.metadata`` or not: images with the same value fall
+    into the same split. An image without a value is a ``missing_group``; that no image has one is an error."""
     group_pattern: str | None = None
     """A regular expression searched in the image's path; its first group (or the whole match) is hashed instead of the
     path: ``(.*)_frame\\d+`` keeps the frames of one video together. A path that does not match is hashed whole."""
@@ -82,6 +83,8 @@ class BadInputSettings(Settings):
     """XML that does not parse, or an image entry without what is needed."""
     missing_annotation: Literal["skip", "background", "fail"] = "skip"
     """Pascal VOC: an ImageSets file names an image without XML. ``background``: an image without objects."""
+    missing_group: Literal["alone", "skip", "fail"] = "alone"
+    """An image without a value in the column ``data.split.group_by``. ``alone``: it is hashed by its own name."""
     damaged_record_file: Literal["fail", "keep"] = "fail"
     """A TFRecord file that breaks off (an incomplete copy) or has a wrong checksum: what lies behind can be neither
     read nor counted. ``keep``: go on with the records before the damage."""
@@ -146,6 +149,11 @@ class DataSettings(Settings):
     """How a changed file is noticed on the next run: by size and time of modification, or by reading all files."""
     shard_images: int = pydantic.Field(default=256, ge=1)
     """Images in one output file, on average."""
+
+    @property
+    def columns_to_read(self) -> list[str] | None:
+        """``metadata``; all while images are grouped by one, which need not be listed and may be misspelt."""
+        return self.metadata if self.split.group_by is None else None
 
     @pydantic.field_validator("path")
     @classmethod

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from components.example_gen import files
@@ -112,6 +113,26 @@ class SplitPolicy:
             return str(item.split)
         fraction = hash_fraction(self.group_of(item), self.settings.salt)
         return next((name for limit, name in self.ratios if fraction < limit), self.ratios[-1][1])
+
+    def lacks_group(self, item: Item) -> bool:
+        """Whether an item is to be hashed by a column that it has no value in."""
+        column = self.settings.group_by
+        return column is not None and item.split not in self.given and column not in item.metadata
+
+    def check_group(self, columns: Iterable[str]) -> None:
+        """Passes when the column to group by is among the columns of the data set.
+
+        Raises:
+          DataError: it is not; the message has the nearest spelling and all that were found.
+        """
+        column, found = str(self.settings.group_by), sorted(columns)
+        if column not in found:
+            near = difflib.get_close_matches(column, found, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataError(
+                f"data.split.group_by: no image has a metadata column {column!r}{hint} "
+                f"(found: {', '.join(found) or 'none'})"
+            )
 
     def group_of(self, item: Item) -> str:
         """What is hashed for an item: its group, or its name when it has none."""

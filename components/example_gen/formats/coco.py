@@ -75,7 +75,7 @@ class Coco:
                 problems.setdefault(image_id, []).append(problem)
 
         folders = self._folders(source, images)
-        sidecar = Sidecar(source.root, self._settings.metadata)
+        sidecar = Sidecar(source.root, self._settings.columns_to_read)
         for position, (image_id, entry) in enumerate(images.items()):
             where = f"image id {image_id}"
             try:
@@ -90,7 +90,7 @@ class Coco:
                 split=source.split,
                 root=source.root,
                 order=(source.index, position),
-                metadata=sidecar.of(path) | scalars(extra, self._settings.metadata),
+                metadata=sidecar.of(path) | scalars(extra, self._settings.columns_to_read),
                 file=path,
                 annotation=ImageAnnotation(
                     objects=tuple(boxes.pop(image_id)),

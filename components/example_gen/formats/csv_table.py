@@ -78,7 +78,7 @@ class CsvTable:
                 continue
             images.setdefault(name, []).append((line, row))
         folders = image_folders(self._settings.images, source)
-        sidecar = Sidecar(source.root, self._settings.metadata)
+        sidecar = Sidecar(source.root, self._settings.columns_to_read)
         extra = [column for column in columns if column not in _KNOWN]
         for position, (name, entries) in enumerate(images.items()):
             where = f"{source.path} line {entries[0][0]}"
@@ -96,7 +96,7 @@ class CsvTable:
                 split=source.split,
                 root=source.root,
                 order=(source.index, position),
-                metadata=sidecar.of(path) | scalars(metadata, self._settings.metadata),
+                metadata=sidecar.of(path) | scalars(metadata, self._settings.columns_to_read),
                 file=path,
                 annotation=self._annotation(entries, source.path),
             )

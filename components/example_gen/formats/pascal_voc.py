@@ -76,7 +76,7 @@ class PascalVoc:
 
     def items(self, source: Source) -> Iterator[Item | Finding]:
         """Images of an ImageSets file, or the XML files below a folder."""
-        sidecar = Sidecar(source.root, self._settings.metadata)
+        sidecar = Sidecar(source.root, self._settings.columns_to_read)
         listed = self._of_list(source) if source.path.endswith(".txt") else self._of_folder(source)
         for position, entry in enumerate(listed):
             if isinstance(entry, Finding):

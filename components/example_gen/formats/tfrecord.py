@@ -82,7 +82,7 @@ class TFRecord:
                 split=source.split,
                 root=source.root,
                 order=(source.index, position),
-                metadata=scalars(_metadata(entry), self._settings.metadata),
+                metadata=scalars(_metadata(entry), self._settings.columns_to_read),
                 file=source.path,
                 stream=source.index,
             )

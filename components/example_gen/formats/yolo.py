@@ -68,7 +68,7 @@ class Yolo:
 
     def items(self, source: Source) -> Iterator[Item | Finding]:
         """Images of a folder or list; then txt files that have no image."""
-        sidecar = Sidecar(source.root, self._settings.metadata)
+        sidecar = Sidecar(source.root, self._settings.columns_to_read)
         if source.path.endswith(".txt"):
             listed: Iterator[str | Finding] = self._of_list(source)
         else:

@@ -115,3 +115,37 @@ def test_labels_of_a_label_map(run, tmp_path, good) -> None:
     (tmp_path / "labels.txt").write_text("b\n")
     with pytest.raises(BadInputError, match=r"20 of 20 boxes dropped \(100\.0%\), data.max_dropped_boxes allows 1\.0%"):
         run(format="coco", path=str(tmp_path), label_map=str(tmp_path / "labels.txt"), max_dropped_boxes=0.01)
+
+
+def metadata_columns(result) -> set[str]:
+    keys = {key for records in result.records.values() for record in records for key in record.features.feature}
+    return {key.removeprefix(features.META_PREFIX) for key in keys if key.startswith(features.META_PREFIX)}
+
+
+def test_images_are_grouped_by_a_column_that_is_not_kept(run, tmp_path, good) -> None:
+    write_coco(tmp_path, good)
+    rows = [f"{name},{i // 4},fog\n" for i, name in enumerate(good)]
+    (tmp_path / "metadata.csv").write_text("filename,video,weather\n" + "".join(rows))
+    settings = {"format": "coco", "path": str(tmp_path), "metadata": ["weather"]}
+    result = run(**settings, split={"group_by": "video"})
+    assert not result.findings
+    assert metadata_columns(result) == {"weather"}
+    videos = [{int(name[:3]) // 4 for name in result.source_ids(split)} for split in ("train", "eval")]
+    assert not videos[0] & videos[1]
+    message = r"no image has a metadata column 'vidoe'; did you mean 'video'\? \(found: video, weather\)"
+    with pytest.raises(DataError, match=message):
+        run(**settings, split={"group_by": "vidoe"})
+
+
+def test_an_image_without_a_group_stands_alone(run, tmp_path, good) -> None:
+    write_coco(tmp_path, good)
+    rows = [f"{name},{'' if name == '007.jpg' else i}\n" for i, name in enumerate(good)]
+    (tmp_path / "metadata.csv").write_text("filename,video\n" + "".join(rows))
+    settings = {"format": "coco", "path": str(tmp_path), "split": {"group_by": "video"}}
+    alone = run(**settings)
+    assert [(f.kind, f.file, f.where) for f in alone.findings] == [("missing_group", "007.jpg", "video")]
+    assert sum(alone.summary.images.values()) == 20
+    assert metadata_columns(alone) == {"video"}
+    skipped = run(**settings, bad_input={"missing_group": "skip"})
+    assert sum(skipped.summary.images.values()) == 19
+    assert (skipped.summary.listed_images, skipped.summary.skipped_images) == (20, 1)

@@ -73,6 +73,15 @@ def test_groups_stay_together(settings: SplitSettings) -> None:
     assert len({policy.assign(item(f"v{video}_f0.jpg", video=video)) for video in range(30)}) == 2
 
 
+def test_only_what_is_hashed_needs_a_group() -> None:
+    policy = SplitPolicy.of_data(SplitSettings(group_by="video"), sources("train", "test"))
+    assert policy.lacks_group(item("x", "train", weather="fog"))
+    assert not policy.lacks_group(item("x", "train", video=7))
+    assert not policy.lacks_group(item("x", "test"))
+    with pytest.raises(DataError, match=r"no image has a metadata column 'video' \(found: none\)"):
+        policy.check_group([])
+
+
 def test_given_must_be_given() -> None:
     with pytest.raises(DataError, match=r"the data names \['train'\]; expected train and eval"):
         SplitPolicy.of_data(SplitSettings(source="given"), sources("train"))

@@ -4,7 +4,7 @@ import pytest
 
 from components.example_gen.annotations import DataError
 from components.example_gen.formats.csv_table import CsvTable
-from components.example_gen.settings import DataSettings
+from components.example_gen.settings import DataSettings, SplitSettings
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax"
 
@@ -51,3 +51,13 @@ def test_columns_that_are_missing_are_named(tmp_path) -> None:
     (tmp_path / "a.csv").write_text(HEADER + ",split\na.jpg,1,1,a,0,0,1,1,somewhere\n")
     with pytest.raises(DataError, match="'somewhere' is none of train"):
         CsvTable(DataSettings(format="csv", path=str(tmp_path))).sources(str(tmp_path))
+
+
+def test_a_column_to_group_by_is_read_beside_those_to_keep(tmp_path, image_bytes) -> None:
+    (tmp_path / "a.jpg").write_bytes(image_bytes())
+    (tmp_path / "a.csv").write_text(HEADER + ",video,weather\na.jpg,40,30,a,0,0,1,1,7,fog\n")
+    settings = DataSettings(format="csv", path=str(tmp_path), metadata=["weather"])
+    for split, columns in (({}, {"weather": "fog"}), ({"group_by": "video"}, {"video": 7, "weather": "fog"})):
+        reader = CsvTable(settings.model_copy(update={"split": SplitSettings(**split)}))
+        (item,) = reader.items(*reader.sources(str(tmp_path)))
+        assert item.metadata == columns
