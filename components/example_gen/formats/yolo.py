@@ -73,14 +73,12 @@ class Yolo:
             listed: Iterator[str | Finding] = self._of_list(source)
         else:
             listed = self._of_folder(source)
-        with_label: set[str] = set()
-        images = 0
+        label_paths: set[str] = set()
         for position, path in enumerate(listed):
             if isinstance(path, Finding):
                 yield path
                 continue
-            images += 1
-            with_label.add(posixpath.splitext(path)[0])
+            label_paths.update(_label_paths(path))
             yield Item(
                 key=source.key_prefix + path,
                 name=path,
@@ -95,15 +93,15 @@ class Yolo:
         labels_folder = _labels_folder(source.path)
         labels = 0
         for entry in _below(source.root, labels_folder, (".txt",)):
-            stem = posixpath.splitext(entry)[0]
-            if posixpath.basename(stem) in ("classes", "notes"):
+            if posixpath.splitext(posixpath.basename(entry))[0] in ("classes", "notes"):
                 continue
             labels += 1
-            if posixpath.join(source.path, posixpath.relpath(stem, labels_folder)) not in with_label:
-                yield self._bad_input.finding("missing_image", entry, "", f"no image of this name in {source.path}")
-        if images and not labels:
+            if entry not in label_paths:
+                yield self._bad_input.finding("missing_image", entry, "", f"no image in {source.path} looks here")
+        beside = _below(source.root, source.path, (".txt",))
+        if label_paths and not labels and not any(entry in label_paths for entry in beside):
             raise DataError(
-                f"{files.join(source.root, source.path)}: {images} images, but no txt file in {labels_folder}; "
+                f"{files.join(source.root, source.path)}: images, but no txt file of theirs in {labels_folder}; "
                 "expected labels in a folder `labels` beside `images`, or beside the images"
             )
 
@@ -131,11 +129,9 @@ class Yolo:
 
     def _annotation(self, root: str, path: str) -> ImageAnnotation:
         names = self._names(root)
-        label_path = posixpath.splitext(_labels_folder(path))[0] + ".txt"
-        if not files.exists(files.join(root, label_path)):
-            label_path = posixpath.splitext(path)[0] + ".txt"
-            if not files.exists(files.join(root, label_path)):
-                return ImageAnnotation((), normalized=True)
+        label_path = next((label for label in _label_paths(path) if files.exists(files.join(root, label))), None)
+        if label_path is None:
+            return ImageAnnotation((), normalized=True)
         try:
             lines = files.read_text(files.join(root, label_path)).splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -211,6 +207,11 @@ def _labels_folder(path: str) -> str:
         if parts[position].lower() == "images":
             return "/".join([*parts[:position], "labels", *parts[position + 1 :]])
     return path
+
+
+def _label_paths(path: str) -> tuple[str, str]:
+    """Where the txt file of an image may be, the first that exists counts: in ``labels``, beside the image."""
+    return posixpath.splitext(_labels_folder(path))[0] + ".txt", posixpath.splitext(path)[0] + ".txt"
 
 
 def _below(root: str, folder: str, suffixes: tuple[str, ...]) -> Iterator[str]:

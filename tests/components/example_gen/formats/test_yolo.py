@@ -56,6 +56,31 @@ def test_what_is_bad_and_what_is_background(run, tmp_path, image_bytes) -> None:
     assert polygon["image/object/bbox/ymax"].float_list.value[:] == pytest.approx([0.8])
 
 
+@pytest.mark.parametrize(
+    ("folder", "image", "label"),
+    [
+        ("train", "train/images/{}.jpg", "train/labels/{}.txt"),
+        ("train", "train/deep/images/{}.jpg", "train/deep/labels/{}.txt"),
+        ("train", "train/{}.jpg", "train/{}.txt"),
+        (".", "{}.jpg", "{}.txt"),
+        (".", "images/{}.jpg", "images/{}.txt"),
+        ("images", "images/{}.jpg", "images/{}.txt"),
+    ],
+)
+def test_labels_are_found_where_images_look_for_them(tmp_path, image_bytes, folder, image, label) -> None:
+    (tmp_path / "data.yaml").write_text(f"train: {folder}\nnames: [car]\n")
+    for name in "ab":
+        for path in (image.format(name), label.format(name)):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / image.format(name)).write_bytes(image_bytes())
+        (tmp_path / label.format(name)).write_text("0 0.5 0.5 0.5 0.5\n")
+    reader = Yolo(DataSettings(format="yolo", path=str(tmp_path)))
+    (source,) = reader.sources(str(tmp_path))
+    items = list(reader.items(source))
+    assert [getattr(item, "key", item) for item in items] == [image.format("a"), image.format("b")]
+    assert [len(loaded.annotation.objects) for loaded in reader.load(items)] == [1, 1]
+
+
 @given(st.tuples(*[st.floats(0.1, 0.4)] * 4), st.sampled_from(sorted(NAMES)))
 def test_line_round_trip(box: tuple[float, float, float, float], number: int) -> None:
     cx, cy, width, height = box
@@ -97,5 +122,5 @@ def test_data_yaml_must_make_sense(tmp_path, image_bytes) -> None:
     (source,) = sources()
     assert (source.path, source.split) == ("images", None), "a train folder alone is divided by hash"
     (tmp_path / "images" / "a.jpg").write_bytes(image_bytes())
-    with pytest.raises(DataError, match="1 images, but no txt file in labels"):
+    with pytest.raises(DataError, match="images, but no txt file of theirs in labels"):
         list(Yolo(DataSettings(format="yolo", path=str(tmp_path))).items(source))
