@@ -17,6 +17,7 @@ from components.example_gen.annotations import DataError, MetadataValue
 
 SIDECAR_FILE: Final = "metadata.csv"
 _TYPES: Final = ("int", "float", "str")
+_INT64_END: Final = 2**63
 
 
 def parse_value(text: str) -> MetadataValue:
@@ -27,7 +28,7 @@ def parse_value(text: str) -> MetadataValue:
     except ValueError:
         pass
     else:
-        return number if str(number) == text and abs(number) < 2**63 else text
+        return number if str(number) == text and abs(number) < _INT64_END else text
     try:
         return float(text) if text[-1:].isdigit() else text
     except ValueError:
@@ -35,13 +36,18 @@ def parse_value(text: str) -> MetadataValue:
 
 
 def scalars(values: Mapping[str, object], columns: list[str] | None) -> dict[str, MetadataValue]:
-    """The strings, numbers and booleans (as ``true``/``false``) among values; of ``columns`` only, when given."""
+    """The strings, numbers and booleans (as ``true``/``false``) among values; of ``columns`` only, when given.
+
+    Integers that are too big for a record (hashes, mostly) become text.
+    """
     kept: dict[str, MetadataValue] = {}
     for name, value in values.items():
         if columns is not None and name not in columns:
             continue
         if isinstance(value, bool):
             kept[name] = "true" if value else "false"
+        elif isinstance(value, int) and abs(value) >= _INT64_END:
+            kept[name] = str(value)
         elif isinstance(value, (int, float)) or (isinstance(value, str) and value):
             kept[name] = value
     return kept

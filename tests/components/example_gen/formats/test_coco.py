@@ -78,6 +78,20 @@ def test_boxes_crowd_area_and_metadata(run, tmp_path, image_bytes) -> None:
     assert one["image/object/class/text"].WhichOneof("kind") == "bytes_list"
 
 
+def test_an_integer_that_no_record_holds_becomes_text(run, tmp_path, image_bytes) -> None:
+    numbers = [2**63, -(2**63), 2**63 - 1, 7] + [0] * 8
+    images = []
+    for i, number in enumerate(numbers):
+        (tmp_path / f"{i}.jpg").write_bytes(image_bytes(seed=i))
+        images.append({"id": i, "file_name": f"{i}.jpg", "phash": number, "track": 2**63 - 1})
+    (tmp_path / "labels.json").write_text(coco(images, []))
+    result = run(format="coco", path=str(tmp_path))
+    records = [result.record(f"{i}.jpg").features.feature for i in range(len(numbers))]
+    texts = [values["image/meta/phash"].bytes_list.value[0].decode() for values in records]
+    assert texts == [str(number) for number in numbers], "one type a column"
+    assert all(values["image/meta/track"].int64_list.value[:] == [2**63 - 1] for values in records)
+
+
 def test_duplicate_and_ambiguous_ids(tmp_path, image_bytes) -> None:
     for name in "abcd":
         (tmp_path / f"{name}.jpg").write_bytes(image_bytes())
