@@ -77,13 +77,16 @@ class Sidecar:
         """Reads it.
 
         Raises:
-          DataError: it has no ``filename`` column.
+          DataError: it is not UTF-8, or has no ``filename`` column.
         """
         self._rows: dict[str, dict[str, MetadataValue]] = {}
         path = files.join(root, SIDECAR_FILE)
         if not files.exists(path):
             return
-        reader = csv.DictReader(io.StringIO(files.read_text(path)))
+        try:
+            reader = csv.DictReader(io.StringIO(files.read_text(path)))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
         if "filename" not in (reader.fieldnames or []):
             raise DataError(
                 f"{path}: expected a `filename` column, found {', '.join(reader.fieldnames or []) or 'none'}"

@@ -80,7 +80,7 @@ class BadInputSettings(Settings):
     ambiguous_image_id: SkipOrFail = "skip"
     """One COCO image id for different files: which of them the boxes belong to cannot be known."""
     malformed_annotation: SkipOrFail = "skip"
-    """XML that does not parse, or an image entry without what is needed."""
+    """XML that cannot be read or does not parse, or an image entry without what is needed."""
     missing_annotation: Literal["skip", "background", "fail"] = "skip"
     """Pascal VOC: an ImageSets file names an image without XML. ``background``: an image without objects."""
     missing_group: Literal["alone", "skip", "fail"] = "alone"

@@ -57,6 +57,20 @@ def one_source_a_split(root: str, paths: Sequence[str], what: str) -> list[Sourc
     return [Source(root, by_split[split][0], split) for split in order if split in by_split]
 
 
+def listed_lines(source: Source) -> Iterator[tuple[int, str]]:
+    """Numbers and texts of the lines of a list of images that are not empty.
+
+    Raises:
+      DataError: the file cannot be read, or is not UTF-8.
+    """
+    path = files.join(source.root, source.path)
+    try:
+        lines = files.read_text(path).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a list of images in UTF-8: {error}") from error
+    return ((number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip())
+
+
 def image_folders(images: str | None, source: Source) -> list[str]:
     """Folders (relative to the root) where the images of an annotation file usually are, the likeliest first.
 

@@ -30,7 +30,7 @@ from components.example_gen.annotations import (
 )
 from components.example_gen.metadata import Sidecar
 from components.example_gen.settings import DataSettings
-from components.example_gen.sources import named_sources
+from components.example_gen.sources import listed_lines, named_sources
 from components.example_gen.splits import SPLIT_ALIASES, split_of_folders
 from components.findings import Finding
 
@@ -106,10 +106,7 @@ class PascalVoc:
 
     def _of_list(self, source: Source) -> Iterator[tuple[str, str] | Finding]:
         base = source.path.rpartition("ImageSets/")[0]
-        for number, line in enumerate(files.read_text(files.join(source.root, source.path)).splitlines(), start=1):
-            image_id = line.strip()
-            if not image_id:
-                continue
+        for number, image_id in listed_lines(source):
             try:
                 yield files.safe_relative(source.root, base + "Annotations", image_id + ".xml"), image_id
             except files.PathOutsideError as error:
@@ -136,8 +133,8 @@ class PascalVoc:
             return path, ImageAnnotation((), findings=(finding,))
         try:
             tree = fromstring(files.read_bytes(files.join(root, xml_path)))
-        except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-            found = f"XML does not parse: {error}"
+        except (OSError, ParseError, DefusedXmlException, ValueError, LookupError) as error:
+            found = f"XML {'cannot be read' if isinstance(error, OSError) else 'does not parse'}: {error}"
             raise RecordSkippedError(self._bad_input.finding("malformed_annotation", xml_path, "", found)) from error
         path = self._image_path(root, xml_path, image_id, (tree.findtext("filename") or "").strip())
         objects, findings = [], []

@@ -29,7 +29,7 @@ from components.example_gen.annotations import (
 )
 from components.example_gen.metadata import Sidecar
 from components.example_gen.settings import DataSettings
-from components.example_gen.sources import named_sources
+from components.example_gen.sources import listed_lines, named_sources
 from components.findings import Finding
 from schema.label_map import read_label_map
 
@@ -118,14 +118,12 @@ class Yolo:
         return _below(source.root, source.path, files.IMAGE_SUFFIXES)
 
     def _of_list(self, source: Source) -> Iterator[str | Finding]:
-        text = files.read_text(files.join(source.root, source.path))
-        for number, line in enumerate(text.splitlines(), start=1):
-            if line.strip():
-                folders = [posixpath.dirname(source.path), ""]
-                try:
-                    yield files.find_image(source.root, folders, line.strip(), self._bad_input, f"line {number}")
-                except RecordSkippedError as skipped:
-                    yield skipped.finding
+        folders = [posixpath.dirname(source.path), ""]
+        for number, name in listed_lines(source):
+            try:
+                yield files.find_image(source.root, folders, name, self._bad_input, f"line {number}")
+            except RecordSkippedError as skipped:
+                yield skipped.finding
 
     def _annotation(self, root: str, path: str) -> ImageAnnotation:
         names = self._names(root)

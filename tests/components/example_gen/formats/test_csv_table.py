@@ -61,3 +61,11 @@ def test_a_column_to_group_by_is_read_beside_those_to_keep(tmp_path, image_bytes
         reader = CsvTable(settings.model_copy(update={"split": SplitSettings(**split)}))
         (item,) = reader.items(*reader.sources(str(tmp_path)))
         assert item.metadata == columns
+
+
+def test_metadata_that_are_not_utf8_are_named(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text(HEADER + "\n")
+    (tmp_path / "metadata.csv").write_bytes("filename,stadt\na.jpg,Köln\n".encode("latin-1"))
+    reader = CsvTable(DataSettings(format="csv", path=str(tmp_path)))
+    with pytest.raises(DataError, match=r"metadata.csv: cannot be read as CSV in UTF-8: .*byte 0xf6 in position 22"):
+        list(reader.items(*reader.sources(str(tmp_path))))

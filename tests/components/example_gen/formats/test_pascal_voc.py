@@ -97,6 +97,27 @@ def test_objects_that_cannot_be_read(run, tmp_path, image_bytes, voc_xml) -> Non
     assert sum(result.summary.images.values()) == 8
 
 
+def test_a_list_that_is_not_utf8_is_named(tmp_path, voc_xml) -> None:
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_bytes("0\nbild ä\n".encode("latin-1"))
+    (tmp_path / "0.xml").write_text(voc_xml("0.jpg", []))
+    reader = PascalVoc(DataSettings(format="pascal_voc", path=str(tmp_path)))
+    (source,) = reader.sources(str(tmp_path))
+    with pytest.raises(DataError, match=r"ImageSets/Main/train.txt: cannot be read .*byte 0xe4 in position 7"):
+        list(reader.items(source))
+
+
+def test_an_xml_that_cannot_be_read_is_a_finding(tmp_path, voc_xml) -> None:
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("0\n")
+    (tmp_path / "Annotations" / "0.xml").mkdir(parents=True)
+    (tmp_path / "1.xml").write_text(voc_xml("1.jpg", []))
+    reader = PascalVoc(DataSettings(format="pascal_voc", path=str(tmp_path)))
+    (finding,) = reader.load(list(reader.items(*reader.sources(str(tmp_path)))))
+    assert (finding.kind, finding.file) == ("malformed_annotation", "Annotations/0.xml")
+    assert "XML cannot be read: [Errno 21] Is a directory" in finding.found
+
+
 def test_nothing_to_read(tmp_path) -> None:
     with pytest.raises(DataError, match="no Pascal VOC XML files"):
         PascalVoc(DataSettings(format="pascal_voc", path=str(tmp_path))).sources(str(tmp_path))

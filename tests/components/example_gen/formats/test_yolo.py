@@ -124,3 +124,11 @@ def test_data_yaml_must_make_sense(tmp_path, image_bytes) -> None:
     (tmp_path / "images" / "a.jpg").write_bytes(image_bytes())
     with pytest.raises(DataError, match="images, but no txt file of theirs in labels"):
         list(Yolo(DataSettings(format="yolo", path=str(tmp_path))).items(source))
+
+
+def test_a_list_that_is_not_utf8_is_named(tmp_path) -> None:
+    (tmp_path / "data.yaml").write_text("train: train.txt\nnames: [car]\n")
+    (tmp_path / "train.txt").write_bytes("images/ä.jpg\n".encode("latin-1"))
+    reader = Yolo(DataSettings(format="yolo", path=str(tmp_path)))
+    with pytest.raises(DataError, match=r"train.txt: cannot be read .*byte 0xe4 in position 7"):
+        list(reader.items(*reader.sources(str(tmp_path))))
