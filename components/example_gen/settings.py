@@ -30,7 +30,8 @@ class SplitSettings(Settings):
     """Shares of the hashed images; they are normalised, so 8 and 2 do as well as 0.8 and 0.2."""
     group_by: str | None = None
     """A metadata column (``video``, ``patient``), listed in ``data.metadata`` or not: images with the same value fall
-    into the same split. An image without a value is a ``missing_group``; that no image has one is an error."""
+    into the same split, if that is decided by hash. An image without a value is a ``missing_group``; that no image has
+    one is an error."""
     group_pattern: str | None = None
     """A regular expression searched in the image's path; its first group (or the whole match) is hashed instead of the
     path: ``(.*)_frame\\d+`` keeps the frames of one video together. A path that does not match is hashed whole."""

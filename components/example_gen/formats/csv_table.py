@@ -150,8 +150,11 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[int, dict[str, str
     reader.fieldnames = columns
 
     def rows() -> Iterator[tuple[int, dict[str, str]]]:
-        for row in reader:
-            yield reader.line_num, {column: (row[column] or "").strip() for column in columns}
+        try:
+            for row in reader:
+                yield reader.line_num, {column: (row[column] or "").strip() for column in columns}
+        except csv.Error as error:  # a quote that is never closed swallows lines up to the limit of a field
+            raise DataError(f"{path}: line {reader.line_num}: cannot be read as CSV: {error}") from error
 
     return columns, rows()
 

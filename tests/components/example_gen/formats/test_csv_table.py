@@ -53,6 +53,13 @@ def test_columns_that_are_missing_are_named(tmp_path) -> None:
         CsvTable(DataSettings(format="csv", path=str(tmp_path))).sources(str(tmp_path))
 
 
+def test_a_quote_that_is_never_closed_is_named(run, tmp_path) -> None:
+    lines = [HEADER, 'a.jpg,40,30,"car,1,2,3,4', *("b.jpg,40,30,car,1,2,3,4" for _ in range(7000))]
+    (tmp_path / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(Exception, match=r"labels\.csv: line \d+: cannot be read as CSV: field larger than"):
+        run(format="csv", path=str(tmp_path))
+
+
 def test_a_column_to_group_by_is_read_beside_those_to_keep(tmp_path, image_bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(image_bytes())
     (tmp_path / "a.csv").write_text(HEADER + ",video,weather\na.jpg,40,30,a,0,0,1,1,7,fog\n")
