@@ -16,6 +16,7 @@ import dataclasses
 import os
 import pathlib
 import signal
+import socket
 import sys
 import threading
 import time
@@ -52,31 +53,39 @@ class Terminated(SystemExit):
 
 @contextmanager
 def termination(last_resort: Callable[[], None], grace_seconds: float = _GRACE_SECONDS) -> Iterator[None]:
-    """Turns SIGTERM into ``Terminated`` in the main thread.
+    """Turns SIGTERM into ``Terminated`` in the main thread, unless what runs there handles it in its own way.
 
     Args:
-      last_resort: called from another thread when the main thread has not ended within ``grace_seconds`` (it may be
-        deep in compiled code); the process exits after it.
+      last_resort: called from another thread when the process has not ended within ``grace_seconds`` of SIGTERM (the
+        main thread may be deep in compiled code, or the Trainer waiting for the end of a step); then it exits.
       grace_seconds: how long that is.
     """
+    # The interpreter writes the signal's number here as it arrives, whichever handler is set and whatever code runs.
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
 
     def leave_behind() -> None:
-        time.sleep(grace_seconds)
-        try:
-            last_resort()
-        finally:
-            os._exit(EXIT_TERMINATED)
+        while number := receiver.recv(1):
+            if number[0] == signal.SIGTERM:
+                time.sleep(grace_seconds)
+                try:
+                    last_resort()
+                finally:
+                    os._exit(EXIT_TERMINATED)
 
     def terminate(number: int, frame: object) -> None:
         del number, frame
-        threading.Thread(target=leave_behind, daemon=True).start()
         raise Terminated(EXIT_TERMINATED)
 
-    previous = signal.signal(signal.SIGTERM, terminate)
+    threading.Thread(target=leave_behind, daemon=True).start()
+    previous_handler = signal.signal(signal.SIGTERM, terminate)
+    previous_descriptor = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.set_wakeup_fd(previous_descriptor)
+        signal.signal(signal.SIGTERM, previous_handler)
+        sender.close()
 
 
 @dataclasses.dataclass(frozen=True)

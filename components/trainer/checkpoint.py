@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ class CheckpointFolder:
         return self._write(_STATE_FILE, {**_arrays(self._variables), _PROGRESS_KEY: text})
 
     def restore(self) -> Progress | None:
-        """Reads the state into the variables; None when there is none.
+        """Reads the state into the variables; None when there is none that can be read.
 
         Raises:
           ValueError: it belongs to other variables.
@@ -121,8 +122,15 @@ class CheckpointFolder:
         path = f"{self.folder}/{name}"
         if not tf.io.gfile.exists(path):
             return None
-        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as archive:
-            return dict(archive)
+        with tf.io.gfile.GFile(path, "rb") as file:
+            content = file.read()
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                return dict(archive)
+        except (EOFError, ValueError, zipfile.BadZipFile) as error:
+            # A machine that lost power may have renamed what it had not written.
+            print(f"WARNING: {path} cannot be read and is not used: {error}", flush=True)
+            return None
 
     def _assign(self, variables: Sequence[keras.Variable], arrays: dict[str, NDArray[Any]], name: str) -> None:
         shapes = [tuple(array.shape) for array in arrays.values()]

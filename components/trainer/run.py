@@ -13,6 +13,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.trainer.checkpoint import CheckpointFolder, Progress, fingerprint
+from components.trainer.checkpoint_claim import claimed_folder
 from components.trainer.corrupt_images import CorruptImages
 from components.trainer.evaluation import Evaluation
 from components.trainer.export import export
@@ -59,45 +60,48 @@ def run_fn(fn_args: FnArgs) -> None:
     identity = fingerprint(
         {**config, "warm_start": warm_start or "", "transform": fn_args.transform_graph_path}, inputs
     )
-    checkpoints = CheckpointFolder(
-        posixpath.join(config["checkpoint_root"], identity),
-        [*detector.variables, *optimizer.variables],
-        detector.variables,
-    )
-    progress = checkpoints.restore()
-    if progress is None:
-        start = load_start_weights(detector, label_map, model, warm_start)
-        progress = Progress(start_weights=f"{start.summary}\n\n{start.listing}")
-        print(start.summary, flush=True)
-    else:
-        print(f"going on at step {progress.step} from {checkpoints.folder}", flush=True)
-    tf.io.gfile.makedirs(fn_args.model_run_dir)
-    with tf.io.gfile.GFile(posixpath.join(fn_args.model_run_dir, "start_weights.txt"), "w") as file:
-        file.write(progress.start_weights)
+    shared = posixpath.join(config["checkpoint_root"], identity)
+    own = f"{shared}-{posixpath.basename(fn_args.model_run_dir.rstrip('/'))}"
+    with claimed_folder(shared, own) as folder:
+        checkpoints = CheckpointFolder(
+            folder,
+            [*detector.variables, *optimizer.variables],
+            detector.variables,
+        )
+        progress = checkpoints.restore()
+        if progress is None:
+            start = load_start_weights(detector, label_map, model, warm_start)
+            progress = Progress(start_weights=f"{start.summary}\n\n{start.listing}")
+            print(start.summary, flush=True)
+        else:
+            print(f"going on at step {progress.step} from {checkpoints.folder}", flush=True)
+        tf.io.gfile.makedirs(fn_args.model_run_dir)
+        with tf.io.gfile.GFile(posixpath.join(fn_args.model_run_dir, "start_weights.txt"), "w") as file:
+            file.write(progress.start_weights)
 
-    log = ProgressLog(
-        fn_args.model_run_dir,
-        steps=settings.steps,
-        batch_size=settings.batch_size,
-        line_every_seconds=settings.progress_every_seconds,
-        history=progress.history,
-    )
-    parse = record_parser(fn_args.transform_graph_path)
-    make_batches, repair = _training_input(fn_args, parse, detector, settings, log)
-    train(
-        detector,
-        optimizer,
-        settings,
-        make_batches=make_batches,
-        repair=repair,
-        evaluate=_evaluation(fn_args, parse, detector, settings, label_map, log),
-        checkpoints=checkpoints,
-        progress=progress,
-        log=log,
-    )
-    log.close()
-    export(fn_args.serving_model_dir, detector, label_map, serving_batch_size=model.serving_batch_size)
-    checkpoints.remove()
+        log = ProgressLog(
+            fn_args.model_run_dir,
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            line_every_seconds=settings.progress_every_seconds,
+            history=progress.history,
+        )
+        parse = record_parser(fn_args.transform_graph_path)
+        make_batches, repair = _training_input(fn_args, parse, detector, settings, log)
+        train(
+            detector,
+            optimizer,
+            settings,
+            make_batches=make_batches,
+            repair=repair,
+            evaluate=_evaluation(fn_args, parse, detector, settings, label_map, log),
+            checkpoints=checkpoints,
+            progress=progress,
+            log=log,
+        )
+        log.close()
+        export(fn_args.serving_model_dir, detector, label_map, serving_batch_size=model.serving_batch_size)
+        checkpoints.remove()
 
 
 def _training_input(

@@ -78,9 +78,21 @@ _DOES_NOT_LISTEN = """
             time.sleep(60)
 """
 
+# As the Trainer's loop does, which looks at it behind a step only.
+_LISTENS_LATER = """
+    import signal
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    print("ready", flush=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(1)
+"""
+
 
 # Compiled code does not listen either.
-@pytest.mark.parametrize(("body", "said"), [(_LISTENS, ""), (_DOES_NOT_LISTEN, "last resort")])
+@pytest.mark.parametrize(
+    ("body", "said"), [(_LISTENS, ""), (_DOES_NOT_LISTEN, "last resort"), (_LISTENS_LATER, "last resort")]
+)
 def test_sigterm_ends_the_step_even_where_nobody_listens(body: str, said: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", _WAITING.format(body)],

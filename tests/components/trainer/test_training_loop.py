@@ -217,6 +217,16 @@ def test_a_checkpoint_of_other_code_is_refused(run: Run) -> None:
     assert run.checkpoints.restore() is None
 
 
+def test_a_checkpoint_that_cannot_be_read_is_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run(settings())
+    run.checkpoints.save(run.progress)
+    for state in pathlib.Path(run.checkpoints.folder).glob("*.npz"):
+        state.write_bytes(state.read_bytes()[:-100])
+    assert run.checkpoints.restore() is None
+    assert not run.checkpoints.restore_best()
+    assert "cannot be read and is not used" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("step", "steps", "interval", "left"), [(0, 10, 4, 3), (4, 10, 4, 2), (8, 10, 4, 1), (10, 10, 4, 0), (0, 8, 4, 2)]
 )
