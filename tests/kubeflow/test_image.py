@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,33 @@ def test_the_user_is_a_number_other_than_root(instructions: list[dict[str, str]]
 def test_packages_come_from_the_lock_with_their_hashes(instructions: list[dict[str, str]]) -> None:
     runs = " ".join(step["value"] for step in instructions if step["instruction"] == "RUN")
     assert "--no-deps --require-hashes -r requirements.lock" in runs
-    assert "apt-get" not in runs
+
+
+def test_what_has_no_wheel_finds_a_compiler_which_is_not_shipped(instructions: list[dict[str, str]]) -> None:
+    """A distribution whose wheel was made on this machine is one that the image has to compile, too."""
+    compiled = {
+        distribution.metadata["Name"]
+        for distribution in importlib.metadata.distributions()
+        if re.search(r"^Tag: .*-linux_x86_64$", distribution.read_text("WHEEL") or "", re.MULTILINE)
+    }
+    first, last = (i for i, step in enumerate(instructions) if step["instruction"] == "FROM")
+    runs = [(i, step["value"]) for i, step in enumerate(instructions) if step["instruction"] == "RUN"]
+    compiler = [i for i, run in runs if re.search(r"apt-get install .*\bg\+\+", run)]
+    install = [i for i, run in runs if "requirements.lock" in run]
+    assert not compiled or first < min(compiler) < min(install), f"{compiled} need a compiler"
+    assert all(i < last for i, run in runs if "apt-get" in run)
+
+
+def test_the_gpu_variant_keeps_its_cuda(instructions: list[dict[str, str]]) -> None:
+    requirements = {normalized(d.metadata["Name"]): d.requires or [] for d in importlib.metadata.distributions()}
+    cuda = {
+        normalized(re.split(r"[<>=!~\[ ]", line)[0])
+        for line in extra_requirements(importlib.metadata.requires("tensorflow") or [], "and-cuda")
+    }
+    assert "nvidia-cudnn-cu12" in cuda
+    runs = " ".join(step["value"] for step in instructions if step["instruction"] == "RUN")
+    [wanted] = re.findall(r"--remove-unneeded (.*?) &&", runs)
+    assert cuda <= needed(shlex.split(wanted), requirements | {name: [] for name in cuda})
 
 
 def test_the_command_is_one_of_ours(instructions: list[dict[str, str]]) -> None:
@@ -112,7 +139,7 @@ def test_the_package_installs_from_what_the_image_copies(
 
 def test_tools_are_removed_and_what_the_pipeline_needs_is_not() -> None:
     requirements = {normalized(d.metadata["Name"]): d.requires or [] for d in importlib.metadata.distributions()}
-    kept = needed("tfx-object-detection", requirements)
+    kept = needed(["tfx-object-detection"], requirements)
     assert {"tfx", "tensorflow", "kfp", "kfp-kubernetes", "pymysql", "ml-metadata", "pydantic", "pip"} <= kept
     assert not {"pytest", "ruff", "mypy", "uv", "hypothesis", "dockerfile-parse"} & kept
 
@@ -126,5 +153,6 @@ def test_extras_are_followed_where_somebody_asks_for_them() -> None:
         "e": [],
         "f": [],
     }
-    assert needed("A", requirements) == {"a", "b", "c", "e"}
+    assert needed(["A"], requirements) == {"a", "b", "c", "e"}
+    assert needed(["f", "A[dev]"], requirements) == {"a", "b", "c", "d", "e", "f"}
     assert extra_requirements(['n<2,>=1; extra == "and-cuda"', "m", 'o; extra == "x"'], "and-cuda") == ["n<2,>=1"]
