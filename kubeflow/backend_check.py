@@ -7,6 +7,8 @@ out while a run is under way, or never says (spans are ignored). What is refused
 - ``lifecycle.preCacheCheck``: the span driver of TFX's ExampleGen; the backend does not run it.
 - TFX's own container entry point, and artifacts of ``tfx.*`` types: the backend hands out artifacts without type.
 - parameters of the 2.0 schema (``type: INT``), ``customJob`` executors, `{{$...}}` placeholders unknown to the backend.
+- a retry window (`backoffMaxDuration`, from the start of the first attempt) that the attempts do not fit in: Argo kills
+  the one that runs when it is over.
 - Kubeflow's cache: a step taken from it would be missing in ML Metadata.
 """
 
@@ -64,8 +66,41 @@ def find_problems(documents: Sequence[Any]) -> Iterator[str]:
     for label, executor in executors.items():
         yield from _executor_problems(label, executor)
     components = {**spec.get("components", {}), "root": spec["root"]}
+    timeouts = _timeouts_seconds(documents[1:])
     for label, component in components.items():
         yield from _component_problems(label, component, executors, components)
+        yield from _retry_problems(label, component, components, timeouts)
+
+
+def _timeouts_seconds(platform_specs: Sequence[Any]) -> dict[str, int]:
+    """Executor label -> longest time that its pod may run, for those that have a limit."""
+    return {
+        label: int(executor["activeDeadlineSeconds"])
+        for document in platform_specs
+        if isinstance(document, Mapping)
+        for label, executor in document.get("platforms", {})
+        .get("kubernetes", {})
+        .get("deploymentSpec", {})
+        .get("executors", {})
+        .items()
+        if "activeDeadlineSeconds" in executor
+    }
+
+
+def _retry_problems(
+    label: str, component: Mapping[str, Any], components: Mapping[str, Any], timeouts_seconds: Mapping[str, int]
+) -> Iterator[str]:
+    for name, task in component.get("dag", {}).get("tasks", {}).items():
+        policy = task.get("retryPolicy", {})
+        executor = components.get(task.get("componentRef", {}).get("name"), {}).get("executorLabel")
+        attempts = int(policy.get("maxRetryCount", 0)) + 1
+        window = float(str(policy.get("backoffMaxDuration", "0s")).removesuffix("s"))
+        needed = timeouts_seconds.get(executor, 0) * attempts
+        if attempts > 1 and window < needed:
+            yield (
+                f"{label}.{name}: {attempts} attempts of up to {timeouts_seconds[executor]} s do not fit in the "
+                f"{window:.0f} s of retryPolicy.backoffMaxDuration, after which Argo kills the one that runs"
+            )
 
 
 def _schema_problems(documents: Sequence[Any]) -> Iterator[str]:

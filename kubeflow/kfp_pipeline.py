@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from kfp import compiler, dsl, kubernetes
+from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kubeflow import metadata_store
 from kubeflow.backend_check import check_package
@@ -28,6 +29,7 @@ from pipeline.config_errors import ConfigError
 RETENTION_STEP: Final = "Retention"
 NOTIFY_STEP: Final = "Notify"
 _RUN_ID: Final = "run_id"
+_RETRY_WINDOW_SECONDS: Final = 30 * 24 * 3600
 
 
 def write_kfp_pipeline(config: PipelineConfig, image: str, output: pathlib.Path) -> None:
@@ -97,7 +99,21 @@ def make_pipeline(
 
     function = _by_position(body, config.name, _signature(parameters, with_defaults=True))
     function.__doc__ = _docstring(f"{config.name}: annotated images to a served detector.", parameters)
-    return dsl.pipeline(name=config.name, description=f"TFX pipeline {config.name}")(function)
+    pipeline = dsl.pipeline(name=config.name, description=f"TFX pipeline {config.name}")(function)
+    _open_retry_windows(pipeline.pipeline_spec)
+    return pipeline
+
+
+def _open_retry_windows(spec: pipeline_spec_pb2.PipelineSpec) -> None:
+    """Lets a step be retried however long its attempts take; their number and `timeout_seconds` are the limits.
+
+    `backoff_max_duration` is not the longest wait but counts from the start of the first attempt: when it is over, Argo
+    ends the attempt that runs and starts no other. kfp writes an hour at most; the backend takes any time.
+    """
+    for component in (spec.root, *spec.components.values()):
+        for task in component.dag.tasks.values():
+            if task.retry_policy.max_retry_count:
+                task.retry_policy.backoff_max_duration.seconds = _RETRY_WINDOW_SECONDS
 
 
 def _component(
@@ -171,7 +187,6 @@ def _configure(task: dsl.PipelineTask, node_id: str, pipeline_name: str, cluster
             num_retries=step.retries,
             backoff_duration=f"{step.retry_delay_seconds}s",
             backoff_factor=step.retry_factor,
-            backoff_max_duration=f"{step.retry_max_delay_seconds}s",
         )
     if step.timeout_seconds:
         kubernetes.set_timeout(task, step.timeout_seconds)

@@ -65,10 +65,8 @@ class StepSettings(Settings):
     """How often a failed, evicted or killed step is started again. Training goes on from its last checkpoint."""
     retry_delay_seconds: pydantic.PositiveInt = 30
     """Wait before the first retry."""
-    retry_factor: float = pydantic.Field(default=2.0, ge=1)
+    retry_factor: pydantic.PositiveInt = 2
     """Every further wait is this many times longer."""
-    retry_max_delay_seconds: pydantic.PositiveInt = 600
-    """No wait is longer than this."""
     timeout_seconds: pydantic.NonNegativeInt = 6 * 3600
     """A pod that runs longer is ended and counts as failed; 0 means no limit."""
     env: dict[EnvName, str] = {}

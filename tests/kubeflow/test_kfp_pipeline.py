@@ -92,7 +92,7 @@ def test_resources_retries_and_placement(tmp_path: pathlib.Path) -> None:
         "maxRetryCount": 4,
         "backoffDuration": "30s",
         "backoffFactor": 2.0,
-        "backoffMaxDuration": "600s",
+        "backoffMaxDuration": "2592000s",
     }
     assert pods["exec-trainer"]["nodeSelector"]["labels"] == {"pool": "gpu"}
     assert pods["exec-pusher"]["nodeSelector"]["labels"] == {"pool": "cpu"}
@@ -171,6 +171,8 @@ def _break(spec: dict[str, Any], change: str) -> None:
             spec["root"]["nonsense"] = 1
         case "old schema":
             spec["schemaVersion"] = "2.0.0"
+        case "retry window":
+            tasks["trainer"]["retryPolicy"]["backoffMaxDuration"] = "3600s"
         case "missing executor":
             component["executorLabel"] = "exec-nothing"
 
@@ -190,12 +192,14 @@ def _break(spec: dict[str, Any], change: str) -> None:
         ("unknown field", "nonsense"),
         ("old schema", "expected 2.1"),
         ("missing executor", "exec-nothing is not there"),
+        ("retry window", "attempts of up to 7200 s do not fit in the 3600 s"),
     ],
 )
 def test_what_the_backend_cannot_run_is_found(tmp_path: pathlib.Path, change: str, said: str) -> None:
-    spec, _ = _compile(tmp_path)
+    spec, pods = _compile(tmp_path)
     _break(spec, change)
-    assert any(said in problem for problem in find_problems([spec]))
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": pods}}}}
+    assert any(said in problem for problem in find_problems([spec, platform]))
 
 
 def test_something_else_is_no_package(tmp_path: pathlib.Path) -> None:
