@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import yaml
 
+INSTALL_ADVICE: Final = "install kfp and kfp-kubernetes as requirements.lock has them (`make install`)"
 _PLACEHOLDER: Final = re.compile(r"\{\{\$.*?\}\}")
 _KNOWN_PLACEHOLDER: Final = re.compile(
     r"\{\{\$\.(inputs\.parameters\[(['\"]).+?\2\]|pipeline_job_(uuid|name|resource_name)|pipeline_task_(uuid|name))\}\}"
@@ -37,13 +38,16 @@ def check_package(path: pathlib.Path) -> None:
     """Reads a compiled package and checks it.
 
     Raises:
-      ValueError: the backend cannot run it; the message lists every reason.
+      ValueError: the backend cannot run it, and the message lists every reason; or what checks it is not installed.
     """
     try:
         documents = [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
-    problems = list(find_problems(documents))
+    try:
+        problems = list(find_problems(documents))
+    except ImportError as error:
+        raise ValueError(f"{path}: cannot be checked: {error}; {INSTALL_ADVICE}") from error
     if problems:
         raise ValueError("\n  ".join([f"{path}: the open-source backend cannot run this:", *problems]))
 

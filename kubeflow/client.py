@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import hashlib
+import json
 import os
 import pathlib
 import warnings
@@ -44,8 +45,10 @@ def add_client_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--kube-context", help="kubectl context, when no --host is given")
 
 
-def connect(arguments: argparse.Namespace, namespace: str | None) -> kfp.Client:
+def connect(arguments: argparse.Namespace) -> kfp.Client:
     """The client that ``add_client_arguments`` describe.
+
+    It is not told the profile's namespace, which it would look for the server in; calls that need it are.
 
     Raises:
       ClusterError: the server cannot be reached or does not let us in.
@@ -60,7 +63,6 @@ def connect(arguments: argparse.Namespace, namespace: str | None) -> kfp.Client:
             warnings.simplefilter("ignore", FutureWarning)
             client = kfp.Client(
                 host=arguments.host,
-                namespace=arguments.namespace or namespace or "kubeflow",
                 existing_token=token,
                 cookies=arguments.cookies,
                 client_id=arguments.client_id,
@@ -135,7 +137,7 @@ def upload(client: kfp.Client, package: pathlib.Path, namespace: str | None = No
     name = package_name(package)
     digest = hashlib.sha256(package.read_bytes()).hexdigest()[:_VERSION_DIGITS]
     version_name = f"{name}-{digest}"
-    pipeline_id = client.get_pipeline_id(name)
+    pipeline_id = _pipeline_id(client, name, namespace)
     if pipeline_id is None:
         pipeline_id = str(client.upload_pipeline(str(package), pipeline_name=name, namespace=namespace).pipeline_id)
     for version in _all_pages(client.list_pipeline_versions, "pipeline_versions", pipeline_id=pipeline_id):
@@ -143,6 +145,14 @@ def upload(client: kfp.Client, package: pathlib.Path, namespace: str | None = No
             return UploadedVersion(pipeline_id, str(version.pipeline_version_id), version_name, is_new=False)
     version = client.upload_pipeline_version(str(package), version_name, pipeline_id=pipeline_id)
     return UploadedVersion(pipeline_id, str(version.pipeline_version_id), version_name, is_new=True)
+
+
+def _pipeline_id(client: kfp.Client, name: str, namespace: str | None) -> str | None:
+    """Id of the pipeline of that name. (``kfp.Client.get_pipeline_id`` does not look into a profile's namespace.)"""
+    predicates = [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]
+    named = json.dumps({"predicates": predicates})
+    found = _all_pages(client.list_pipelines, "pipelines", namespace=namespace, filter=named)
+    return str(found[0].pipeline_id) if found else None
 
 
 def all_recurring_runs(client: kfp.Client, experiment_id: str) -> list[Any]:

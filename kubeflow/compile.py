@@ -11,6 +11,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from kubeflow.backend_check import INSTALL_ADVICE
 from kubeflow.step_config import cluster_config
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
@@ -54,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    except ModuleNotFoundError as error:
-        print(f"{error}; install what is in requirements.lock (`make install`)", file=sys.stderr)
+    except ImportError as error:
+        print(f"{error}; {INSTALL_ADVICE}", file=sys.stderr)
         return 2
     except ValueError as error:
         print(f"{arguments.output} would not run: {error}", file=sys.stderr)

@@ -117,6 +117,11 @@ def parse(argv: Sequence[str] | None) -> Step:
     parser.add_argument("--config", required=True, help="the config as `kubeflow.compile` encodes it")
     parser.add_argument("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[])
     arguments = parser.parse_args(argv)
+    if "{{" in arguments.run_id:
+        raise ConfigError(
+            f"--run-id: found {arguments.run_id!r}, which Kubeflow Pipelines should have replaced by the run's id and "
+            "does from version 2.4 on; with one id for all runs, later ones would find everything done"
+        )
     config = decode_config(arguments.config, arguments.overrides)
     return Step(arguments.node, arguments.run_id, os.environ.get(POD_VARIABLE, ""), config)
 

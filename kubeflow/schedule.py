@@ -222,7 +222,7 @@ def _act(arguments: argparse.Namespace) -> list[str]:
         checked_parameters(arguments)
         cluster = cluster_settings(arguments)
         experiment, namespace = cluster.experiment, cluster.namespace
-    client = kfp_client.connect(arguments, namespace)
+    client = kfp_client.connect(arguments)
     with kfp_client.api_errors():
         experiment_id = str(client.create_experiment(experiment, namespace=namespace).experiment_id)
         match arguments.command:

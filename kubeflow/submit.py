@@ -25,6 +25,9 @@ _FINAL_STATES: Final = (SUCCEEDED, "FAILED", "CANCELED", "SKIPPED")
 EXIT_RUN_FAILED: Final = 1
 EXIT_REFUSED: Final = 2
 EXIT_TIMEOUT: Final = 4
+EXIT_LOST: Final = 5
+_UNANSWERED_SECONDS: Final = 600.0
+"""A port-forward that broke or an API server that restarts is back before."""
 
 
 def submit(
@@ -55,19 +58,34 @@ def submit(
     return str(run.run_id)
 
 
-def wait(client: kfp.Client, run_id: str, limit_seconds: float, poll_seconds: float = 10.0) -> int:
+def wait(
+    client: kfp.Client,
+    run_id: str,
+    limit_seconds: float,
+    poll_seconds: float = 10.0,
+    unanswered_seconds: float = _UNANSWERED_SECONDS,
+) -> int:
     """Waits for a run and says how it ended, as an exit status.
 
-    KFP's own waiting does not know that a cancelled run is over.
+    KFP's own waiting does not know that a cancelled run is over, and ends with the first request that fails.
     """
     until = time.monotonic() + limit_seconds
-    run = client.get_run(run_id)
-    while run.state not in _FINAL_STATES:
+    answered = time.monotonic()
+    while True:
+        try:
+            with kfp_client.api_errors():
+                run = client.get_run(run_id)
+            answered = time.monotonic()
+            if run.state in _FINAL_STATES:
+                break
+        except ClusterError as error:
+            if time.monotonic() - answered > unanswered_seconds:
+                print(f"run {run_id} goes on, but cannot be watched any more: {error}", file=sys.stderr)
+                return EXIT_LOST
         if time.monotonic() > until:
             print(f"run {run_id} is still running after {limit_seconds:.0f} s; it goes on", file=sys.stderr)
             return EXIT_TIMEOUT
         time.sleep(poll_seconds)
-        run = client.get_run(run_id)
     print(f"run {run_id}: {run.state}")
     if run.state != SUCCEEDED:
         said = getattr(run.error, "message", None) or "see the failed step in Kubeflow"
@@ -115,7 +133,11 @@ def checked_parameters(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point. Exit status: 0 started (with --wait: succeeded), 1 run failed, 2 refused, 4 still running."""
+    """Entry point.
+
+    Exit status: 0 started (with --wait: succeeded), 1 run failed, 2 refused, 4 still running, 5 started, but the server
+    does not answer any more.
+    """
     parser = argparse.ArgumentParser(prog="python -m kubeflow.submit", description=__doc__.splitlines()[0])
     add_run_arguments(parser)
     parser.add_argument("--run-name", help="shown in Kubeflow; default: version and time")
@@ -126,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parameters = checked_parameters(arguments)
         cluster = cluster_settings(arguments)
-        client = kfp_client.connect(arguments, cluster.namespace)
+        client = kfp_client.connect(arguments)
         with kfp_client.api_errors():
             run_id = submit(
                 client,

@@ -80,9 +80,12 @@ class KfpServer:
         return table[identity]
 
     def upload(self, query: dict[str, str], file: bytes) -> dict[str, Any]:
-        if any(pipeline["display_name"] == query["name"] for pipeline in self.pipelines.values()):
+        namespace = query.get("namespace", "")
+        if any(
+            (row["display_name"], row["namespace"]) == (query["name"], namespace) for row in self.pipelines.values()
+        ):
             raise RefusalError(409, f"Already exist error: pipeline {query['name']} exists")
-        pipeline = self._new(self.pipelines, "pipeline_id", display_name=query["name"])
+        pipeline = self._new(self.pipelines, "pipeline_id", display_name=query["name"], namespace=namespace)
         self.upload_version({"name": query["name"], "pipelineid": pipeline["pipeline_id"]}, file)
         return pipeline
 
@@ -127,6 +130,8 @@ class KfpServer:
 
     def get_run(self, identity: str) -> dict[str, Any]:
         state = self.run_states.pop(0) if len(self.run_states) > 1 else self.run_states[0]
+        if state == "UNAVAILABLE":
+            raise RefusalError(503, "upstream connect error")
         return {**self.runs[identity], "state": state}
 
     def create_recurring(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +167,8 @@ def _listing(table: str, key: str) -> _Route:
         rows = list(getattr(server, table).values())
         if "pipeline" in match.groupdict():
             rows = [row for row in rows if row["pipeline_id"] == match["pipeline"]]
+        if table == "pipelines":
+            rows = [row for row in rows if row["namespace"] == query.get("namespace", "")]
         if query.get("experiment_id"):
             rows = [row for row in rows if row["experiment_id"] == query["experiment_id"]]
         for predicate in json.loads(query.get("filter", "") or "{}").get("predicates", []):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from typing import Any
 
 import pytest
 import yaml
 from kfp import compiler
 
+from kubeflow import compile as compile_command
 from kubeflow.backend_check import check_package, find_problems
 from kubeflow.kfp_pipeline import make_pipeline
 from kubeflow.step_config import cluster_config, decode_config
@@ -200,6 +202,21 @@ def test_what_the_backend_cannot_run_is_found(tmp_path: pathlib.Path, change: st
     _break(spec, change)
     platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": pods}}}}
     assert any(said in problem for problem in find_problems([spec, platform]))
+
+
+def test_a_missing_package_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, output = tmp_path / "config.yaml", tmp_path / "pipeline.yaml"
+    file.write_text(CONFIG)
+    monkeypatch.delitem(sys.modules, "kubeflow.kfp_pipeline")
+    monkeypatch.delattr("kfp.kubernetes")
+    monkeypatch.setitem(sys.modules, "kfp.kubernetes", None)
+    monkeypatch.setattr(compile_command, "check_detector", lambda config: None)
+    arguments = ["--config", str(file), "--image", "image:1", "--output", str(output)]
+    assert compile_command.main(arguments) == 2
+    assert "install kfp and kfp-kubernetes" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_something_else_is_no_package(tmp_path: pathlib.Path) -> None:

@@ -35,6 +35,12 @@ def test_a_wrong_run_parameter(encoded: str, capsys: pytest.CaptureFixture[str])
     assert "train.steps" in capsys.readouterr().err
 
 
+def test_a_run_id_that_the_backend_did_not_replace(encoded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--node", "Trainer", "--run-id", "{{$.pipeline_job_uuid}}", "--config", encoded]
+    assert node.main(arguments) == node.EXIT_CONFIG
+    assert "from version 2.4 on" in capsys.readouterr().err
+
+
 def test_a_store_that_is_not_named(
     encoded: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

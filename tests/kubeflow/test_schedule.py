@@ -157,7 +157,7 @@ def test_the_stand_in_refuses_what_the_real_server_refuses(
 ) -> None:
     parser = argparse.ArgumentParser()
     kfp_client.add_client_arguments(parser)
-    client = kfp_client.connect(parser.parse_args(["--host", kfp_server.url]), None)
+    client = kfp_client.connect(parser.parse_args(["--host", kfp_server.url]))
     version = kfp_client.upload(client, package)
     arguments: dict[str, Any] = {
         "experiment_id": client.create_experiment("signs").experiment_id,

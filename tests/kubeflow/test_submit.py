@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import pathlib
+import sys
 from typing import Any
 
 import pytest
 import yaml
 from kfp import compiler
 
+from kubeflow import client as kfp_client
 from kubeflow import submit
 from kubeflow.kfp_pipeline import make_pipeline
 from kubeflow.step_config import cluster_config
@@ -56,7 +59,13 @@ def test_the_same_package_is_one_version_and_another_one_is_another(kfp_server: 
 
 @pytest.mark.parametrize(
     ("states", "status"),
-    [(["RUNNING", "SUCCEEDED"], 0), (["FAILED"], 1), (["CANCELED"], 1), (["RUNNING"], 4)],
+    [
+        (["RUNNING", "SUCCEEDED"], 0),
+        (["FAILED"], 1),
+        (["CANCELED"], 1),
+        (["RUNNING"], 4),
+        (["UNAVAILABLE", "SUCCEEDED"], 0),
+    ],
 )
 def test_waiting_ends_with_the_runs_status(
     kfp_server: Any, package: pathlib.Path, monkeypatch: pytest.MonkeyPatch, states: list[str], status: int
@@ -65,6 +74,39 @@ def test_waiting_ends_with_the_runs_status(
     kfp_server.run_states = states
     limit = "0" if status == 4 else "60"
     assert _submit(kfp_server, package, "--wait", "--wait-seconds", limit) == status
+
+
+def test_a_server_that_stays_away_is_no_refusal(
+    kfp_server: Any, package: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(submit.time, "sleep", lambda seconds: None)
+    kfp_server.run_states = ["RUNNING", "UNAVAILABLE"]
+    client = kfp_client.connect(_client_arguments(kfp_server))
+    assert _submit(kfp_server, package) == 0
+    [run_id] = kfp_server.runs
+    assert submit.wait(client, run_id, 60, unanswered_seconds=0) == submit.EXIT_LOST
+    assert f"run {run_id} goes on" in capsys.readouterr().err
+
+
+def _client_arguments(kfp_server: Any) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    kfp_client.add_client_arguments(parser)
+    return parser.parse_args(["--host", kfp_server.url])
+
+
+def test_a_profiles_pipeline_is_found_again(kfp_server: Any, package: pathlib.Path) -> None:
+    for _ in range(2):
+        assert _submit(kfp_server, package, "--namespace", "team-a") == 0
+    assert [pipeline["namespace"] for pipeline in kfp_server.pipelines.values()] == ["team-a"]
+
+
+def test_a_package_of_kfp_that_is_missing_is_named(
+    package: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "kfp.kubernetes", None)
+    assert submit.main(["--package", str(package), "--host", "http://127.0.0.1:9"]) == 2
+    assert "kfp.kubernetes" in (said := capsys.readouterr().err)
+    assert "install kfp and kfp-kubernetes" in said
 
 
 @pytest.mark.parametrize(
