@@ -13,10 +13,12 @@ import dataclasses
 import io
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import ml_metadata
+from ml_metadata.proto import metadata_store_pb2
 from PIL import Image
 
 from components.example_gen.annotations import DataError, ImageAnnotation, Item, LoadedImage
@@ -31,6 +33,7 @@ from pipeline.cluster_settings import DriftSettings
 from pipeline.config_errors import ConfigError
 
 EXIT_DRIFT: Final = 10
+_ACTIVE: Final = (metadata_store_pb2.Execution.NEW, metadata_store_pb2.Execution.RUNNING)
 
 # Square root of a box's share of the image, in octaves from 1/64 to 1: half a size is one bin away.
 _SIZE_BINS: Final = 7
@@ -141,9 +144,41 @@ def training_span(store: ml_metadata.MetadataStore, pipeline_name: str) -> int |
         return None
     [run, *_] = [c for c in store.get_contexts_by_artifact(max(pushed)) if c.type == "pipeline_run"]
     examples = [a for a in store.get_artifacts_by_context(run.id) if a.type == "Examples"]
-    newest = max(examples, key=lambda artifact: artifact.id)
-    span = newest.custom_properties["span"]
+    return _span(max(examples, key=lambda artifact: artifact.id))
+
+
+def _span(examples: metadata_store_pb2.Artifact) -> int:
+    span = examples.custom_properties["span"]
     return int(span.string_value or span.int_value)
+
+
+def taken_already(
+    store: ml_metadata.MetadataStore, pipeline_name: str, span: int, retry_hours: float, now_seconds: float
+) -> str | None:
+    """Why a run of this span is not to be started once more; None when it is not known to have been tried."""
+    pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
+    if pipeline is None:
+        return None
+    since_ms = (now_seconds - retry_hours * 3600) * 1000
+    if any(
+        execution.last_known_state in _ACTIVE and execution.last_update_time_since_epoch > since_ms
+        for execution in store.get_executions_by_context(pipeline.id)
+    ):
+        return "a run is under way"
+    tried = [
+        artifact
+        for artifact in store.get_artifacts_by_context(pipeline.id)
+        if artifact.type == "Examples" and _span(artifact) == span
+    ]
+    for examples in tried:
+        for run in store.get_contexts_by_artifact(examples.id):
+            if run.type == "pipeline_run" and any(
+                artifact.type == "ModelBlessing" for artifact in store.get_artifacts_by_context(run.id)
+            ):
+                return f"span {span} was trained on, and the gate decided about the model"
+    if any(examples.create_time_since_epoch > since_ms for examples in tried):
+        return f"a run took span {span} less than {retry_hours:g} h ago and failed"
+    return None
 
 
 def judge(store: ml_metadata.MetadataStore, name: str, data: DataSettings, limits: DriftSettings) -> tuple[bool, str]:
@@ -153,9 +188,12 @@ def judge(store: ml_metadata.MetadataStore, name: str, data: DataSettings, limit
       DataError: a span is not there.
     """
     trained = training_span(store, name)
+    newest = resolve_spans(data)[0].span
+    taken = taken_already(store, name, newest, limits.retry_hours, time.time())
+    if taken is not None and newest != trained:
+        return False, taken
     if trained is None:
         return True, "nothing was pushed yet"
-    newest = resolve_spans(data)[0].span
     if newest == trained:
         return False, f"span {newest} is the one the served model was trained on"
     now, before = profile(data), profile(data.model_copy(update={"span": trained}))

@@ -2,7 +2,7 @@
 
 The report is one JSON object, posted once (with retries on 5xx and on a network that fails)::
 
-    {"pipeline": "signs", "run_id": "...", "outcome": "pushed" | "refused" | "failed",
+    {"pipeline": "signs", "run_id": "...", "outcome": "pushed" | "unchanged" | "refused" | "failed",
      "text": "the summary a local run prints", "failed": [{"step": "Trainer", "error": "..."}],
      "pushed_to": "/mnt/...", "page": "/mnt/.../reports/....html"}
 
@@ -52,10 +52,14 @@ def failed_nodes(record: RunRecord) -> list[NodeRun]:
 
 
 def outcome(record: RunRecord, pushed_to: str | None) -> str:
-    """``pushed``, ``refused`` (the gate said no, or nothing new to push) or ``failed``."""
+    """``pushed``, ``unchanged`` (nothing is new, what an earlier run pushed stays), ``refused`` or ``failed``."""
     if failed_nodes(record) or all(node.node != _PUSHER for node in record.nodes):
         return "failed"
-    return "pushed" if pushed_to else "refused"
+    if pushed_to is None:
+        return "refused"
+    # From the cache, the Pusher hands out what an earlier run pushed.
+    pusher = next(node for node in last_attempts(record) if node.node == _PUSHER)
+    return "unchanged" if pusher.state == "cached" else "pushed"
 
 
 def make_report(config: PipelineConfig, run_id: str, address: StoreAddress) -> dict[str, Any]:
@@ -128,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wait_for_store(address, config.cluster.metadata_store.wait_seconds)
         report = make_report(config, arguments.run_id, address)
         print(report["text"], flush=True)
-        if config.cluster.notify.when == "always" or report["outcome"] != "pushed":
+        if config.cluster.notify.when == "always" or report["outcome"] in ("refused", "failed"):
             post(url, report)
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -1,14 +1,15 @@
 """What is deleted when it is old: ``python -m kubeflow.retention``, by hand or as the last step of a run.
 
-Kept is everything that the newest runs made or used, that the runs of the kept pushed versions made or used (so that a
-rolled-back model still has its examples and its verdict), and the run of the last blessed model, which the next run is
-compared with and starts from. The rest is first marked in ML Metadata, so that no run takes it up any more, and then
-deleted.
+Kept is everything that the newest runs and those under way made or used, that the runs of the kept pushed versions made
+or used (so that a rolled-back model still has its examples and its verdict), and the run of the last blessed model,
+which the next run is compared with and starts from. The rest is first marked in ML Metadata, so that no run takes it up
+any more, and then deleted.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import pathlib
 import shutil
@@ -66,6 +67,9 @@ def make_plan(store: ml_metadata.MetadataStore, config: PipelineConfig, now_seco
       store: ML Metadata.
       config: as it holds where the folders are.
       now_seconds: since the epoch.
+
+    Raises:
+      UnreachableError: the folders that the store speaks of are not there.
     """
     policy = config.cluster.retention
     versions = _pushed_versions(config.push_directory)
@@ -80,12 +84,18 @@ def make_plan(store: ml_metadata.MetadataStore, config: PipelineConfig, now_seco
 
     executions = {execution.id: execution for execution in store.get_executions_by_context(pipeline.id)}
     artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_context(pipeline.id)}
+    _check_folders(config, artifacts.values())
     used = _artifacts_of_executions(store, list(executions))
     runs = _runs(store, set(executions))
+    active = [execution for execution in executions.values() if execution.last_known_state in _ACTIVE]
+    stale = [execution for execution in active if execution.last_update_time_since_epoch / 1000 < before_seconds]
+    under_way = {execution.id for execution in active} - {execution.id for execution in stale}
     kept = [
         run
         for position, run in enumerate(runs)
-        if position < policy.runs or _is_served(run.artifacts(used), artifacts, kept_versions)
+        if position < policy.runs
+        or run.execution_ids & under_way
+        or _is_served(run.artifacts(used), artifacts, kept_versions)
     ]
     blessed = _run_of_last_blessed(runs, artifacts, used)
     if blessed is not None and blessed not in kept:
@@ -104,13 +114,30 @@ def make_plan(store: ml_metadata.MetadataStore, config: PipelineConfig, now_seco
         artifacts=old,
         versions=old_versions,
         folders=[*stale_checkpoints, *_bookkeeping(config.pipeline_root, set(executions) - kept_executions)],
-        stale_executions=[
-            execution
-            for execution in executions.values()
-            if execution.last_known_state in _ACTIVE and execution.last_update_time_since_epoch / 1000 < before_seconds
-        ],
+        stale_executions=stale,
         kept_runs=[run.name for run in kept],
     )
+
+
+def _check_folders(config: PipelineConfig, artifacts: Iterable[metadata_store_pb2.Artifact]) -> None:
+    """Refuses to conclude from a volume that is not mounted that its folders are gone.
+
+    Raises:
+      UnreachableError: the message names the folder.
+    """
+    live = [artifact for artifact in artifacts if artifact.state in _DELETABLE]
+    folders = [artifact.uri for artifact in live]
+    folders += [
+        artifact.custom_properties["pushed_destination"].string_value
+        for artifact in live
+        if artifact.type == "PushedModel"
+    ]
+    for folder in (config.pipeline_root, config.push_directory):
+        if not folder.is_dir() and any(pathlib.Path(path).is_relative_to(folder) for path in folders):
+            raise UnreachableError(
+                f"{folder} is not there, but ML Metadata knows of artifacts in it; nothing was deleted. Run this where "
+                "the volume is mounted"
+            )
 
 
 def apply(store: ml_metadata.MetadataStore, plan: Plan) -> list[str]:
@@ -214,7 +241,11 @@ def _folders(parent: pathlib.Path) -> list[pathlib.Path]:
 
 def _newest_change(folder: pathlib.Path) -> float:
     """Time of the newest change in a folder, seconds since the epoch."""
-    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    newest = folder.stat().st_mtime
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a training replaces its checkpoints meanwhile
+            newest = max(newest, path.stat().st_mtime)
+    return newest
 
 
 def _bookkeeping(root: pathlib.Path, execution_ids: set[int]) -> list[pathlib.Path]:
@@ -235,7 +266,7 @@ def _delete(path: pathlib.Path, problems: list[str]) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point. Exit status: 0 done, 1 something could not be deleted, 2 config, 3 store out of reach."""
+    """Entry point. Exit status: 0 done, 1 something could not be deleted, 2 config, 3 store or root out of reach."""
     parser = argparse.ArgumentParser(prog="python -m kubeflow.retention", description=__doc__.splitlines()[0])
     add_config_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be deleted, delete nothing")
@@ -244,14 +275,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = config_from_arguments(arguments)
         address = StoreAddress.from_environment()
         wait_for_store(address, config.cluster.metadata_store.wait_seconds)
+        store = ml_metadata.MetadataStore(address.connection_config())
+        plan = make_plan(store, config, time.time())
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     except UnreachableError as error:
         print(error, file=sys.stderr)
         return 3
-    store = ml_metadata.MetadataStore(address.connection_config())
-    plan = make_plan(store, config, time.time())
     print("\n".join(plan.lines()), flush=True)
     problems = [] if arguments.dry_run else apply(store, plan)
     for problem in problems:

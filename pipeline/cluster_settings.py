@@ -178,7 +178,7 @@ class NotifySettings(Settings):
     webhook_key: str = "url"
     """Key of the address in the secret."""
     when: Literal["always", "problem"] = "always"
-    """`problem`: only when a step failed, the gate refused the model or nothing was pushed."""
+    """`problem`: only when a step failed or the gate refused the model."""
 
 
 class DriftSettings(Settings):
@@ -189,6 +189,9 @@ class DriftSettings(Settings):
     the served model was trained on."""
     max_size_distance: float = pydantic.Field(default=0.15, gt=0, le=1)
     """Largest Jensen-Shannon divergence of the boxes' areas, relative to the image."""
+    retry_hours: pydantic.PositiveFloat = 24
+    """A span whose run failed is not tried again for so long, and a run that shows no sign of life counts as over after
+    it. One that the gate refused a model of is not tried again: it would give the same."""
     min_objects: pydantic.PositiveInt = 50
     """A span with fewer objects is not judged."""
 

@@ -99,6 +99,49 @@ def test_nothing_new_and_nothing_pushed(tmp_path: pathlib.Path) -> None:
     assert judge(_store(tmp_path, None), "signs", _data(tmp_path), LIMITS) == (True, "nothing was pushed yet")
 
 
+def _attempt(store: ml_metadata.MetadataStore, span: int, state: int, *, judged: bool) -> None:
+    """A run that took a span and pushed nothing."""
+    contexts = []
+    for kind, name in (("pipeline", "signs"), ("pipeline_run", "run-2")):
+        type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
+        found = store.get_context_by_type_and_name(kind, name)
+        [identity] = (
+            [found.id] if found else store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])
+        )
+        contexts.append(identity)
+    output = metadata_store_pb2.Event(type=metadata_store_pb2.Event.OUTPUT)
+    made = []
+    for kind in ("Examples", *(["ModelBlessing"] if judged else [])):
+        type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name=kind))
+        artifact = metadata_store_pb2.Artifact(type_id=type_id)
+        artifact.custom_properties["span"].int_value = span
+        made.append((artifact, output))
+    type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name="Node"))
+    execution = metadata_store_pb2.Execution(type_id=type_id, last_known_state=state)
+    store.put_execution(execution, made, store.get_contexts_by_id(contexts))
+
+
+@pytest.mark.parametrize("pushed", [1, None])
+@pytest.mark.parametrize(
+    ("state", "judged", "said"),
+    [("RUNNING", False, "under way"), ("FAILED", False, "and failed"), ("COMPLETE", True, "the gate decided")],
+)
+def test_a_span_that_was_tried_is_not_tried_every_hour(
+    tmp_path: pathlib.Path, pushed: int | None, state: str, judged: bool, said: str
+) -> None:
+    _span(tmp_path, 1, ["stop"] * 10 + ["yield"] * 10)
+    _span(tmp_path, 2, ["stop"] * 20)
+    store = _store(tmp_path, pushed)
+    assert judge(store, "signs", _data(tmp_path), LIMITS)[0]
+    _attempt(store, 2, metadata_store_pb2.Execution.State.Value(state), judged=judged)
+    drifted, why = judge(store, "signs", _data(tmp_path), LIMITS)
+    assert not drifted
+    assert said in why
+    if not judged:
+        much_later = DriftSettings(min_objects=10, retry_hours=1e-9)
+        assert judge(store, "signs", _data(tmp_path), much_later)[0]
+
+
 _PROFILES = st.builds(
     DataProfile,
     classes=st.dictionaries(st.sampled_from("abc"), st.integers(1, 50), min_size=1).map(Counter),

@@ -58,6 +58,10 @@ def test_a_retried_step_that_succeeded_has_succeeded() -> None:
     assert outcome(record, None) == "refused"
 
 
+def test_what_an_earlier_run_pushed_is_no_news() -> None:
+    assert outcome(_record(_node("Pusher", "cached", 1)), "/served/1") == "unchanged"
+
+
 def test_a_run_that_did_not_get_to_the_end_has_failed() -> None:
     assert outcome(_record(_node("Trainer", "failed", 1)), None) == "failed"
     assert outcome(_record(_node("Trainer", "ran", 1)), None) == "failed"

@@ -10,6 +10,7 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from kubeflow.metadata_store import UnreachableError
 from kubeflow.retention import apply, make_plan
 from kubeflow.step_config import cluster_config
 from pipeline.config import PipelineConfig
@@ -143,6 +144,26 @@ def test_checkpoints_of_abandoned_trainings_go(history: History, config: Pipelin
         os.utime(folder, (time.time() - age_seconds,) * 2)
     _clean(history, config)
     assert [path.name for path in (config.pipeline_root / "checkpoints").iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("folder", ["", "served/detector"])
+def test_a_volume_that_is_not_mounted_is_not_an_empty_one(
+    history: History, config: PipelineConfig, folder: str
+) -> None:
+    for number in range(1, 5):
+        history.run(number)
+    (config.pipeline_root / folder).rename(config.pipeline_root.parent / "elsewhere")
+    with pytest.raises(UnreachableError, match="nothing was deleted"):
+        _clean(history, config)
+    assert {a.state for a in history.store.get_artifacts()} == {Artifact.LIVE}
+
+
+def test_what_a_run_under_way_made_stays(history: History, config: PipelineConfig) -> None:
+    history.run(1, blessed=False, state=Execution.RUNNING)
+    for number in range(2, 6):
+        history.run(number)
+    _clean(history, config)
+    assert history.models() == ["1", "4", "5"]
 
 
 def test_nothing_outside_the_root_is_touched(
