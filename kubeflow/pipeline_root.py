@@ -55,7 +55,8 @@ def wait_for_root(root: pathlib.Path, mount_paths: Sequence[str], limit_seconds:
         advice = {
             errno.ENOSPC: "the volume is full: run `python -m kubeflow.retention`, or enlarge the claim",
             errno.EDQUOT: "the quota is used up: run `python -m kubeflow.retention`, or raise it",
-            errno.EACCES: f"user {os.getuid()} may not write there: set the volume's ownership or fsGroup",
+            errno.EACCES: f"user {os.getuid()} may not write there, and steps have no fsGroup: run the Job "
+            "`prepare-pipeline-root` of kubeflow/manifests/base, or change the folder's owner on the server",
             errno.EROFS: "the volume is mounted read-only: steps need ReadWriteMany",
         }.get(cause or 0, "check that the volume is mounted and healthy")
         raise UnreachableError(f"{error}; {advice}") from error

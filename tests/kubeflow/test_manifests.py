@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import pathlib
+import shutil
+import subprocess
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from kubeflow import pipeline_root
 from pipeline.cluster_settings import ClusterSettings
 
 MANIFESTS = pathlib.Path(__file__).parents[2] / "kubeflow" / "manifests"
 BASE = MANIFESTS / "base"
 OVERLAYS = sorted(path for path in (MANIFESTS / "overlays").iterdir() if path.is_dir())
 KUBERNETES_VERSION = "1.31"
+PREPARATION = "prepare-pipeline-root"
 
 
 def _documents(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -43,6 +48,33 @@ def _find(kind: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("resource", _resources(BASE), ids=lambda r: f"{r['kind']}/{r['metadata']['name']}")
 def test_every_resource_is_valid(resource: dict[str, Any]) -> None:
     kubernetes_validate.validate(resource, KUBERNETES_VERSION, strict=True)
+
+
+def _built(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """What a cluster is given: resources with the patches applied."""
+    builder = next((c for c in (["kustomize", "build"], ["kubectl", "kustomize"]) if shutil.which(c[0])), None)
+    if builder is None:
+        pytest.skip("neither kustomize nor kubectl is installed")
+    done = subprocess.run([*builder, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.mark.parametrize("folder", [BASE, *OVERLAYS], ids=lambda folder: folder.name)
+def test_what_is_built_is_valid(folder: pathlib.Path) -> None:
+    built = _built(folder)
+    assert built
+    for resource in built:
+        kubernetes_validate.validate(resource, KUBERNETES_VERSION, strict=True)
+
+
+@pytest.mark.parametrize("folder", [BASE, *OVERLAYS], ids=lambda folder: folder.name)
+def test_the_drift_watch_asks_a_store_that_is_there(folder: pathlib.Path) -> None:
+    built = _built(folder)
+    [watch] = [resource for resource in built if resource["metadata"]["name"] == "drift-watch"]
+    host = {entry["name"]: entry.get("value") for entry in _containers(watch)[0]["env"]}["METADATA_STORE_HOST"]
+    services = {resource["metadata"]["name"] for resource in built if resource["kind"] == "Service"}
+    assert host in services or "." in host
 
 
 @pytest.mark.parametrize("folder", [BASE, *OVERLAYS], ids=lambda folder: folder.name)
@@ -83,7 +115,7 @@ def _assert_names_match(patch: Any, resource: Any) -> None:
     for key, value in patch.items():
         if isinstance(value, dict):
             _assert_names_match(value, resource[key])
-        elif isinstance(value, list) and value and isinstance(value[0], dict) and key == "containers":
+        elif isinstance(value, list) and value and isinstance(value[0], dict) and key in ("containers", "env"):
             names = {item["name"]: item for item in resource[key]}
             for item in value:
                 _assert_names_match(item, names[item["name"]])
@@ -112,14 +144,31 @@ def _containers(resource: dict[str, Any]) -> list[dict[str, Any]]:
 )
 def test_pods_have_least_rights(resource: dict[str, Any]) -> None:
     security = _pod_spec(resource)["securityContext"]
-    assert security["runAsNonRoot"] is True
-    assert security["runAsUser"] > 0
+    changes_owners = resource["metadata"]["name"] == PREPARATION
+    assert security.get("runAsNonRoot", False) is not changes_owners
+    assert (security["runAsUser"] == 0) is changes_owners
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     for container in _containers(resource):
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
-        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["capabilities"] == {
+            "drop": ["ALL"],
+            **({"add": ["CHOWN", "FOWNER"]} if changes_owners else {}),
+        }
         assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
         assert "memory" in container["resources"]["limits"]
+
+
+def test_the_root_is_given_to_the_user_of_the_image() -> None:
+    job = _find("Job", PREPARATION)
+    image = (MANIFESTS.parent / "Dockerfile").read_text()
+    [container], [volume] = _containers(job), ClusterSettings().volumes
+    assert "USER 10001:10001" in image
+    assert f"chown 10001:10001 {volume.mount_path} && chmod 2775 {volume.mount_path}" in container["command"][-1]
+    assert container["volumeMounts"] == [{"name": volume.claim, "mountPath": volume.mount_path}]
+    # chmod keeps the set-group-id bit without CAP_FSETID only for a member of the folder's group.
+    assert _pod_spec(job)["securityContext"]["runAsGroup"] == 10001
+    assert _pod_spec(job)["automountServiceAccountToken"] is False
+    assert PREPARATION in inspect.getsource(pipeline_root)
 
 
 def test_the_role_grants_no_wildcards() -> None:
