@@ -22,6 +22,9 @@ from components.detector.region_proposals import Proposals, RegionProposalHead, 
 from components.detector.roi_crop import crop_regions
 from components.detector.two_stage_backbone import TwoStageBackbone, layer_with_weights_keys
 
+_SECOND_STAGE: Final = "model/_mask_rcnn_box_predictor"
+CLASS_HEAD_KEY: Final = f"{_SECOND_STAGE}/_class_prediction_head/_class_predictor_layers/1/kernel"
+BOX_HEAD_KEY: Final = f"{_SECOND_STAGE}/_box_prediction_head/_box_encoder_layers/1/kernel"
 DEFAULT_IMAGE_SIZE: Final = (640, 640)
 _FIXED_SHAPE_SIZE: Final = (1024, 1024)
 """The size whose published ResNet configurations stretch the image instead of keeping its aspect ratio."""
@@ -217,7 +220,7 @@ class FasterRcnn(Detector):
         return copied
 
     def zoo_variables(self) -> dict[str, keras.Variable]:
-        rpn, second = "model/_first_stage_box_predictor", "model/_mask_rcnn_box_predictor"
+        rpn, second = "model/_first_stage_box_predictor", _SECOND_STAGE
         heads: dict[str, keras.layers.Layer] = {
             f"{rpn}_first_conv/layer_with_weights-0": self.region_proposal_head.shared,
             f"{rpn}/_prediction_heads/box_encodings/0/_box_encoder_layers/0": self.region_proposal_head.boxes,
@@ -234,11 +237,14 @@ class FasterRcnn(Detector):
         }
 
     def class_rows(self) -> dict[str, ClassRows]:
-        second = "model/_mask_rcnn_box_predictor"
-        rows = {f"{second}/_class_prediction_head/_class_predictor_layers/1": ClassRows(1, 1, 1)}
+        rows = {CLASS_HEAD_KEY: ClassRows(1, 1, 1)}
         if not self.settings.share_box_across_classes:
-            rows[f"{second}/_box_prediction_head/_box_encoder_layers/1"] = ClassRows(1, 0, 4)
-        return {f"{key}/{variable}": layout for key, layout in rows.items() for variable in ("kernel", "bias")}
+            rows[BOX_HEAD_KEY] = ClassRows(1, 0, 4)
+        return {
+            f"{key.removesuffix('kernel')}{variable}": layout
+            for key, layout in rows.items()
+            for variable in ("kernel", "bias")
+        }
 
     def _canvas_pixels(self) -> tf.Tensor:
         """float32 [4]: what turns normalised yxyx into pixels."""

@@ -247,6 +247,24 @@ def test_imagenet_weights_reach_the_backbone_only(tmp_path: pathlib.Path) -> Non
         zoo.restore(make(3, seed=2, alpha=0.5), str(tmp_path / "backbone.keras"))
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_boxes_for_all_classes_or_for_each_are_told_apart(shared: bool, tmp_path: pathlib.Path) -> None:
+    def build(num_classes: int, share_box_across_classes: bool) -> Detector:
+        return build_detector(
+            "faster_rcnn_resnet50",
+            num_classes=num_classes,
+            image_size=(64, 64),
+            width=0.25,
+            proposal_depth=16,
+            share_box_across_classes=share_box_across_classes,
+        )
+
+    write_checkpoint(build(3, shared), tmp_path / "checkpoint" / "ckpt-0")
+    with pytest.raises(CheckpointError, match=rf"share_box_across_classes: {str(shared).lower()}"):
+        zoo.restore(build(2, not shared), str(tmp_path))
+    assert len(zoo.restore(build(2, shared), str(tmp_path)).reinitialized) == (2 if shared else 4)
+
+
 @pytest.mark.parametrize("source", ["nowhere", "notes.txt", "empty"])
 def test_what_is_no_checkpoint_is_refused(source: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
