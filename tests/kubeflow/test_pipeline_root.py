@@ -30,7 +30,8 @@ def test_a_file_in_the_way(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.ENOSPC, "kubeflow.retention"), (errno.EROFS, "read-only"), (errno.EACCES, "prepare-pipeline-root")]
+    ("number", "said"),
+    [(errno.ENOSPC, "kubeflow.retention"), (errno.EROFS, "read-only"), (errno.EACCES, "prepare-pipeline-root")],
 )
 def test_a_volume_that_takes_nothing(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
