@@ -33,6 +33,7 @@ from pipeline.cluster_settings import DriftSettings
 from pipeline.config_errors import ConfigError
 
 EXIT_DRIFT: Final = 10
+_EXAMPLE_GEN: Final = "ObjectDetectionExampleGen"
 _ACTIVE: Final = (metadata_store_pb2.Execution.NEW, metadata_store_pb2.Execution.RUNNING)
 
 # Square root of a box's share of the image, in octaves from 1/64 to 1: half a size is one bin away.
@@ -160,25 +161,50 @@ def taken_already(
     if pipeline is None:
         return None
     since_ms = (now_seconds - retry_hours * 3600) * 1000
+    executions = {execution.id: execution for execution in store.get_executions_by_context(pipeline.id)}
     if any(
         execution.last_known_state in _ACTIVE and execution.last_update_time_since_epoch > since_ms
-        for execution in store.get_executions_by_context(pipeline.id)
+        for execution in executions.values()
     ):
         return "a run is under way"
-    tried = [
-        artifact
-        for artifact in store.get_artifacts_by_context(pipeline.id)
-        if artifact.type == "Examples" and _span(artifact) == span
-    ]
-    for examples in tried:
-        for run in store.get_contexts_by_artifact(examples.id):
-            if run.type == "pipeline_run" and any(
-                artifact.type == "ModelBlessing" for artifact in store.get_artifacts_by_context(run.id)
-            ):
-                return f"span {span} was trained on, and the gate decided about the model"
-    if any(examples.create_time_since_epoch > since_ms for examples in tried):
+    made = _outputs_by_execution(store, list(executions))
+    takers = {i for i, artifacts in made.items() if any(a.type == "Examples" and _span(a) == span for a in artifacts)}
+    # Not every blessing that belongs to a run was made in it: resolvers look up those of earlier ones.
+    deciders = {i for i, artifacts in made.items() if any(a.type == "ModelBlessing" for a in artifacts)}
+    if any(run & deciders for run in _runs_of(store, takers)):
+        return f"span {span} was trained on, and the gate decided about the model"
+    recent = {i for i, execution in executions.items() if execution.last_update_time_since_epoch > since_ms}
+    # The Examples may be older than the run: it took them from the cache.
+    if takers & recent:
         return f"a run took span {span} less than {retry_hours:g} h ago and failed"
+    # A reader that failed does not say what it read.
+    node = store.get_context_by_type_and_name("node", f"{pipeline_name}.{_EXAMPLE_GEN}")
+    readers = {execution.id for execution in store.get_executions_by_context(node.id)} if node else set()
+    if any(not run & readers & made.keys() for run in _runs_of(store, readers & recent)):
+        return f"a run started less than {retry_hours:g} h ago, and its data could not be read"
     return None
+
+
+def _outputs_by_execution(
+    store: ml_metadata.MetadataStore, execution_ids: list[int]
+) -> dict[int, list[metadata_store_pb2.Artifact]]:
+    """What executions made, or took from the cache instead of making it; those that made nothing are left out."""
+    events = [
+        event
+        for event in store.get_events_by_execution_ids(execution_ids)
+        if event.type == metadata_store_pb2.Event.OUTPUT
+    ]
+    artifacts = {a.id: a for a in store.get_artifacts_by_id(sorted({event.artifact_id for event in events}))}
+    made: dict[int, list[metadata_store_pb2.Artifact]] = collections.defaultdict(list)
+    for event in events:
+        made[event.execution_id].append(artifacts[event.artifact_id])
+    return made
+
+
+def _runs_of(store: ml_metadata.MetadataStore, execution_ids: set[int]) -> list[set[int]]:
+    """The runs that executions belong to, each as the ids of its executions."""
+    contexts = {c.id: c for i in execution_ids for c in store.get_contexts_by_execution(i) if c.type == "pipeline_run"}
+    return [{execution.id for execution in store.get_executions_by_context(identity)} for identity in contexts]
 
 
 def judge(store: ml_metadata.MetadataStore, name: str, data: DataSettings, limits: DriftSettings) -> tuple[bool, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import time
 from collections import Counter
 
 import ml_metadata
@@ -14,7 +15,7 @@ from ml_metadata.proto import metadata_store_pb2
 from PIL import Image
 
 from components.example_gen.settings import DataSettings
-from kubeflow.drift import DataProfile, compare, judge, profile
+from kubeflow.drift import DataProfile, compare, judge, profile, taken_already
 from pipeline.cluster_settings import DriftSettings
 
 LIMITS = DriftSettings(min_objects=10)
@@ -140,6 +141,77 @@ def test_a_span_that_was_tried_is_not_tried_every_hour(
     if not judged:
         much_later = DriftSettings(min_objects=10, retry_hours=1e-9)
         assert judge(store, "signs", _data(tmp_path), much_later)[0]
+
+
+def _execution(
+    store: ml_metadata.MetadataStore, run: str, kind: str, state: int, events: list[tuple[int, int]]
+) -> None:
+    """A step of a run with artifacts by id and how it came by them."""
+    contexts = []
+    for type_name, name in (("pipeline", "signs"), ("pipeline_run", run), ("node", f"signs.{kind}")):
+        type_id = store.put_context_type(metadata_store_pb2.ContextType(name=type_name))
+        found = store.get_context_by_type_and_name(type_name, name)
+        if found is None:
+            store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])
+        contexts.append(store.get_context_by_type_and_name(type_name, name))
+    type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=kind))
+    artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id([i for i, _ in events])}
+    store.put_execution(
+        metadata_store_pb2.Execution(type_id=type_id, last_known_state=state),
+        [(artifacts[i], metadata_store_pb2.Event(artifact_id=i, type=event)) for i, event in events],
+        contexts,
+    )
+
+
+def _artifact(store: ml_metadata.MetadataStore, kind: str, span: int | None = None) -> int:
+    type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name=kind))
+    artifact = metadata_store_pb2.Artifact(type_id=type_id)
+    if span is not None:
+        artifact.custom_properties["span"].int_value = span
+    [identity] = store.put_artifacts([artifact])
+    return int(identity)
+
+
+Event, Execution = metadata_store_pb2.Event, metadata_store_pb2.Execution
+_DAY_SECONDS = 24 * 3600
+
+
+def test_a_failed_run_that_took_its_examples_from_the_cache_counts_from_its_own_time(tmp_path: pathlib.Path) -> None:
+    store = _store(tmp_path, None)
+    examples = _artifact(store, "Examples", span=2)
+    _execution(store, "run-1", "ObjectDetectionExampleGen", Execution.COMPLETE, [(examples, Event.OUTPUT)])
+    time.sleep(0.02)
+    between = time.time()
+    time.sleep(0.02)
+    assert taken_already(store, "signs", 2, 24, between + _DAY_SECONDS) is None
+    _execution(store, "run-2", "ObjectDetectionExampleGen", Execution.CACHED, [(examples, Event.OUTPUT)])
+    assert taken_already(store, "signs", 2, 24, between + _DAY_SECONDS) is not None
+    assert taken_already(store, "signs", 2, 24, between + 2 * _DAY_SECONDS) is None
+
+
+def test_a_blessing_that_a_failed_run_only_looked_up_decides_nothing(tmp_path: pathlib.Path) -> None:
+    store = _store(tmp_path, None)
+    blessing, examples = _artifact(store, "ModelBlessing"), _artifact(store, "Examples", span=2)
+    _execution(store, "run-2", "ObjectDetectionExampleGen", Execution.COMPLETE, [(examples, Event.OUTPUT)])
+    _execution(store, "run-2", "BlessedBaseline", Execution.COMPLETE, [(blessing, Event.INTERNAL_OUTPUT)])
+    _execution(store, "run-2", "Trainer", Execution.FAILED, [(examples, Event.INPUT)])
+    later = time.time() + 2 * _DAY_SECONDS
+    assert taken_already(store, "signs", 2, 24, later) is None
+    _execution(store, "run-3", "ObjectDetectionExampleGen", Execution.CACHED, [(examples, Event.OUTPUT)])
+    _execution(store, "run-3", "Evaluator", Execution.COMPLETE, [(blessing, Event.OUTPUT)])
+    assert "the gate decided" in str(taken_already(store, "signs", 2, 24, later))
+
+
+def test_a_span_that_cannot_be_read_is_not_tried_every_hour(tmp_path: pathlib.Path) -> None:
+    store = _store(tmp_path, None)
+    _execution(store, "run-1", "ImportSchemaGen", Execution.COMPLETE, [(_artifact(store, "Schema"), Event.OUTPUT)])
+    _execution(store, "run-1", "ObjectDetectionExampleGen", Execution.FAILED, [])
+    assert "could not be read" in str(taken_already(store, "signs", 2, 24, time.time()))
+    assert taken_already(store, "signs", 2, 24, time.time() + 2 * _DAY_SECONDS) is None
+    # A second attempt could read another span.
+    examples = _artifact(store, "Examples", span=1)
+    _execution(store, "run-1", "ObjectDetectionExampleGen", Execution.COMPLETE, [(examples, Event.OUTPUT)])
+    assert taken_already(store, "signs", 2, 24, time.time()) is None
 
 
 _PROFILES = st.builds(
