@@ -31,7 +31,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	touch $@
 
 data: install ## draw the demo's street scenes
-	$(BIN)/python -m pipeline.demo.scenes --output $(DEMO_DATA)
+	$(BIN)/python -m demo.scenes --output $(DEMO_DATA)
 
 run: install $(if $(filter demo,$(NAME)),data) ## run the whole pipeline through the TFX CLI (the demo, unless CONFIG and NAME say otherwise)
 	@verb=create; [ -d "$(LOCAL_HOME)/$(NAME)" ] && verb=update; \

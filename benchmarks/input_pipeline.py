@@ -23,8 +23,8 @@ from PIL import Image
 
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
-from components.trainer.augmentation import apply_colour_maps
-from components.trainer.input_pipeline import Features, training_batches
+from components.trainer.input.augmentation import apply_colour_maps
+from components.trainer.input.input_pipeline import Features, training_batches
 from components.trainer.settings import AugmentationSettings, InputSettings, TrainSettings
 from components.transform import features as transformed
 from schema import features

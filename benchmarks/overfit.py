@@ -3,7 +3,7 @@
     python -m benchmarks.overfit [CASE ...]
 
 Whatever is wrong in anchors, targets, losses, box coding or post-processing keeps a detector from this. All weights
-start at random; the pictures are glyphs (`pipeline.demo.glyphs`). Exit status 1 when one stays below 0.9.
+start at random; the pictures are glyphs (`demo.glyphs`). Exit status 1 when one stays below 0.9.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def overfit(case: Case, *, seed: int = 0) -> Outcome:
     from components.trainer.optimizer import make_optimizer
     from components.trainer.settings import OptimizerSettings, TrainSettings
     from components.trainer.train_step import TrainStep
-    from pipeline.demo.glyph_batches import evaluation_batches, training_batches
-    from pipeline.demo.glyphs import GLYPH_CLASSES, render_glyphs
+    from demo.glyph_batches import evaluation_batches, training_batches
+    from demo.glyphs import GLYPH_CLASSES, render_glyphs
 
     pictures = [render_glyphs(index, side_pixels=case.side_pixels, seed=seed) for index in range(PICTURES)]
     keras.backend.clear_session()

@@ -37,8 +37,8 @@ def _unavoidable_parts(config: PipelineConfig) -> dict[str, float]:
 
     from benchmarks.training_loop import bare_images_per_second
     from components.detector.registry import build_detector
-    from components.trainer.input_pipeline import training_batches
-    from components.trainer.record_parser import record_parser
+    from components.trainer.input.input_pipeline import training_batches
+    from components.trainer.input.record_parser import record_parser
 
     examples = max((config.pipeline_root / "ObjectDetectionExampleGen" / "examples").iterdir())
     transform = max((config.pipeline_root / "Transform" / "transform_graph").iterdir())
@@ -81,7 +81,7 @@ def main() -> int:
     """Entry point."""
     shutil.rmtree(ROOT, ignore_errors=True)
     overrides = [f"root={ROOT}", f"data.path={ROOT / 'scenes'}"]
-    _timed("-m", "pipeline.demo.scenes", "--output", str(ROOT / "scenes"))
+    _timed("-m", "demo.scenes", "--output", str(ROOT / "scenes"))
     command = ("-m", "pipeline.run", f"--config={CONFIG}", *(f"--set={override}" for override in overrides))
     first = _timed(*command)
     peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20

@@ -24,11 +24,11 @@ from benchmarks.input_pipeline import generated_jpegs, parse_without_transform, 
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.evaluator.coco import COCO_METRICS
-from components.trainer.checkpoint import CheckpointFolder, Progress
-from components.trainer.input_pipeline import TrainingBatch, prepare_images, training_batches
+from components.trainer.input.input_pipeline import TrainingBatch, prepare_images, training_batches
 from components.trainer.optimizer import make_optimizer
-from components.trainer.progress_log import ProgressLog
 from components.trainer.settings import TrainSettings
+from components.trainer.state.checkpoint import CheckpointFolder, Progress
+from components.trainer.state.progress_log import ProgressLog
 from components.trainer.training_loop import train
 
 ROUNDS = 3

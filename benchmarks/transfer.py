@@ -21,10 +21,10 @@ import tfx.v1 as tfx
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.orchestration.pipeline import RunOptions
 
-from components.trainer.progress_log import HISTORY_FILE
 from components.trainer.run import run_fn
+from components.trainer.state.progress_log import HISTORY_FILE
+from demo.scenes import write_scenes
 from pipeline.config import PipelineConfig, load_config
-from pipeline.demo.scenes import write_scenes
 from pipeline.graph import create_pipeline, trainer_config
 
 FOLDER = pathlib.Path("build/benchmarks/transfer")

@@ -46,7 +46,7 @@ def check_detector(config: PipelineConfig) -> None:
     model, transfer = config.model, config.transfer
     try:
         detector = build_detector(model.detector, num_classes=1, image_size=model.image_size, **model.options)
-        importlib.import_module(f"components.trainer.transfer.{transfer.strategy}").apply(detector, transfer)
+        importlib.import_module(f"components.trainer.strategies.{transfer.strategy}").apply(detector, transfer)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"model, transfer: {model.detector} cannot be made with image_size {model.image_size}, options "

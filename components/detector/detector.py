@@ -92,7 +92,7 @@ class Detector(keras.Model, abc.ABC):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Detector:
         """A fresh detector from its recipe."""
-        from components.detector import registry  # the registry imports the detectors, which import this module
+        from components.detector import registry
 
         del custom_objects  # every architecture is in the registry
         return registry.build_detector(**config)

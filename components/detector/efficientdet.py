@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.detector.anchors import multiscale_anchors
-from components.detector.bifpn import Combine, build_bifpn
-from components.detector.boxes import ZOO_SCALE_FACTORS, ScaleFactors
-from components.detector.efficientdet_head import BOX_KEYS, CLASS_KEYS, build_head
-from components.detector.efficientnet import build_classifier_rest, build_efficientnet, copy_imagenet_weights
-from components.detector.mobilenet_v2 import zoo_variable_name
-from components.detector.resizing import resize_keep_aspect_ratio
+from components.detector.backbones.efficientnet import build_classifier_rest, build_efficientnet, copy_imagenet_weights
+from components.detector.backbones.mobilenet_v2 import zoo_variable_name
+from components.detector.heads.bifpn import Combine, build_bifpn
+from components.detector.heads.efficientdet_head import BOX_KEYS, CLASS_KEYS, build_head
+from components.detector.layers.resizing import resize_keep_aspect_ratio
 from components.detector.ssd import SingleShotDetector, SsdSettings
+from components.detector.targets.anchors import multiscale_anchors
+from components.detector.targets.boxes import ZOO_SCALE_FACTORS, ScaleFactors
 
 
 class EfficientDetSize(NamedTuple):

@@ -14,13 +14,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.detector import boxes as box_ops
-from components.detector import inception_resnet_v2, postprocess, region_proposals, resizing, resnet_v1
+from components.detector.backbones import inception_resnet_v2, resnet_v1
+from components.detector.backbones.two_stage_backbone import TwoStageBackbone, layer_with_weights_keys
 from components.detector.detector import ClassRows, Detections, Detector, GroundTruth, Preprocessed
-from components.detector.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
-from components.detector.region_proposals import Proposals, RegionProposalHead, clipped_anchors_pixels, propose
-from components.detector.roi_crop import crop_regions
-from components.detector.two_stage_backbone import TwoStageBackbone, layer_with_weights_keys
+from components.detector.heads import postprocess, region_proposals
+from components.detector.heads.region_proposals import Proposals, RegionProposalHead, clipped_anchors_pixels, propose
+from components.detector.layers import resizing
+from components.detector.layers.roi_crop import crop_regions
+from components.detector.targets import boxes as box_ops
+from components.detector.targets.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
 
 _SECOND_STAGE: Final = "model/_mask_rcnn_box_predictor"
 CLASS_HEAD_KEY: Final = f"{_SECOND_STAGE}/_class_prediction_head/_class_predictor_layers/1/kernel"

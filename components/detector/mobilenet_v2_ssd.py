@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from components.detector import mobilenet_v2, resizing
-from components.detector.mobilenet_v2 import ZooLayers, zoo_variable_name
+from components.detector.backbones import mobilenet_v2
+from components.detector.backbones.mobilenet_v2 import ZooLayers, zoo_variable_name
+from components.detector.layers import resizing
 from components.detector.ssd import SingleShotDetector, SsdSettings
 
 _BACKBONE_KEY = "model/_feature_extractor/classification_backbone"

@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from components.detector import boxes as box_ops
-from components.detector import losses, matching, postprocess
 from components.detector.detector import ClassRows, Detections, Detector, GroundTruth
+from components.detector.heads import postprocess
+from components.detector.targets import boxes as box_ops
+from components.detector.targets import losses, matching
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import keras
 
-from components.detector import anchors, mobilenet_v2
-from components.detector.batch_norm import FusedBatchNormalization
-from components.detector.mobilenet_v2 import ZooLayers
+from components.detector.backbones import mobilenet_v2
+from components.detector.backbones.mobilenet_v2 import ZooLayers
+from components.detector.layers.batch_norm import FusedBatchNormalization
 from components.detector.mobilenet_v2_ssd import MobileNetV2Ssd
 from components.detector.ssd import SsdSettings
+from components.detector.targets import anchors
 
 DEFAULT_IMAGE_SIZE: Final = (300, 300)
 _BACKBONE_LEVELS: Final = ("block_13_expand_relu", "out_relu")

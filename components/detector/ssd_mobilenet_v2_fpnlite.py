@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import keras
 
-from components.detector import anchors, mobilenet_v2
-from components.detector.fpn import ConvSettings, fpn_lite, weight_shared_heads
+from components.detector.backbones import mobilenet_v2
+from components.detector.heads.fpn import ConvSettings, fpn_lite, weight_shared_heads
 from components.detector.mobilenet_v2_ssd import MobileNetV2Ssd
 from components.detector.ssd import SsdSettings
+from components.detector.targets import anchors
 
 DEFAULT_IMAGE_SIZE: Final = (320, 320)
 _BACKBONE_LEVELS: Final = ("block_5", "block_12", "out_relu")

@@ -18,7 +18,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 
-from components.trainer.image_decoding import decode_upright
+from components.image_decoding import decode_upright
 from schema import features
 
 Extracts = dict[str, Any]

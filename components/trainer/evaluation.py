@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from components.detector.detector import Detections, Detector, Preprocessed
 from components.evaluator.coco import ImageResult, coco_metrics
-from components.trainer.input_pipeline import EvaluationBatch
+from components.trainer.input.input_pipeline import EvaluationBatch
 
 
 class Evaluation:

@@ -12,18 +12,18 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
-from components.trainer.checkpoint import CheckpointFolder, Progress, fingerprint
-from components.trainer.checkpoint_claim import claimed_folder
-from components.trainer.corrupt_images import CorruptImages
+from components.export.saved_model import export
 from components.trainer.evaluation import Evaluation
-from components.trainer.export import export
-from components.trainer.input_pipeline import Parser, evaluation_batches, training_batches
+from components.trainer.input.corrupt_images import CorruptImages
+from components.trainer.input.input_pipeline import Parser, evaluation_batches, training_batches
+from components.trainer.input.record_parser import record_parser
+from components.trainer.input.record_stream import matching_files
 from components.trainer.optimizer import make_optimizer
-from components.trainer.progress_log import ProgressLog
-from components.trainer.record_parser import record_parser
-from components.trainer.record_stream import matching_files
 from components.trainer.settings import ModelSettings, TrainSettings, TransferSettings
 from components.trainer.start_weights import load_start_weights
+from components.trainer.state.checkpoint import CheckpointFolder, Progress, fingerprint
+from components.trainer.state.checkpoint_claim import claimed_folder
+from components.trainer.state.progress_log import ProgressLog
 from components.trainer.training_loop import train
 from components.transform.outputs import class_names
 from schema.label_map import LabelMap
@@ -52,7 +52,7 @@ def run_fn(fn_args: FnArgs) -> None:
     detector = build_detector(
         model.detector, num_classes=label_map.ids[-1], image_size=model.image_size, **model.options
     )
-    importlib.import_module(f"components.trainer.transfer.{transfer.strategy}").apply(detector, transfer)
+    importlib.import_module(f"components.trainer.strategies.{transfer.strategy}").apply(detector, transfer)
     optimizer = make_optimizer(settings, detector)
 
     warm_start = fn_args.base_model if transfer.warm_start_from_blessed else None

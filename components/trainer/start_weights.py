@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from components.detector import zoo
-from components.detector.checkpoints import CheckpointError
 from components.detector.detector import Detector
+from components.detector.weights import zoo
+from components.detector.weights.checkpoints import CheckpointError
 from components.trainer.settings import ModelSettings
 from schema.label_map import LabelMap
 

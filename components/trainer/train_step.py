@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from components.detector.detector import Detector
-from components.trainer.input_pipeline import TrainingBatch, prepare_images
+from components.trainer.input.input_pipeline import TrainingBatch, prepare_images
 
 
 class TrainStep:

@@ -17,10 +17,10 @@ import keras
 import tensorflow as tf
 
 from components.detector.detector import Detector
-from components.trainer.checkpoint import CheckpointFolder, Progress
 from components.trainer.optimizer import averaged_weights
-from components.trainer.progress_log import ProgressLog, evaluations_left
 from components.trainer.settings import TrainSettings
+from components.trainer.state.checkpoint import CheckpointFolder, Progress
+from components.trainer.state.progress_log import ProgressLog, evaluations_left
 from components.trainer.train_step import TrainStep
 
 _HISTORY_POINTS = 200

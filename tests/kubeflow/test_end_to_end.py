@@ -30,8 +30,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from demo.scenes import main as draw_scenes
 from kubeflow.metadata_store import StoreAddress
-from pipeline.demo.scenes import main as draw_scenes
 from tests.kubeflow.metadata_server import environment, free_port, running_server, server_program
 
 pytestmark = [

@@ -10,8 +10,8 @@ import pytest
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
+from demo.scenes import main as draw_scenes
 from pipeline.config import PipelineConfig, load_config
-from pipeline.demo.scenes import main as draw_scenes
 from pipeline.local_run import run_locally
 from schema.label_map import read_label_map
 

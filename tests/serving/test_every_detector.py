@@ -18,8 +18,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from benchmarks.overfit import CASES, Case
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
-from components.trainer.export import export
-from pipeline.demo.glyphs import GLYPH_CLASSES, render_glyphs
+from components.export.saved_model import export
+from demo.glyphs import GLYPH_CLASSES, render_glyphs
 from schema.label_map import LabelMap
 from serving.server import ModelServer
 

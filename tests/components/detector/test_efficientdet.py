@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 from components.detector import registry
+from components.detector.backbones.efficientnet import build_classifier_rest
 from components.detector.detector import GroundTruth
 from components.detector.efficientdet import SIZES, EfficientDet
-from components.detector.efficientnet import build_classifier_rest
 
 SHARED = pathlib.Path(os.environ.get("SHARED_DIR", pathlib.Path(__file__).parents[3] / ".." / "shared"))
 TINY = {"image_size": (128, 128), "bifpn_iterations": 1, "bifpn_filters": 16, "head_layers": 1}

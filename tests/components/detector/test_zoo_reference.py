@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.detector import checkpoints, names, zoo
+from components.detector import names
 from components.detector.detector import Detections, Detector, Preprocessed
 from components.detector.registry import build_detector
+from components.detector.weights import checkpoints, zoo
 
 _REPOSITORY = pathlib.Path(__file__).parents[3]
 _SHARED = pathlib.Path(os.environ.get("SHARED_DIR", _REPOSITORY.parent / "shared"))

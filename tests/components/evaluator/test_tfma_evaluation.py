@@ -19,7 +19,7 @@ from components.evaluator.coco import ImageResult
 from components.evaluator.eval_config import EXTRACTORS_MODULE, build_eval_config
 from components.evaluator.settings import EvalSettings
 from components.evaluator.verdict import read_verdict
-from components.trainer.image_decoding import decode_upright
+from components.image_decoding import decode_upright
 from schema import features
 
 Reference = Callable[[Sequence[ImageResult], Sequence[str]], dict[str, float]]

@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks.input_pipeline import parse_without_transform
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
-from components.trainer.input_pipeline import Parser
+from components.trainer.input.input_pipeline import Parser
 from schema import features
 
 WriteRecords = Callable[..., str]

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 import schema as schema_package
-from components.trainer.progress_log import HISTORY_FILE
 from components.trainer.settings import ModelSettings, TrainSettings, TransferSettings
+from components.trainer.state.progress_log import HISTORY_FILE
 
 MODEL = ModelSettings(
     image_size=(64, 64),

@@ -19,11 +19,11 @@ import pytest
 
 from components.detector.detector import Detector
 from components.evaluator.coco import COCO_METRICS
-from components.trainer.checkpoint import CheckpointFolder, Progress
-from components.trainer.input_pipeline import Parser, training_batches
+from components.trainer.input.input_pipeline import Parser, training_batches
 from components.trainer.optimizer import make_optimizer
-from components.trainer.progress_log import HISTORY_FILE, ProgressLog, evaluations_left
 from components.trainer.settings import OptimizerSettings, TrainSettings
+from components.trainer.state.checkpoint import CheckpointFolder, Progress
+from components.trainer.state.progress_log import HISTORY_FILE, ProgressLog, evaluations_left
 from components.trainer.training_loop import NonFiniteLossError, TrainingInterrupted, train
 
 REPOSITORY = pathlib.Path(__file__).parents[3]

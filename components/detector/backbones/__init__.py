@@ -1,0 +1,1 @@
+"""Feature extractors, with the names and ImageNet weights of the published networks."""

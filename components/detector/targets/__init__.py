@@ -1,0 +1,1 @@
+"""What a detector is taught: anchors, box arithmetic, matching, sampling and losses."""

@@ -1,0 +1,1 @@
+"""The trained detector in the forms that others run."""

@@ -1,0 +1,172 @@
+"""The trained detector as a SavedModel: the contract between this pipeline and everything that serves it.
+
+Signatures, all with a free batch dimension:
+
+``serving_default``  ``image_bytes`` string [B], JPEG or PNG files of any sizes
+``serving_tensor``   ``images`` uint8 [B, H, W, 3], RGB
+``evaluate``         ``examples`` string [B], serialised records; gives ``detections`` float32 [B, N, 6] with rows
+                     (ymin, xmin, ymax, xmax, class id, score), -1 throughout in padded rows
+
+The first two give ``detection_boxes`` float32 [B, N, 4] (ymin, xmin, ymax, xmax in 0..1 of the original, upright
+image), ``detection_scores`` float32 [B, N], ``detection_classes`` int64 [B, N] (1-based ids, 0 in padded rows),
+``detection_class_names`` string [B, N] and ``num_detections`` int64 [B]. An image that does not decode fails the whole
+request (InvalidArgument): a caller who must not lose its neighbours sends it alone.
+
+Beside them: ``assets/labels.txt``; ``assets.extra/tf_serving_warmup_requests``; and the detector itself
+(``assets.extra/detector.weights.h5``, ``detector.json``), so that a pushed model can be what the next one starts from.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import tempfile
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from components.atomic_files import write_folder_atomically
+from components.detector.detector import Detections, Detector, Preprocessed
+from components.image_decoding import decode_upright
+from schema import features
+from schema.label_map import LabelMap
+
+WEIGHTS_FILE: Final = "detector.weights.h5"
+DESCRIPTION_FILE: Final = "detector.json"
+WARMUP_FILE: Final = "tf_serving_warmup_requests"
+_MODEL_NAME: Final = "detector"
+"""In the warm-up requests; servers replay them whatever the model is called there."""
+
+
+class ServingModule(tf.Module):
+    """A detector with the signatures of the export.
+
+    Args:
+      detector: trained.
+      label_map: the class with index i has id i + 1.
+      labels_file: path of a ``labels.txt`` with these names, which becomes an asset.
+    """
+
+    def __init__(self, detector: Detector, label_map: LabelMap, labels_file: str) -> None:
+        super().__init__(name="detector_export")
+        self.detector = detector
+        # A function of its own, so that the three signatures share one copy of the network. (Nothing in this module
+        # is Python control flow over tensors: AutoGraph would only cost seconds.)
+        canvases = tf.TensorSpec((None, *detector.image_size, 3), tf.float32)
+        frame = Preprocessed(canvases, tf.TensorSpec((None, 2), tf.float32))
+        self._detect = tf.function(detector.detect, input_signature=[frame], autograph=False)
+        self.labels = tf.saved_model.Asset(labels_file)
+        # Row 0 is for padding.
+        self._names_by_id = ["", *label_map.name_by_index]
+
+    def signatures(self) -> dict[str, Any]:
+        """Concrete functions by signature name."""
+        return {
+            "serving_default": self.serving_default.get_concrete_function(),
+            "serving_tensor": self.serving_tensor.get_concrete_function(),
+            "evaluate": self.evaluate.get_concrete_function(),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
+    def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encoded images of any sizes -> named outputs."""
+        return self._named(self._detect_encoded(image_bytes))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")], autograph=False)
+    def serving_tensor(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Images of one size -> named outputs."""
+        return self._named(self._detect(self.detector.preprocess(images)))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialised records -> one array."""
+        specification = {features.IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string)}
+        detections = self._detect_encoded(tf.io.parse_example(examples, specification)[features.IMAGE_ENCODED])
+        rows = tf.concat(
+            [
+                detections.boxes_yxyx_normalized,
+                tf.cast(detections.classes + 1, tf.float32)[..., tf.newaxis],
+                detections.scores[..., tf.newaxis],
+            ],
+            axis=-1,
+        )  # [B, N, 6]
+        return {"detections": tf.where(detections.classes[..., tf.newaxis] >= 0, rows, -1.0)}
+
+    def _detect_encoded(self, encoded: tf.Tensor) -> Detections:
+        """String [B] -> detections; the images may differ in size."""
+        detector = self.detector
+        canvases, shares = tf.map_fn(
+            lambda one: detector.resize(decode_upright(one)),
+            encoded,
+            fn_output_signature=(
+                tf.TensorSpec((*detector.image_size, 3), tf.float32),
+                tf.TensorSpec((2,), tf.float32),
+            ),
+        )  # [B, H, W, 3], [B, 2]
+        detections: Detections = self._detect(Preprocessed(detector.normalize(canvases), shares))
+        return detections
+
+    def _named(self, detections: Detections) -> dict[str, tf.Tensor]:
+        ids = tf.cast(detections.classes + 1, tf.int64)  # [B, N]
+        return {
+            "detection_boxes": detections.boxes_yxyx_normalized,
+            "detection_scores": detections.scores,
+            "detection_classes": ids,
+            "detection_class_names": tf.gather(tf.constant(self._names_by_id), ids),
+            "num_detections": tf.cast(detections.counts, tf.int64),
+        }
+
+
+def export(folder: str, detector: Detector, label_map: LabelMap, *, serving_batch_size: int) -> None:
+    """Writes the SavedModel; ``folder`` appears complete or not at all.
+
+    Args:
+      folder: of the SavedModel (``fn_args.serving_model_dir``), replaced when it exists.
+      detector: trained.
+      label_map: names of the classes.
+      serving_batch_size: largest batch to warm up with.
+    """
+    with tempfile.TemporaryDirectory() as local:
+        labels_file = pathlib.Path(local) / "labels.txt"
+        labels_file.write_text(label_map.to_labels_txt(), encoding="utf-8")
+        module = ServingModule(detector, label_map, str(labels_file))
+        weights_file = pathlib.Path(local) / WEIGHTS_FILE
+        detector.save_weights(weights_file)
+
+        def fill(partial: str) -> None:
+            tf.saved_model.save(module, partial, signatures=module.signatures())
+            extra = f"{partial}/assets.extra"
+            tf.io.gfile.makedirs(extra)
+            tf.io.gfile.copy(str(weights_file), f"{extra}/{WEIGHTS_FILE}")
+            with tf.io.gfile.GFile(f"{extra}/{DESCRIPTION_FILE}", "w") as file:
+                file.write(json.dumps(description(detector, label_map), indent=2) + "\n")
+            with tf.io.TFRecordWriter(f"{extra}/{WARMUP_FILE}") as writer:
+                for batch_size in sorted({1, serving_batch_size}):
+                    writer.write(_warmup_request(detector.image_size, batch_size).SerializeToString())
+
+        write_folder_atomically(folder, fill)
+
+
+def description(detector: Detector, label_map: LabelMap) -> dict[str, Any]:
+    """What ``detector.json`` says: all that is needed to build the detector again."""
+    options = dict(detector.recipe)
+    return {
+        "detector": options.pop("name"),
+        "image_size": options.pop("image_size"),
+        "num_classes": options.pop("num_classes"),
+        "options": options,
+        "label_map": [[class_id, name] for class_id, name in label_map],
+    }
+
+
+def _warmup_request(height_width: tuple[int, int], batch_size: int) -> prediction_log_pb2.PredictionLog:
+    """A predict request with noise, in which there is something to suppress."""
+    noise = np.random.default_rng(0).integers(0, 256, (*height_width, 3), dtype=np.uint8)
+    encoded = tf.io.encode_jpeg(noise).numpy()
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = _MODEL_NAME
+    request.model_spec.signature_name = "serving_default"
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([encoded] * batch_size))
+    return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))

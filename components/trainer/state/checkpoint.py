@@ -1,0 +1,149 @@
+"""What a training needs to go on after it was killed, in one file.
+
+One file, written beside and renamed, is either the old or the new state, never a mixture. It lies outside of the
+pipeline's artifacts, because TFX gives every new execution new ones: in a folder named after a fingerprint of inputs
+and settings, so that the same training, started again, finds it, and no other does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from components.atomic_files import write_atomically
+
+_STATE_FILE = "state.npz"
+_BEST_FILE = "best.npz"
+_PROGRESS_KEY = "progress"
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a training stands.
+
+    Attributes:
+      step: steps done.
+      best_ap: of the weights kept as the best; None before the first evaluation.
+      best_step: when it was reached.
+      evaluations_without_gain: since then.
+      history: entries of ``training_history.jsonl`` so far.
+      start_weights: what became of the variables when the training started, as text.
+    """
+
+    step: int = 0
+    best_ap: float | None = None
+    best_step: int = 0
+    evaluations_without_gain: int = 0
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    start_weights: str = ""
+
+
+def fingerprint(settings: Mapping[str, str], inputs: Sequence[str]) -> str:
+    """Identifies a training: 16 hexadecimal digits of its settings and of its input files' names and sizes."""
+    sizes = {path: tf.io.gfile.stat(path).length for path in inputs}
+    text = json.dumps({"settings": dict(settings), "inputs": sizes}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class CheckpointFolder:
+    """Checkpoints of one training.
+
+    Args:
+      folder: made when the first one is written.
+      variables: all that a checkpoint holds (weights and optimizer state), in an order that a later process repeats.
+      weights: those that the best model is made of.
+    """
+
+    def __init__(self, folder: str, variables: Sequence[keras.Variable], weights: Sequence[keras.Variable]) -> None:
+        self.folder = folder
+        self._variables = variables
+        self._weights = weights
+
+    def save(self, progress: Progress) -> bool:
+        """Writes the state; False, with a warning, when that was not possible (the last one stays)."""
+        text = np.array(json.dumps(dataclasses.asdict(progress)))
+        return self._write(_STATE_FILE, {**_arrays(self._variables), _PROGRESS_KEY: text})
+
+    def restore(self) -> Progress | None:
+        """Reads the state into the variables; None when there is none that can be read.
+
+        Raises:
+          ValueError: it belongs to other variables.
+        """
+        arrays = self._read(_STATE_FILE)
+        if arrays is None:
+            return None
+        progress = Progress(**json.loads(str(arrays.pop(_PROGRESS_KEY))))
+        self._assign(self._variables, arrays, _STATE_FILE)
+        return progress
+
+    def save_best(self) -> bool:
+        """Keeps the weights as they are now; False, with a warning, when that was not possible."""
+        return self._write(_BEST_FILE, _arrays(self._weights))
+
+    def restore_best(self) -> bool:
+        """Reads the kept weights into the variables; False when there are none."""
+        arrays = self._read(_BEST_FILE)
+        if arrays is None:
+            return False
+        self._assign(self._weights, arrays, _BEST_FILE)
+        return True
+
+    def remove(self) -> None:
+        """Deletes all of it: the training is over."""
+        if tf.io.gfile.exists(self.folder):
+            tf.io.gfile.rmtree(self.folder)
+
+    def _write(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> bool:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        try:
+            tf.io.gfile.makedirs(self.folder)
+            write_atomically(f"{self.folder}/{name}", buffer.getvalue())
+        except tf.errors.OpError as error:
+            # Training goes on: the model is worth more than the checkpoint.
+            print(
+                f"WARNING: {self.folder}/{name} could not be written, the last one stays: {error.message}", flush=True
+            )
+            return False
+        return True
+
+    def _read(self, name: str) -> dict[str, NDArray[Any]] | None:
+        path = f"{self.folder}/{name}"
+        if not tf.io.gfile.exists(path):
+            return None
+        with tf.io.gfile.GFile(path, "rb") as file:
+            content = file.read()
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                return dict(archive)
+        except (EOFError, ValueError, zipfile.BadZipFile) as error:
+            # A machine that lost power may have renamed what it had not written.
+            print(f"WARNING: {path} cannot be read and is not used: {error}", flush=True)
+            return None
+
+    def _assign(self, variables: Sequence[keras.Variable], arrays: dict[str, NDArray[Any]], name: str) -> None:
+        shapes = [tuple(array.shape) for array in arrays.values()]
+        expected = [tuple(variable.shape) for variable in variables]
+        if shapes != expected:
+            raise ValueError(
+                f"{self.folder}/{name} holds {len(shapes)} variables that do not fit the {len(expected)} of this "
+                "training; it was written by another version of the code. Delete the folder to start afresh"
+            )
+        for variable, array in zip(variables, arrays.values(), strict=True):
+            variable.assign(array)
+
+
+def _arrays(variables: Sequence[keras.Variable]) -> dict[str, NDArray[Any]]:
+    # By position: Keras numbers names anew in every process.
+    return {f"{index:05d}": variable.numpy() for index, variable in enumerate(variables)}

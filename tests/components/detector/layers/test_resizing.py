@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.detector.layers import resizing
+
+
+def test_fixed_shape_stretches() -> None:
+    image = tf.constant(np.arange(2 * 2 * 3, dtype=np.uint8).reshape(2, 2, 3))
+    resized, share = resizing.resize_fixed(image, (4, 2))
+    assert resized.dtype == tf.float32
+    # Rows 0, 0.5, 1 and, beyond the last, 1: no half-pixel centers.
+    np.testing.assert_allclose(resized[:, 0, 0], [0, 3, 6, 6])
+    np.testing.assert_array_equal(share, [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("size", "inner"), [((20, 40), (32, 64)), ((40, 20), (64, 32)), ((64, 64), (64, 64)), ((200, 2), (64, 1))]
+)
+def test_aspect_ratio_is_kept_and_the_rest_is_padding(size: tuple[int, int], inner: tuple[int, int]) -> None:
+    image = tf.fill((*size, 3), 200.0)
+    canvas, share = resizing.resize_keep_aspect_ratio(
+        image, min_dimension=64, max_dimension=64, image_size=(64, 64), padding_rgb=(1.0, 2.0, 3.0)
+    )
+    height, width = inner
+    assert canvas.shape == (64, 64, 3)
+    np.testing.assert_allclose(canvas[:height, :width], np.full((height, width, 3), 200.0))
+    np.testing.assert_allclose(canvas[height:], np.broadcast_to([1.0, 2.0, 3.0], (64 - height, 64, 3)), atol=1e-4)
+    np.testing.assert_allclose(canvas[:, width:], np.broadcast_to([1.0, 2.0, 3.0], (64, 64 - width, 3)), atol=1e-4)
+    np.testing.assert_allclose(share, np.divide(inner, 64))
+
+
+def test_shorter_side_decides_while_the_longer_fits() -> None:
+    canvas, share = resizing.resize_keep_aspect_ratio(
+        tf.zeros((10, 15, 3)), min_dimension=40, max_dimension=80, image_size=(80, 80)
+    )
+    np.testing.assert_allclose(share, [0.5, 0.75])
+    assert canvas.shape == (80, 80, 3)

@@ -1,0 +1,161 @@
+"""The SavedModel keeps its contract: any sizes, any batch, the same detections as the detector it was made from."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from components.detector.detector import Detector, Preprocessed
+from components.detector.weights.zoo import restore
+from components.export.saved_model import export
+from components.image_decoding import decode_upright
+from schema.label_map import LabelMap, read_label_map
+
+LABELS = LabelMap.of_names(["red", "green"])
+MakeSquare = Callable[..., tuple[bytes, list[float], int]]
+
+
+@pytest.fixture(scope="module")
+def detector(make_detector: Callable[[], Detector]) -> Detector:
+    """With class weights that spread the scores, for ties have no order, but do not push them all to 1."""
+    keras.utils.set_random_seed(0)
+    spread = make_detector()
+    variables = spread.zoo_variables()
+    for number, key in enumerate(sorted(spread.class_rows())):
+        variables[key].assign(keras.random.normal(variables[key].shape, stddev=0.2, seed=number))
+    return spread
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, detector: Detector) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("export") / "Format-Serving"
+    export(str(folder), detector, LABELS, serving_batch_size=4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(exported: pathlib.Path) -> tf.types.experimental.Callable:
+    return tf.saved_model.load(str(exported))
+
+
+@pytest.fixture(scope="module")
+def images(make_square: MakeSquare) -> list[bytes]:
+    return [make_square(number, size)[0] for number, size in ((0, 64), (1, 96), (2, 200))]
+
+
+def answers(model: tf.types.experimental.Callable, images: list[bytes]) -> dict[str, np.ndarray]:
+    outputs = model.signatures["serving_default"](image_bytes=tf.constant(images))
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def assert_same_boxes(boxes: np.ndarray, expected: np.ndarray, scores: np.ndarray) -> None:
+    """Equal row by row, but for rows whose scores are too close to have an order."""
+    gaps = np.abs(np.diff(scores, prepend=np.inf, append=-np.inf))
+    ordered = np.minimum(gaps[:-1], gaps[1:]) > 1e-5
+    assert ordered.any()
+    np.testing.assert_allclose(boxes[ordered], expected[ordered], atol=1e-5)
+
+
+def test_names_types_and_shapes(model: tf.types.experimental.Callable, images: list[bytes]) -> None:
+    found = answers(model, images)
+    rows = found["detection_scores"].shape[1]
+    assert {name: (value.dtype.kind, value.shape) for name, value in found.items()} == {
+        "detection_boxes": ("f", (3, rows, 4)),
+        "detection_scores": ("f", (3, rows)),
+        "detection_classes": ("i", (3, rows)),
+        "detection_class_names": ("O", (3, rows)),
+        "num_detections": ("i", (3,)),
+    }
+    for classes, names, count in zip(
+        found["detection_classes"], found["detection_class_names"], found["num_detections"], strict=True
+    ):
+        assert count > 0
+        assert [LABELS.name_of(int(c)) for c in classes[:count]] == [name.decode() for name in names[:count]]
+        assert set(names[count:]) <= {b""}
+        assert set(classes[count:]) <= {0}
+
+
+def test_the_same_alone_in_a_batch_and_before_export(
+    model: tf.types.experimental.Callable, images: list[bytes], detector: Detector
+) -> None:
+    together = answers(model, images)
+    for index, image in enumerate(images):
+        alone = answers(model, [image])
+        canvas, share = detector.resize(decode_upright(tf.constant(image)))
+        before = detector.detect(Preprocessed(detector.normalize(canvas[tf.newaxis]), share[tf.newaxis]))
+        scores, boxes = together["detection_scores"][index], together["detection_boxes"][index]
+        np.testing.assert_allclose(alone["detection_scores"][0], scores, atol=1e-5)
+        np.testing.assert_allclose(before.scores[0], scores, atol=1e-5)
+        assert_same_boxes(alone["detection_boxes"][0], boxes, scores)
+        assert_same_boxes(before.boxes_yxyx_normalized[0].numpy(), boxes, scores)
+
+
+def test_tensor_and_evaluate_signatures_agree_with_the_default(
+    model: tf.types.experimental.Callable, images: list[bytes], make_record: Callable[..., bytes]
+) -> None:
+    expected = answers(model, images)
+    pixels = decode_upright(tf.constant(images[1]))[tf.newaxis]
+    by_tensor = model.signatures["serving_tensor"](images=pixels)
+    assert_same_boxes(
+        by_tensor["detection_boxes"][0].numpy(), expected["detection_boxes"][1], expected["detection_scores"][1]
+    )
+    records = [make_record(image, "x", [], []) for image in images]
+    rows = model.signatures["evaluate"](examples=tf.constant(records))["detections"].numpy()
+    for index, count in enumerate(expected["num_detections"]):
+        found, scores = rows[index, :count], expected["detection_scores"][index, :count]
+        np.testing.assert_allclose(found[:, 5], scores, atol=1e-5)
+        # Classes are compared like boxes.
+        expected_rows = np.concatenate(
+            [expected["detection_boxes"][index, :count], expected["detection_classes"][index, :count, np.newaxis]],
+            axis=-1,
+        )
+        assert_same_boxes(found[:, :5], expected_rows, scores)
+        assert (rows[index, count:] == -1).all()
+
+
+def test_a_damaged_image_fails_its_request(model: tf.types.experimental.Callable, images: list[bytes]) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        answers(model, [images[0], b"no image"])
+
+
+def test_what_lies_beside(exported: pathlib.Path, model: tf.types.experimental.Callable) -> None:
+    assert read_label_map(exported / "assets" / "labels.txt") == LABELS
+    logs = [
+        prediction_log_pb2.PredictionLog.FromString(raw.numpy())
+        for raw in tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
+    ]
+    requests = [log.predict_log.request for log in logs]
+    assert [len(tf.make_ndarray(request.inputs["image_bytes"])) for request in requests] == [1, 4]
+    for request in requests:
+        answers(model, list(tf.make_ndarray(request.inputs["image_bytes"])))
+    described = json.loads((exported / "assets.extra" / "detector.json").read_text())
+    assert described["detector"] == "ssd_mobilenet_v2_fpnlite"
+    assert described["label_map"] == [[1, "red"], [2, "green"]]
+    assert not list(exported.parent.glob("*.partial"))
+
+
+def test_an_export_is_a_pretrained_source(
+    exported: pathlib.Path, detector: Detector, make_detector: Callable[[], Detector]
+) -> None:
+    other = make_detector()
+    report = restore(other, str(exported), label_map=LABELS)
+    assert not report.reinitialized
+    assert not report.missing
+    for ours, theirs in zip(other.variables, detector.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_an_export_replaces_what_is_there(tmp_path: pathlib.Path, detector: Detector) -> None:
+    folder = tmp_path / "Format-Serving"
+    folder.mkdir()
+    (folder / "left over").write_text("from a run that was killed")
+    export(str(folder), detector, LABELS, serving_batch_size=1)
+    assert (folder / "saved_model.pb").exists()
+    assert not (folder / "left over").exists()

@@ -1,0 +1,145 @@
+"""Boxes follow what is shown; compared with plain numpy and with pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.image_decoding import crop
+from components.trainer.input import augmentation
+from components.trainer.input.augmentation import Geometry
+from components.trainer.settings import AugmentationSettings
+
+ALWAYS_CROP = AugmentationSettings(crop=1.0, zoom_out=0.0, crop_min_side=0.3, min_visible=0.5)
+
+coordinates = st.floats(0.0, 1.0, width=32, allow_subnormal=False)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> list[float]:
+    ymin, ymax = sorted((draw(coordinates), draw(coordinates)))
+    xmin, xmax = sorted((draw(coordinates), draw(coordinates)))
+    return [ymin, xmin, ymax, xmax]
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> list[float]:
+    y, x = draw(st.floats(-1.0, 0.75, width=32, allow_subnormal=False)), draw(st.floats(-1.0, 0.75, width=32))
+    return [
+        y,
+        x,
+        y + draw(st.floats(0.125, 2.0, width=32, allow_subnormal=False)),
+        x + draw(st.floats(0.125, 2.0, width=32)),
+    ]
+
+
+def visible_share_numpy(box: list[float], window: list[float]) -> float:
+    height = max(0.0, min(box[2], window[2]) - max(box[0], window[0]))
+    width = max(0.0, min(box[3], window[3]) - max(box[1], window[1]))
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return height * width / area if area > 0 else 0.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(boxes(), min_size=1, max_size=5), windows(), st.booleans(), st.booleans())
+def test_boxes_follow_the_window(
+    some_boxes: list[list[float]], window: list[float], vertical: bool, horizontal: bool
+) -> None:
+    geometry = Geometry(tf.constant([window]), tf.constant([[vertical, horizontal]]))
+    shown, shares = augmentation.boxes_in_window(tf.constant([some_boxes]), geometry)
+    height, width = window[2] - window[0], window[3] - window[1]
+    for box, found, share in zip(some_boxes, shown[0].numpy(), shares[0].numpy(), strict=True):
+        ymin, ymax = np.clip([(box[i] - window[0]) / height for i in (0, 2)], 0, 1)
+        xmin, xmax = np.clip([(box[i] - window[1]) / width for i in (1, 3)], 0, 1)
+        if vertical:
+            ymin, ymax = 1 - ymax, 1 - ymin
+        if horizontal:
+            xmin, xmax = 1 - xmax, 1 - xmin
+        np.testing.assert_allclose(found, [ymin, xmin, ymax, xmax], atol=1e-5)
+        if (box[2] - box[0]) * (box[3] - box[1]) > 1e-6:
+            assert share == pytest.approx(visible_share_numpy(box, window), abs=1e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(boxes(), min_size=1, max_size=4), st.integers(0, 2**31))
+def test_a_crop_keeps_an_object_or_the_whole_image(some_boxes: list[list[float]], seed: int) -> None:
+    present = tf.ones([1, len(some_boxes)], tf.bool)
+    geometry = augmentation.random_geometry(tf.constant([some_boxes]), present, tf.constant([seed, 0]), ALWAYS_CROP)
+    window = geometry.windows_yxyx[0].numpy().tolist()
+    assert 0 <= window[0] < window[2] <= 1
+    assert 0 <= window[1] < window[3] <= 1
+    whole = window == [0, 0, 1, 1]
+    assert whole or max(visible_share_numpy(box, window) for box in some_boxes) >= 0.5 - 1e-4
+
+
+def test_crowds_do_not_hold_a_crop() -> None:
+    # The one object to learn is in a corner; the padding and crowd rows are not.
+    some_boxes = tf.constant([[[0.0, 0.0, 0.1, 0.1], [0.4, 0.4, 0.6, 0.6]]] * 64)
+    present = tf.constant([[True, False]] * 64)
+    geometry = augmentation.random_geometry(some_boxes, present, tf.constant([1, 2]), ALWAYS_CROP)
+    shares = augmentation.visible_shares(some_boxes[:, 0], geometry.windows_yxyx)
+    assert float(tf.reduce_min(shares)) >= 0.5
+
+
+def test_images_without_objects_are_cropped_too() -> None:
+    none = tf.zeros([32, 0, 4])
+    geometry = augmentation.random_geometry(none, tf.zeros([32, 0], tf.bool), tf.constant([1, 2]), ALWAYS_CROP)
+    sides = geometry.windows_yxyx[:, 2:] - geometry.windows_yxyx[:, :2]
+    assert float(tf.reduce_mean(sides)) < 0.9
+
+
+def test_probabilities_are_kept() -> None:
+    chosen = AugmentationSettings(crop=0.3, zoom_out=0.2, horizontal_flip=0.25, vertical_flip=0.0, crop_min_side=0.5)
+    none = tf.zeros([4000, 0, 4])
+    geometry = augmentation.random_geometry(none, tf.zeros([4000, 0], tf.bool), tf.constant([3, 4]), chosen)
+    sides = (geometry.windows_yxyx[:, 2:] - geometry.windows_yxyx[:, :2]).numpy().max(axis=-1)
+    assert np.mean(sides < 1) == pytest.approx(0.3, abs=0.05)
+    assert np.mean(sides > 1) == pytest.approx(0.2, abs=0.04)
+    assert np.mean(geometry.mirrored_yx.numpy(), axis=0) == pytest.approx([0.0, 0.25], abs=0.04)
+
+
+@pytest.mark.parametrize("window", [[0.25, 0.0, 0.75, 0.5], [-0.5, -0.25, 1.5, 1.75], [0.5, 0.5, 1.5, 1.5]])
+@pytest.mark.parametrize("mirrored", [[False, False], [True, False], [False, True], [True, True]])
+def test_pixels_are_where_the_boxes_say(window: list[float], mirrored: list[bool]) -> None:
+    box = [0.5, 0.25, 0.75, 0.5]
+    image = np.zeros((80, 80, 3), np.uint8)
+    image[40:60, 20:40] = 255
+    geometry = Geometry(tf.constant(window), tf.constant(mirrored))
+    part = crop(tf.constant(image), augmentation.part_inside_image(geometry.windows_yxyx))
+    shown = augmentation.show(part, geometry).numpy()
+    batched = Geometry(geometry.windows_yxyx[tf.newaxis], geometry.mirrored_yx[tf.newaxis])
+    shown_box, share = augmentation.boxes_in_window(tf.constant([[box]]), batched)
+    assert shown.shape == (80 * (window[2] - window[0]), 80 * (window[3] - window[1]), 3)
+    height, width = shown.shape[:2]
+    ymin, xmin, ymax, xmax = np.round(shown_box[0, 0].numpy() * [height, width, height, width]).astype(int)
+    expected = np.zeros((height, width), bool)
+    if float(share[0, 0]) > 0:
+        expected[ymin:ymax, xmin:xmax] = True
+    np.testing.assert_array_equal(shown[..., 0] == 255, expected)
+
+
+def test_colour_map_is_the_affine_map_it_says() -> None:
+    chosen = AugmentationSettings(brightness=0.3, contrast=0.5, saturation=0.5, hue=0.1)
+    maps = augmentation.random_colour_maps(tf.constant(3), tf.constant([5, 6]), chosen)
+    images = np.random.default_rng(0).uniform(0, 255, (3, 6, 8, 3)).astype(np.float32)
+    changed = augmentation.apply_colour_maps(tf.constant(images), maps).numpy()
+    for image, colour_map, found in zip(images, maps.numpy(), changed, strict=True):
+        expected = np.clip(image @ colour_map[:3] + colour_map[3], 0, 255)
+        np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+def test_saturation_and_hue_leave_grey_alone() -> None:
+    chosen = AugmentationSettings(brightness=0.0, contrast=0.0, saturation=1.0, hue=0.5)
+    maps = augmentation.random_colour_maps(tf.constant(8), tf.constant([7, 8]), chosen)
+    grey = tf.fill([8, 4, 4, 3], 90.0)
+    np.testing.assert_allclose(augmentation.apply_colour_maps(grey, maps), grey, atol=0.5)
+
+
+def test_no_change_asked_is_no_change() -> None:
+    nothing = AugmentationSettings(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+    maps = augmentation.random_colour_maps(tf.constant(2), tf.constant([7, 8]), nothing)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(augmentation.apply_colour_maps(tf.constant(images), maps), images, atol=1e-2)

@@ -1,0 +1,157 @@
+"""Batches from records: boxes, order, randomness by seed, damaged images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.detector.detector import Detector
+from components.trainer.input.corrupt_images import CorruptImages, CorruptImagesError
+from components.trainer.input.input_pipeline import (
+    Parser,
+    TrainingBatch,
+    evaluation_batches,
+    prepare_images,
+    training_batches,
+)
+from components.trainer.input.record_stream import NoRecordsError, count_records, ordered_records, shuffled_records
+from components.trainer.settings import AugmentationSettings, TrainSettings
+
+Squares = Callable[[str, int], str]
+NO_COLOUR = AugmentationSettings(brightness=0, contrast=0, saturation=0, hue=0, crop=0.6, zoom_out=0.4)
+
+
+def batches(
+    pattern: str, parse: Parser, detector: Detector, settings: TrainSettings, count: int, start_step: int = 0
+) -> list[TrainingBatch]:
+    return list(training_batches([pattern], parse, detector, settings, start_step=start_step).take(count))
+
+
+def same(one: TrainingBatch, other: TrainingBatch) -> bool:
+    return all(
+        bool(tf.reduce_all(tf.equal(a, b))) for a, b in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True)
+    )
+
+
+def test_boxes_lie_on_the_objects(squares: Squares, parse: Parser, detector: Detector) -> None:
+    settings = TrainSettings(batch_size=8, augmentation=NO_COLOUR)
+    seen = 0
+    for batch in batches(squares("train", 16), parse, detector, settings, 6):
+        assert batch.images.dtype == tf.uint8
+        assert batch.images.shape == (8, 64, 64, 3)
+        for image, boxes, classes, weights in zip(
+            batch.images.numpy(), *(part.numpy() for part in batch.truth), strict=True
+        ):
+            other = 1 - classes[0]
+            bright = (image[..., classes[0]] > 170) & (image[..., other] < 100)
+            if weights[0] == 0 or bright.sum() < 30:
+                continue
+            rows, columns = np.where(bright)
+            found = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]) / 64
+            np.testing.assert_allclose(found, boxes[0], atol=0.06)
+            seen += 1
+    assert seen > 30
+
+
+def test_a_batch_depends_on_seed_and_step_alone(squares: Squares, parse: Parser, detector: Detector) -> None:
+    pattern = squares("train", 21)
+    settings = TrainSettings(batch_size=4)
+    # As the Trainer does; it must neither matter nor get in the way.
+    tf.random.set_seed(1)
+    first = batches(pattern, parse, detector, settings, 14)
+    # 14 steps of 4 are past the second time around; the resumed stream must find the middle of it.
+    for start in (3, 9):
+        resumed = batches(pattern, parse, detector, settings, 14 - start, start_step=start)
+        assert all(same(one, other) for one, other in zip(first[start:], resumed, strict=True))
+    other_seed = batches(pattern, parse, detector, TrainSettings(batch_size=4, seed=1), 1)
+    assert not same(first[0], other_seed[0])
+
+
+def test_every_record_once_an_epoch_in_a_new_order(squares: Squares) -> None:
+    stream = shuffled_records([squares("train", 10)], seed=0, shuffle_memory_megabytes=1)
+    records = list(stream.take(20).as_numpy_iterator())
+    assert sorted(records[:10]) == sorted(records[10:])
+    assert len(set(records)) == 10
+    assert records[:10] != records[10:]
+
+
+def test_ignored_objects_have_no_weight(
+    write_records: Callable[..., str],
+    make_record: Callable[..., bytes],
+    make_square: Callable[..., tuple[bytes, list[float], int]],
+    parse: Parser,
+    detector: Detector,
+) -> None:
+    encoded = make_square(0)[0]
+    boxes = [[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9]]
+    records = [make_record(encoded, "both", boxes, [0, 1], crowd=[0, 1]), make_record(encoded, "none", [], [])]
+    settings = TrainSettings(batch_size=2, augmentation=None)
+    (batch,) = batches(write_records("train", records), parse, detector, settings, 1)
+    order = np.argsort(-batch.truth.weights.numpy().sum(axis=-1))
+    np.testing.assert_array_equal(batch.truth.weights.numpy()[order], [[1, 0], [0, 0]])
+    np.testing.assert_array_equal(batch.truth.classes.numpy()[order], [[0, 1], [-1, -1]])
+    np.testing.assert_allclose(batch.truth.boxes_yxyx_normalized.numpy()[order], [boxes, np.zeros((2, 4))], atol=1e-6)
+
+
+def test_without_augmentation_training_sees_what_evaluation_sees(
+    squares: Squares, parse: Parser, detector: Detector
+) -> None:
+    pattern = squares("train", 4)
+    (trained,) = batches(pattern, parse, detector, TrainSettings(batch_size=4, augmentation=None), 1)
+    (evaluated,) = list(evaluation_batches([pattern], parse, detector, 4))
+    prepared = prepare_images(detector, trained).numpy()
+    expected = detector.normalize(evaluated.images).numpy()
+    # The order differs; every training image is one of the evaluation's, up to rounding to whole values.
+    for image in prepared:
+        assert np.abs(expected - image).max(axis=(1, 2, 3)).min() < 0.01
+
+
+def test_evaluation_sees_everything_once(squares: Squares, parse: Parser, detector: Detector) -> None:
+    pattern = squares("eval", 7)
+    sizes = [len(b.images) for b in evaluation_batches([pattern], parse, detector, 3)]
+    assert sizes == [3, 3, 1]
+    sizes = [len(b.images) for b in evaluation_batches([pattern], parse, detector, 3, max_images=4)]
+    assert sizes == [3, 1]
+
+
+def test_a_split_without_records_is_named(tmp_path: object, write_records: Callable[..., str]) -> None:
+    with pytest.raises(NoRecordsError, match=r"nowhere"):
+        ordered_records([f"{tmp_path}/nowhere/*"])
+    with pytest.raises(NoRecordsError, match=r"train"):
+        shuffled_records([write_records("train", [])], seed=0, shuffle_memory_megabytes=1)
+
+
+def test_damaged_images_are_found_and_left_out(
+    write_records: Callable[..., str],
+    make_record: Callable[..., bytes],
+    make_square: Callable[..., tuple[bytes, list[float], int]],
+    parse: Parser,
+    detector: Detector,
+) -> None:
+    records = []
+    for number in range(8):
+        encoded, box, index = make_square(number)
+        # The header is whole, so that ExampleGen does not notice.
+        # An id is made of a file name, which need not be UTF-8.
+        name = "image 2" if number == 2 else f"im\udce4ge {number}"
+        records.append(make_record(encoded[:700] if number in (2, 5) else encoded, name, [box], [index]))
+    pattern = write_records("train", records)
+    settings = TrainSettings(batch_size=4)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        batches(pattern, parse, detector, settings, 4)
+
+    said: list[str] = []
+    corrupt = CorruptImages([pattern], 0.5, said.append)
+    assert corrupt.find()
+    assert corrupt.source_ids == [b"image 2", b"im\xe4ge 5"]
+    assert "2 of 8 images do not decode" in said[0]
+    assert not corrupt.find()
+    good = training_batches([pattern], parse, detector, settings, skip_source_ids=corrupt.source_ids)
+    assert len(list(good.take(4))) == 4
+    assert count_records(ordered_records([pattern], corrupt.source_ids)) == 6
+
+    with pytest.raises(CorruptImagesError, match=r"2 of 8 .*max_corrupt_share.*image 2, im\ufffdge 5"):
+        CorruptImages([pattern], 0.01, said.append).find()
