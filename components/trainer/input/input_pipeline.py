@@ -129,7 +129,7 @@ def training_batches(
     )
     batches = records.batch(settings.batch_size, drop_remainder=True).enumerate(start_step)
     batches = batches.map(lambda step, batch: _drawn(parse(batch), step, settings), num_parallel_calls=tf.data.AUTOTUNE)
-    images = batches.unbatch().map(
+    images = _one_by_one(batches).map(
         lambda encoded, geometry, colour_map, truth: (
             *_canvas(encoded, geometry, detector.resize),
             colour_map,
@@ -218,18 +218,19 @@ def evaluation_batches(
 
     records = ordered_records(patterns, skip_source_ids)
     records = records if max_images is None else records.take(max_images)
-    images = (
-        records.batch(batch_size)
-        .map(parsed, num_parallel_calls=tf.data.AUTOTUNE)
-        .unbatch()
-        .map(
-            lambda encoded, size, objects: (*detector.resize(decode_upright(encoded)), size, objects),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+    of_batches = records.batch(batch_size).map(parsed, num_parallel_calls=tf.data.AUTOTUNE)
+    images = _one_by_one(of_batches).map(
+        lambda encoded, size, objects: (*detector.resize(decode_upright(encoded)), size, objects),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
     batches = images.batch(batch_size).map(lambda image, share, size, o: EvaluationBatch(image, share, size, *o))
     return batches.prefetch(_PREFETCHED_BATCHES).with_options(_options())
+
+
+def _one_by_one(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The elements of batches. ``Dataset.unbatch`` ends the process at a batch without an object (TensorFlow 2.21)."""
+    return batches.flat_map(lambda *batch: tf.data.Dataset.from_tensor_slices(batch))
 
 
 def _options() -> tf.data.Options:

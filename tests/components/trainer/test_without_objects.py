@@ -1,0 +1,86 @@
+"""Background pictures are in most data sets: a batch, a split, a data set without an object is learnt from."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from components.detector.detector import GroundTruth
+from components.detector.registry import build_detector
+from components.trainer.input.input_pipeline import TrainingBatch
+from components.trainer.optimizer import make_optimizer
+from components.trainer.settings import TrainSettings
+from components.trainer.train_step import TrainStep
+
+REPOSITORY = pathlib.Path(__file__).parents[3]
+PROGRAM = pathlib.Path(__file__).with_name("training_without_objects.py")
+
+
+@pytest.mark.parametrize(
+    ("with_object", "images", "batch_size"),
+    [
+        pytest.param(0, 1, 1, id="one image"),
+        pytest.param(0, 5, 2, id="no object anywhere"),
+        pytest.param(1, 6, 2, id="batches without an object among others"),
+        pytest.param(1, 1, 1, id="one image with an object"),
+    ],
+)
+def test_training_and_evaluation(
+    write_records: Callable[..., str],
+    make_record: Callable[..., bytes],
+    make_square: Callable[..., tuple[bytes, list[float], int]],
+    with_object: int,
+    images: int,
+    batch_size: int,
+) -> None:
+    records = []
+    for number in range(images):
+        encoded, box, class_index = make_square(number)
+        there = number < with_object
+        records.append(make_record(encoded, f"{number}", [box] if there else [], [class_index] if there else []))
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), write_records("train", records), str(batch_size)],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "2"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, f"exit status {done.returncode}: {done.stdout}{done.stderr}"
+    assert f"an object was seen: {bool(with_object)}" in done.stdout
+
+
+FASTER_RCNN = {"blocks": (1, 1, 1, 1), "width": 0.0625, "proposal_depth": 8, "proposals_per_step": 8}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ssd_mobilenet_v2", {"alpha": 0.35}),
+        ("ssd_mobilenet_v2_fpnlite", {"alpha": 0.35, "fpn_depth": 16}),
+        ("efficientdet_d0", {}),
+        ("faster_rcnn_resnet50", FASTER_RCNN),
+        ("faster_rcnn_inception_resnet_v2", FASTER_RCNN | {"blocks": (1, 1, 1)}),
+    ],
+)
+def test_a_step_of_every_family(name: str, options: Mapping[str, Any]) -> None:
+    detector = build_detector(name, num_classes=2, image_size=(128, 128), **options)
+    truth = GroundTruth(tf.zeros([1, 0, 4]), tf.zeros([1, 0], tf.int32), tf.zeros([1, 0]))
+    batch = TrainingBatch(tf.zeros([1, 128, 128, 3], tf.uint8), tf.zeros([1, 4, 3]), truth)
+    of_any_size = tf.data.Dataset.from_tensors(batch).element_spec._replace(
+        truth=GroundTruth(
+            tf.TensorSpec([1, None, 4]), tf.TensorSpec([1, None], tf.int32), tf.TensorSpec([1, None])
+        )
+    )  # fmt: skip
+    step = TrainStep(detector, make_optimizer(TrainSettings(), detector), of_any_size)
+    step(batch)
+    assert step.losses_are_finite()
+    assert step.mean_losses()["localization"] == 0.0

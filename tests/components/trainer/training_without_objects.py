@@ -1,0 +1,45 @@
+"""Batches, steps and an evaluation without an object, as a program: ``training_without_objects.py RECORDS BATCH_SIZE``.
+
+A program, because what went wrong here ended the process.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import tensorflow as tf
+
+from benchmarks.input_pipeline import parse_without_transform
+from components.detector.registry import build_detector
+from components.trainer.evaluation import Evaluation
+from components.trainer.input.input_pipeline import evaluation_batches, training_batches
+from components.trainer.optimizer import make_optimizer
+from components.trainer.settings import AugmentationSettings, TrainSettings
+from components.trainer.train_step import TrainStep
+
+STEPS = 3
+
+
+def main(records: str, batch_size: int) -> None:
+    detector = build_detector(
+        "ssd_mobilenet_v2_fpnlite", num_classes=2, image_size=(64, 64), alpha=0.35, fpn_depth=16, num_head_layers=1
+    )
+    for augmentation in (None, AugmentationSettings()):
+        settings = TrainSettings(steps=STEPS, batch_size=batch_size, augmentation=augmentation)
+        batches = training_batches([records], parse_without_transform, detector, settings)
+        step = TrainStep(detector, make_optimizer(settings, detector), batches.element_spec)
+        for batch in batches.take(STEPS):
+            step(batch)
+        assert step.losses_are_finite()
+        print("losses", step.mean_losses())
+
+    def batches_to_judge() -> tf.data.Dataset:
+        return evaluation_batches([records], parse_without_transform, detector, batch_size)
+
+    metrics = Evaluation(detector, batches_to_judge, ("red", "green"))()
+    print("an object was seen:", not math.isnan(metrics["AP"]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
