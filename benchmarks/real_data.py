@@ -43,19 +43,21 @@ def _row(name: str, config: PipelineConfig) -> str:
     # Behind the run: reading ML Metadata imports TensorFlow.
     from ml_metadata.proto import metadata_store_pb2
 
-    from components.evaluator.verdict import OVERALL
+    from components.evaluator.verdict import OVERALL, read_verdict
+    from components.findings import read_summary
     from components.report.run_record import read_run
-    from components.report.summary import summarize
 
     connection = metadata_store_pb2.ConnectionConfig()
     connection.sqlite.filename_uri = str(config.metadata_path)
-    summary = summarize(read_run(connection, config.name), pipeline_root=str(config.pipeline_root))
-    if summary.input is None or summary.verdict is None:
+    record = read_run(connection, config.name)
+    findings_uri, evaluation_uri = record.uri("findings"), record.uri("evaluation")
+    if findings_uri is None or evaluation_uri is None:
         raise RuntimeError(f"{name}: the run in {config.metadata_path} did not get to its evaluation")
-    metrics = summary.verdict.metrics[OVERALL]
-    trainer_minutes = next(node.seconds for node in summary.record.nodes if node.node == "Trainer") / 60
-    images = summary.input.images
-    verdict = " ".join(line.strip() for line in summary.verdict.lines())
+    judged = read_verdict(evaluation_uri)
+    metrics = judged.metrics[OVERALL]
+    trainer_minutes = next(node.seconds for node in record.nodes if node.node == "Trainer") / 60
+    images = read_summary(findings_uri).images
+    verdict = " ".join(line.strip() for line in judged.lines())
     canvas = "x".join(str(side) for side in config.model.image_size or (320, 320))
     return (
         f"| {name} ({config.data.format}) | {images['train']} / {images[config.eval.split]} | {canvas} "

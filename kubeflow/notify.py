@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import time
 import urllib.error
@@ -65,8 +64,7 @@ def outcome(record: RunRecord, pushed_to: str | None) -> str:
 def make_report(config: PipelineConfig, run_id: str, address: StoreAddress) -> dict[str, Any]:
     """Reads the run, writes its page beside the artifacts and returns what is posted."""
     from components.report.run_record import RunNotFoundError, read_run
-    from components.report.run_report import write_page
-    from components.report.summary import summarize
+    from components.report.run_report import read_report, write_page
 
     base = {"pipeline": config.name, "run_id": run_id}
     try:
@@ -76,15 +74,14 @@ def make_report(config: PipelineConfig, run_id: str, address: StoreAddress) -> d
             f"{config.name} {run_id}: no step got as far as ML Metadata; see the pods' events (image, volume, secret)"
         )
         return {**base, "outcome": "failed", "text": text, "failed": [], "pushed_to": None, "page": None}
-    summary = summarize(record, pipeline_root=str(config.pipeline_root), push_directory=str(config.push_directory))
-    page = config.pipeline_root / "reports" / f"{re.sub(r'[^0-9A-Za-z.-]', '-', run_id)}.html"
-    write_page(summary, page, eval_split=config.eval.split)
+    report = read_report(record, pipeline_root=str(config.pipeline_root), push_directory=str(config.push_directory))
+    page = write_page(report, config.pipeline_root / "reports")
     return {
         **base,
-        "outcome": outcome(record, summary.pushed_to),
-        "text": "\n".join(summary.lines()),
+        "outcome": outcome(record, record.pushed_to),
+        "text": "\n".join(report.lines()),
         "failed": [{"step": node.node, "error": node.error} for node in failed_nodes(record)],
-        "pushed_to": summary.pushed_to,
+        "pushed_to": record.pushed_to,
         "page": str(page),
     }
 

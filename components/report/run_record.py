@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
@@ -45,6 +45,7 @@ class NodeRun:
       execution_id: of ML Metadata.
       error: last line of what it raised, where ML Metadata kept it.
       outputs: the newest artifact by output key; of a cached node those of the run that made them.
+      properties: what the node was told (TFX's execution properties), as text.
     """
 
     node: str
@@ -53,6 +54,7 @@ class NodeRun:
     execution_id: int
     error: str
     outputs: Mapping[str, Output]
+    properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,34 @@ class RunRecord:
         """The folder of ``output(key)``."""
         output = self.output(key)
         return output.uri if output else None
+
+    @property
+    def pushed_to(self) -> str | None:
+        """Folder of the pushed version; None when nothing was pushed."""
+        pushed = self.output("pushed_model")
+        if pushed is None or pushed.properties.get("pushed") != "1":
+            return None
+        return pushed.properties.get("pushed_destination") or pushed.uri
+
+    @property
+    def judged_split(self) -> str | None:
+        """The split that the Evaluator judges on; None when the run did not get to it."""
+        splits = self._told("example_splits")
+        return str(splits[0]) if splits else None
+
+    @property
+    def judged_on_chosen_split(self) -> bool:
+        """Whether the model was judged on the split that the Trainer chose the best checkpoint on.
+
+        Its figure is then that of a winner: somewhat too good.
+        """
+        arguments = self._told("eval_args")
+        return self.judged_split is not None and self.judged_split in (arguments or {}).get("splits", ())
+
+    def _told(self, name: str) -> Any:
+        """A property of the last node that was told one of this name, out of its JSON; None when none was."""
+        found = [node.properties[name] for node in self.nodes if name in node.properties]
+        return json.loads(found[-1]) if found else None
 
 
 class RunNotFoundError(LookupError):
@@ -139,6 +169,7 @@ def _node_run(store: ml_metadata.MetadataStore, execution: metadata_store_pb2.Ex
         execution_id=execution.id,
         error=_error(execution),
         outputs=_outputs(store, store.get_events_by_execution_ids([execution.id])),
+        properties=_properties(execution),
     )
 
 
@@ -149,8 +180,8 @@ def _outputs(store: ml_metadata.MetadataStore, events: Sequence[metadata_store_p
     return {keys[artifact.id]: Output(artifact.uri, _properties(artifact)) for artifact in artifacts}
 
 
-def _properties(artifact: metadata_store_pb2.Artifact) -> dict[str, str]:
-    return {key: str(getattr(value, value.WhichOneof("value"))) for key, value in artifact.custom_properties.items()}
+def _properties(holder: metadata_store_pb2.Artifact | metadata_store_pb2.Execution) -> dict[str, str]:
+    return {key: str(getattr(value, value.WhichOneof("value"))) for key, value in holder.custom_properties.items()}
 
 
 def _error(execution: metadata_store_pb2.Execution) -> str:

@@ -1,17 +1,89 @@
-"""After a run: the summary on the terminal, the page on disk."""
+"""After a run: the summary on the terminal, the page on disk.
+
+The terminal ends with what matters most, right above the prompt; the page begins with it. So the page has the sections
+in the opposite order.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import re
+from typing import Final
 
-import tensorflow as tf
+import jinja2
 from ml_metadata.proto import metadata_store_pb2
 
-from components.report.example_images import ExampleImage, example_images
-from components.report.page import render_page
-from components.report.run_record import RunNotFoundError, read_run
-from components.report.summary import RunSummary, summarize
+from components.report.run_record import RunNotFoundError, RunRecord, read_run
+from components.report.section import Run, Section, read_section
+from components.report.sections.annotations import Annotations
+from components.report.sections.anomalies import Anomalies
+from components.report.sections.example_images import ExampleImages
+from components.report.sections.failures import Failures
+from components.report.sections.findings import Findings
+from components.report.sections.gate import Gate
+from components.report.sections.metrics import Metrics
+from components.report.sections.nodes import Nodes
+from components.report.sections.push import Push
+from components.report.sections.training import Training
+
+SECTIONS: Final[tuple[type[Section], ...]] = (
+    Nodes,
+    Findings,
+    Anomalies,
+    Annotations,
+    Training,
+    ExampleImages,
+    Metrics,
+    Gate,
+    Push,
+    Failures,
+)
+"""Every section, in the order of the terminal."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReport:
+    """What there is to say about one run.
+
+    Attributes:
+      record: the run.
+      sections: those that it got to, in the order of the terminal.
+    """
+
+    record: RunRecord
+    sections: tuple[Section, ...]
+
+    def lines(self) -> list[str]:
+        """The run in a few lines."""
+        return [f"{name:<11} {text}" for section in self.sections for name, text in section.lines()]
+
+    def page(self) -> str:
+        """The run as one HTML page that needs nothing else: no script, no network, no notebook."""
+        sections = tuple(reversed(self.sections))
+        tiles = [tile for section in sections for tile in section.tiles()]
+        return _templates().get_template("page.html").render(record=self.record, sections=sections, tiles=tiles)
+
+
+def read_report(record: RunRecord, *, pipeline_root: str | None = None, push_directory: str | None = None) -> RunReport:
+    """Reads what the run left behind. An artifact that cannot be read is a line of the report.
+
+    Args:
+      record: the run.
+      pipeline_root: folder of the nodes' folders, for what failed nodes kept.
+      push_directory: folder of the served model, for the command that serves it.
+    """
+    run = Run(record, pipeline_root, push_directory)
+    return RunReport(record, tuple(filter(None, (read_section(section, run) for section in SECTIONS))))
+
+
+def write_page(report: RunReport, reports_directory: pathlib.Path) -> pathlib.Path:
+    """Writes the page and returns its path."""
+    path = reports_directory / f"{re.sub(r'[^0-9A-Za-z.-]', '-', report.record.run_id)}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # File names may hold bytes that are no text.
+    path.write_text(report.page(), encoding="utf-8", errors="backslashreplace")
+    return path
 
 
 def report_run(
@@ -20,7 +92,6 @@ def report_run(
     started_seconds: float,
     push_directory: pathlib.Path,
     reports_directory: pathlib.Path,
-    eval_split: str = "eval",
 ) -> None:
     """Prints what happened in the newest run and writes its page. Says nothing when no run was started.
 
@@ -30,7 +101,6 @@ def report_run(
       started_seconds: since the epoch; older runs are not this one.
       push_directory: folder of the served model.
       reports_directory: receives the page; a folder beside those of the nodes.
-      eval_split: the split whose images are shown.
     """
     if not metadata_path.exists():
         return
@@ -41,25 +111,17 @@ def report_run(
         record = read_run(connection, pipeline_name, started_after_seconds=started_seconds)
     except RunNotFoundError:
         return
-    summary = summarize(record, pipeline_root=str(reports_directory.parent), push_directory=str(push_directory))
-    print("\n" + "\n".join(summary.lines()), flush=True)
-    page = reports_directory / f"{re.sub(r'[^0-9A-Za-z.-]', '-', record.run_id)}.html"
-    write_page(summary, page, eval_split=eval_split)
-    print(f"{'Page':<11} {page}", flush=True)
+    report = read_report(record, pipeline_root=str(reports_directory.parent), push_directory=str(push_directory))
+    print("\n" + "\n".join(report.lines()), flush=True)
+    print(f"{'Page':<11} {write_page(report, reports_directory)}", flush=True)
 
 
-def write_page(summary: RunSummary, path: pathlib.Path, *, eval_split: str = "eval") -> None:
-    """Writes the page of a run, with images when the run has examples."""
-    images: list[ExampleImage] = []
-    problem = ""
-    examples_uri, model_uri = summary.record.uri("examples"), summary.record.uri("model")
-    if examples_uri:
-        try:
-            images = example_images(examples_uri, eval_split, model_uri)
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            # A broken model or a folder that was cleaned up is no reason to have no page at all.
-            problem = f"no images in the page: {error}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_page(summary, images), encoding="utf-8", errors="backslashreplace")
-    if problem:
-        print(problem, flush=True)
+def _templates() -> jinja2.Environment:
+    """Everything that a template is given is escaped: class names and metadata are the user's."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("components.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -124,7 +124,14 @@ def test_the_package_installs_from_what_the_image_copies(
                 shutil.copy(ROOT / source, place)
     install = ["-m", "pip", "install", "--no-deps", "--no-build-isolation", "--quiet", "--no-index", "--target"]
     subprocess.run([sys.executable, *install, str(target), str(context)], check=True)
-    for file in ("schema/schema.pbtxt", "pipeline/configs/demo.yaml", "kubeflow/node.py", "serving/server.py"):
+    for file in (
+        "schema/schema.pbtxt",
+        "pipeline/configs/demo.yaml",
+        "components/report/templates/page.html",
+        "components/report/templates/style.css",
+        "kubeflow/node.py",
+        "serving/server.py",
+    ):
         assert (target / file).is_file(), file
     assert not (target / "tests").exists()
     checked = subprocess.run(

@@ -1,135 +1,45 @@
-"""A run as TFX leaves it: an ML Metadata store and artifact folders."""
+"""Runs to report on."""
 
 from __future__ import annotations
 
-import io
 import json
 import pathlib
-from collections.abc import Mapping
 
-import ml_metadata
-import numpy as np
 import pytest
 import tensorflow as tf
-from ml_metadata.proto import metadata_store_pb2 as proto
-from PIL import Image
-from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components.findings import Finding, FindingsSummary, to_json_lines
-from components.validation.report_file import AnnotationReport, CheckResult, Distance, SplitFacts
-from schema import features
+from tests.components.report.fake_run import (
+    FakeRun,
+    State,
+    write_annotation_report,
+    write_anomalies,
+    write_examples,
+    write_findings,
+)
 
-PIPELINE = "signs"
-State = proto.Execution.State
 
+class _StopEverywhere(tf.Module):  # type: ignore[misc]
+    """An export that finds one sign in every image, and one it is not sure of."""
 
-class FakeRun:
-    """Writes runs of one pipeline into a store, the way TFX's launcher does."""
-
-    def __init__(self, root: pathlib.Path) -> None:
-        self.root = root
-        self.connection = proto.ConnectionConfig()
-        self.connection.sqlite.filename_uri = str(root / "metadata.sqlite")
-        self.connection.sqlite.connection_mode = proto.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-        self.store = ml_metadata.MetadataStore(self.connection)
-        self._types = {
-            name: self.store.put_context_type(proto.ContextType(name=name))
-            for name in ("pipeline", "pipeline_run", "node")
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def __call__(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        count = tf.size(image_bytes)
+        boxes = tf.constant([[[0.1, 0.2, 0.6, 0.7], [0.0, 0.0, 0.1, 0.1]]])
+        return {
+            "detection_boxes": tf.tile(boxes, [count, 1, 1]),
+            "detection_scores": tf.tile([[0.9, 0.1]], [count, 1]),
+            "detection_class_names": tf.tile([["<script>stop</script>", "yield"]], [count, 1]),
+            "num_detections": tf.fill([count], tf.constant(2, tf.int64)),
         }
-        self._execution_type = self.store.put_execution_type(proto.ExecutionType(name="Component"))
-        self._artifact_type = self.store.put_artifact_type(proto.ArtifactType(name="Thing"))
-
-    def node(
-        self,
-        run_id: str,
-        node: str,
-        state: int = State.COMPLETE,
-        outputs: Mapping[str, pathlib.Path] | None = None,
-        properties: Mapping[str, str | int] | None = None,
-        pipeline: str = PIPELINE,
-        error: str = "",
-    ) -> int:
-        """Adds a node's execution with its outputs and gives the execution's id."""
-        execution = proto.Execution(type_id=self._execution_type, last_known_state=state)
-        if error:
-            execution.custom_properties["__execution_result__"].string_value = json.dumps({"resultMessage": error})
-        pairs = []
-        for key, folder in (outputs or {}).items():
-            artifact = proto.Artifact(type_id=self._artifact_type, uri=str(folder))
-            for name, value in (properties or {}).items():
-                field = "int_value" if isinstance(value, int) else "string_value"
-                setattr(artifact.custom_properties[name], field, value)
-            event = proto.Event(type=proto.Event.OUTPUT)
-            event.path.steps.add(key=key)
-            pairs.append((artifact, event))
-        contexts = [
-            proto.Context(type_id=self._types[kind], name=name)
-            for kind, name in (("pipeline", pipeline), ("pipeline_run", run_id), ("node", f"{pipeline}.{node}"))
-        ]
-        execution_id, _, _ = self.store.put_execution(execution, pairs, contexts, reuse_context_if_already_exist=True)
-        return int(execution_id)
 
 
-def write_findings(folder: pathlib.Path) -> pathlib.Path:
-    """A ``Findings`` artifact."""
-    folder.mkdir(parents=True)
-    findings = [Finding("box_outside", "a <1>.jpg", "object 2", "xmax 1.5", "clip")]
-    summary = FindingsSummary(12, 0, 30, 0, {"train": 10, "eval": 2}, {"train": 25, "eval": 5}, {"box_outside": 1}, {})
-    (folder / "findings.jsonl").write_text(to_json_lines(findings))
-    (folder / "summary.json").write_text(summary.to_json())
+@pytest.fixture(scope="session")
+def model_uri(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A ``Model`` artifact."""
+    folder = tmp_path_factory.mktemp("model")
+    module = _StopEverywhere()
+    tf.saved_model.save(module, str(folder / "Format-Serving"), signatures={"serving_default": module.__call__})
     return folder
-
-
-def write_annotation_report(folder: pathlib.Path) -> pathlib.Path:
-    """An ``AnnotationReport`` artifact."""
-    folder.mkdir(parents=True)
-    facts = SplitFacts(10, 25, 1, {"stop": 20, "yield": 5}, (0.0, 0.5, 1.0), (4, 20, 90), (0.02, 0.1, 0.5), (0.5, 1, 2))
-    report = AnnotationReport(
-        splits={"train": facts},
-        checks=(
-            CheckResult(
-                "leakage", "eval", "warned", "1 of 2 images have a copy", "allows 0 %", ("b.jpg = train/c.jpg",)
-            ),
-            CheckResult("small_boxes", "train", "passed", "0 of 25 boxes", "allows 1 %"),
-        ),
-        distances=(Distance("image/object/class/text", "skew", "eval", "L_INFTY", 0.2, 0.15, 60),),
-    )
-    (folder / "annotation_report.json").write_text(report.to_json())
-    return folder
-
-
-def write_anomalies(folder: pathlib.Path) -> pathlib.Path:
-    """An ``ExampleAnomalies`` artifact: a real anomaly, and a metadata column that the schema does not know."""
-    anomalies = anomalies_pb2.Anomalies()
-    anomalies.anomaly_info["image/format"].description = "Unexpected value: gif"
-    anomalies.anomaly_info["image/format"].reason.add(type=anomalies_pb2.AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES)
-    anomalies.anomaly_info["image/meta/weather"].reason.add(type=anomalies_pb2.AnomalyInfo.SCHEMA_NEW_COLUMN)
-    (folder / "Split-eval").mkdir(parents=True)
-    (folder / "Split-eval" / "SchemaDiff.pb").write_bytes(anomalies.SerializeToString())
-    return folder
-
-
-def write_examples(folder: pathlib.Path, count: int = 3) -> pathlib.Path:
-    """An ``Examples`` artifact with an eval split."""
-    (folder / "Split-eval").mkdir(parents=True)
-    picture = io.BytesIO()
-    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(picture, "JPEG")
-    with tf.io.TFRecordWriter(str(folder / "Split-eval" / "data.gz"), "GZIP") as writer:
-        for number in range(count):
-            feature = {
-                features.IMAGE_ENCODED: _strings(picture.getvalue()),
-                features.IMAGE_FILENAME: _strings(f"{number} <&>.jpg".encode()),
-                features.OBJECT_CLASS_TEXT: _strings(b"stop <b>"),
-            }
-            for key, value in zip(features.BOX_KEYS_YXYX, (0.1, 0.2, 0.6, 0.7), strict=True):
-                feature[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-            example = tf.train.Example(features=tf.train.Features(feature=feature))
-            writer.write(example.SerializeToString())
-    return folder
-
-
-def _strings(value: bytes) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 
 @pytest.fixture
@@ -164,3 +74,13 @@ def finished_run(fake_run: FakeRun) -> FakeRun:
     fake_run.node("new", "Pusher", outputs={"pushed_model": root / "pushed"}, properties=pushed)
     fake_run.node("other", "ObjectDetectionExampleGen", pipeline="another")
     return fake_run
+
+
+@pytest.fixture
+def judged_run(finished_run: FakeRun, model_uri: pathlib.Path) -> FakeRun:
+    """The finished run with a model and an evaluation, whose folder is empty."""
+    finished_run.node("new", "Trainer", outputs={"model": model_uri}, told={"eval_args": '{"splits": ["eval"]}'})
+    evaluation = finished_run.root / "evaluation"
+    evaluation.mkdir()
+    finished_run.node("new", "Evaluator", outputs={"evaluation": evaluation}, told={"example_splits": '["eval"]'})
+    return finished_run

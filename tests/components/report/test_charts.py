@@ -1,26 +1,29 @@
 from __future__ import annotations
 
 import math
-import xml.etree.ElementTree as ET
 
-from components.report.charts import bar_rows, line_chart
+import pytest
+
+from components.report.charts import Bar, line_chart
 
 
-def test_a_chart_is_well_formed_and_leaves_out_what_is_not_finite() -> None:
-    chart = line_chart({"a <b>": [(0, 1.0), (1, math.nan), (2, 0.5)], "c": [(0, 2.0)]}, x_label="steps")
-    root = ET.fromstring(chart)
-    lines = root.findall(".//polyline")
-    assert [len(line.get("points", "").split()) for line in lines] == [2, 1]
-    assert "a &lt;b&gt;" in chart
+def test_a_chart_leaves_out_what_is_not_finite_and_cuts_at_its_ends() -> None:
+    chart = line_chart({"a": [(0, 1.0), (1, math.nan), (2, 9.0)], "b": [(0, 0.0)]}, y_max=2.0)
+    assert chart is not None
+    assert [len(line.points) for line in chart.lines] == [2, 1]
+    [(left, middle), (right, top)] = chart.lines[0].points
+    assert (left, right) == (chart.left, chart.right)
+    assert [text for _, text in chart.y_ticks] == ["0", "0.5", "1", "1.5", "2"]
+    assert middle == chart.y_ticks[2][0]
+    assert top == chart.y_ticks[4][0]
+    assert [text for _, text in chart.x_ticks] == ["0", "0", "1", "2", "2"]
 
 
 def test_no_points_no_chart() -> None:
-    assert line_chart({}, x_label="steps") == ""
-    assert line_chart({"a": [(0, math.inf)]}, x_label="steps") == ""
+    assert line_chart({}, y_max=1.0) is None
+    assert line_chart({"a": [(0, math.inf)]}, y_max=1.0) is None
 
 
-def test_bars_are_cut_at_full_and_empty_without_a_number() -> None:
-    rows = bar_rows([("one", 0.5, "0.5"), ("two", 3.0, "3"), ("none", math.nan, "-")], full=1.0)
-    assert "width:50.0%" in rows
-    assert "width:100.0%" in rows
-    assert "width:0.0%" in rows
+@pytest.mark.parametrize(("value", "share"), [(0.5, 0.5), (3.0, 1.0), (-1.0, 0.0), (math.nan, 0.0)])
+def test_bars_are_cut_at_full_and_empty_without_a_number(value: float, share: float) -> None:
+    assert Bar("one", value, "").share == share

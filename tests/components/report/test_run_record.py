@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from components.report.run_record import RunNotFoundError, read_run
+from tests.components.report.fake_run import FakeRun
 
 
-def test_the_newest_run_of_the_pipeline_with_its_nodes(finished_run: Any) -> None:
+def test_the_newest_run_of_the_pipeline_with_its_nodes(finished_run: FakeRun) -> None:
     record = read_run(finished_run.connection, "signs")
     assert record.run_id == "new"
     assert [(node.node, node.state) for node in record.nodes] == [
@@ -24,7 +25,7 @@ def test_the_newest_run_of_the_pipeline_with_its_nodes(finished_run: Any) -> Non
     assert pushed.properties == {"pushed": "1", "pushed_destination": "/served/detector/17"}
 
 
-def test_a_run_by_its_id(finished_run: Any) -> None:
+def test_a_run_by_its_id(finished_run: FakeRun) -> None:
     assert len(read_run(finished_run.connection, "signs", run_id="old").nodes) == 1
 
 
@@ -32,6 +33,26 @@ def test_a_run_by_its_id(finished_run: Any) -> None:
     ("pipeline", "wanted"),
     [("nobody", {}), ("signs", {"run_id": "other"}), ("signs", {"started_after_seconds": 4e9})],
 )
-def test_no_such_run(finished_run: Any, pipeline: str, wanted: dict[str, Any]) -> None:
+def test_no_such_run(finished_run: FakeRun, pipeline: str, wanted: dict[str, Any]) -> None:
     with pytest.raises(RunNotFoundError, match=pipeline):
         read_run(finished_run.connection, pipeline, **wanted)
+
+
+@pytest.mark.parametrize(("split", "is_chosen"), [("eval", True), ("test", False)])
+def test_the_judged_split_is_what_the_evaluator_was_told(fake_run: FakeRun, split: str, is_chosen: bool) -> None:
+    fake_run.node("new", "Trainer", told={"eval_args": '{"splits": ["eval"]}'})
+    assert read_run(fake_run.connection, "signs").judged_split is None
+    assert not read_run(fake_run.connection, "signs").judged_on_chosen_split
+    fake_run.node("new", "Evaluator", told={"example_splits": f'["{split}"]'})
+    record = read_run(fake_run.connection, "signs")
+    assert record.judged_split == split
+    assert record.judged_on_chosen_split == is_chosen
+
+
+@pytest.mark.parametrize(
+    ("properties", "pushed_to"),
+    [({"pushed": 1, "pushed_destination": "/served/17"}, "/served/17"), ({"pushed": 0}, None)],
+)
+def test_where_the_model_was_pushed(fake_run: FakeRun, properties: dict[str, Any], pushed_to: str | None) -> None:
+    fake_run.node("new", "Pusher", outputs={"pushed_model": fake_run.root / "pushed"}, properties=properties)
+    assert read_run(fake_run.connection, "signs").pushed_to == pushed_to

@@ -1,0 +1,72 @@
+"""How the training went: losses and metrics over the steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
+
+from components.report.charts import LineChart, Point, line_chart
+from components.report.section import Run, Section, read_text, reading, text_lines
+
+HISTORY_FILE: Final = "training_history.jsonl"
+_METRICS: Final = ("AP", "AP50")
+
+Series = Mapping[str, Sequence[Point]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(Section):
+    """Curves of the training.
+
+    Attributes:
+      losses: (step, value) by part of the loss.
+      metrics: (step, value) by metric, on the split that the checkpoint is chosen on.
+    """
+
+    title = "Training"
+    template = "training.html"
+
+    losses: Series
+    metrics: Series
+
+    @classmethod
+    def read(cls, run: Run) -> Self | None:
+        """Reads the artifact ``model_run``; a Trainer that has no history yet has nothing to show."""
+        path = run.file("model_run", HISTORY_FILE)
+        if path is None:
+            return None
+        lines = text_lines(read_text(path))
+        with reading(path):
+            history = [json.loads(line) for line in lines]
+            return cls(_losses(history), _metrics(history))
+
+    @property
+    def loss_chart(self) -> LineChart | None:
+        """Losses start high for a moment; the scale is that of the rest."""
+        values = sorted(value for points in self.losses.values() for _, value in points if math.isfinite(value))
+        top = values[int(0.99 * (len(values) - 1))] if values else 1.0
+        return line_chart(self.losses, y_max=top or 1.0)
+
+    @property
+    def metric_chart(self) -> LineChart | None:
+        """The metrics, from 0 to 1."""
+        return line_chart(self.metrics, y_max=1.0)
+
+
+def _losses(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
+    losses: dict[str, list[Point]] = {}
+    for entry in history:
+        for name, value in entry.get("losses", {}).items():
+            losses.setdefault(name, []).append((entry["step"], float(value)))
+    return losses
+
+
+def _metrics(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
+    found = {
+        name: [(entry["step"], float(entry[name])) for entry in history if entry.get(name) is not None]
+        for name in _METRICS
+    }
+    return {name: points for name, points in found.items() if points}

@@ -1,0 +1,87 @@
+"""Whatever an artifact has become, the report of the run is written and says what could not be read."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from components.report.run_record import read_run
+from components.report.run_report import SECTIONS, read_report
+from components.report.section import Unreadable
+from components.report.sections.example_images import small_jpeg
+from tests.components.report.fake_run import FakeRun
+
+TITLES = {
+    "findings": ["Images"],
+    "anomalies": ["Anomalies"],
+    "report": ["Annotations"],
+    "model_run": ["Training"],
+    "examples": ["Examples"],
+    "evaluation": ["AP / AP50", "Gate"],
+}
+"""Which sections read which artifact."""
+
+
+def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _delete(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder)
+
+
+def _cut(folder: pathlib.Path) -> None:
+    for file in _files(folder):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _scribble(folder: pathlib.Path) -> None:
+    for file in _files(folder):
+        file.write_bytes(b'{"\xff": [1, 2')
+
+
+def _other_content(folder: pathlib.Path) -> None:
+    for file in _files(folder):
+        file.write_bytes(b"[1, 2]\n")
+
+
+@pytest.mark.parametrize("damage", [_delete, _cut, _scribble, _other_content])
+@pytest.mark.parametrize("key", TITLES)
+def test_a_damaged_artifact_is_a_line(
+    judged_run: FakeRun, key: str, damage: Callable[[pathlib.Path], None], tmp_path: pathlib.Path
+) -> None:
+    record = read_run(judged_run.connection, "signs")
+    folder = record.uri(key) or ""
+    damage(pathlib.Path(folder))
+    report = read_report(record)
+    page = report.page()
+    unreadable = [section for section in report.sections if isinstance(section, Unreadable)]
+    # The evaluation of this run is an empty folder, with or without further damage.
+    assert [section.name for section in unreadable] == TITLES[key] + (TITLES["evaluation"] * (key != "evaluation"))
+    for section in unreadable:
+        assert section.problem.startswith(str(tmp_path))
+        assert f"{section.name:<11} could not be read: {section.problem}" in report.lines()
+    assert unreadable[0].problem.startswith(folder)
+    assert f"could not be read: {folder}" in page
+    assert len(report.sections) == len(SECTIONS) - 1  # nothing has failed
+
+
+@pytest.mark.parametrize("damage", [_delete, _cut])
+def test_without_a_usable_model_the_images_show_what_is_there(
+    judged_run: FakeRun, model_uri: pathlib.Path, damage: Callable[[pathlib.Path], None], tmp_path: pathlib.Path
+) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(model_uri, copy)
+    damage(copy)
+    judged_run.node("new", "Trainer", outputs={"model": copy})
+    report = read_report(read_run(judged_run.connection, "signs"))
+    [line] = [line for line in report.lines() if line.startswith("Examples")]
+    assert line.startswith(f"Examples    the model could not be read: {copy}/Format-Serving: ")
+    assert "1 there, no model" in report.page()
+
+
+def test_an_image_that_does_not_decode_is_no_error() -> None:
+    assert small_jpeg(b"\xff\xd8 no jpeg") == (b"", (0, 0))

@@ -1,0 +1,154 @@
+"""The summary and the page of a finished and of a failed run."""
+
+from __future__ import annotations
+
+import html.parser
+import pathlib
+import re
+import time
+
+import pytest
+
+from components.evaluator.verdict import Failure, Verdict
+from components.report import section
+from components.report.run_record import read_run
+from components.report.run_report import RunReport, read_report, report_run
+from tests.components.report.fake_run import FakeRun, write_examples
+
+FOG = (("weather", "<script>fog</script>"),)
+METRICS = {
+    (): {"AP": 0.6, "AP50": 0.9, "AP/stop": 0.7, "AP50/stop": 0.95, "AP/<script>yield": 0.5, "image_count": 40.0},
+    FOG: {"AP": 0.4, "AP50": 0.7, "image_count": 12.0},
+}
+REFUSED = Verdict(False, (Failure("AP50", FOG, "minimum", 0.7, 0.8),), METRICS, {(): {"AP": 0.5}})
+BLESSED = Verdict(True, (), METRICS, {}, ("AP50 on weather=fog, 3 images, needs 10",), ("2 images are left out",))
+
+
+class _Checker(html.parser.HTMLParser):
+    """Fails on tags that are closed in another order than they were opened."""
+
+    _VOID = frozenset(("meta", "br"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag != "script"
+        if tag not in self._VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        return
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def check(page: str) -> None:
+    """Well-formed, no script (all names in these tests try to be one), and nothing is fetched from anywhere."""
+    checker = _Checker()
+    checker.feed(page)
+    assert checker.open == []
+    assert not re.search(r"(?:src|href)=.(?!data:)", page)
+    assert "<script" not in page
+
+
+def report_of(run: FakeRun, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> RunReport:
+    """The report of the newest run, with this verdict."""
+    monkeypatch.setattr(section, "read_verdict", lambda uri: verdict)
+    return read_report(read_run(run.connection, "signs"))
+
+
+def test_page_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = report_of(judged_run, REFUSED, monkeypatch).page()
+    check(page)
+    for expected in (
+        "Not blessed",
+        "AP50 on weather=&lt;script&gt;fog&lt;/script&gt; is 0.7000, 0.1000 below its minimum 0.8",
+        "0.600 (+0.100)",
+        "0.400 / 0.700 (12)",
+        "<th>&lt;script&gt;fog&lt;/script&gt;</th>",
+        "By weather",
+        "<polyline",
+        "b.jpg = train/c.jpg",
+        "Unexpected value: gif",
+        "a &lt;1&gt;.jpg",
+        "&lt;script&gt;stop&lt;/script&gt; 0.90",
+        "eval 2 &lt;&amp;&gt;.jpg: 1 there, 1 found",
+        "/served/detector/17",
+    ):
+        assert expected in page
+    # Lowest AP first.
+    assert page.index("<th>&lt;script&gt;yield</th>") < page.index("<th>stop</th>")
+    # What matters most is at the top.
+    assert page.index("Not blessed") < page.index("Evaluation") < page.index("<h2>Images") < page.index("<h2>Nodes")
+
+
+def test_page_of_a_blessed_model_shows_what_was_not_judged(
+    judged_run: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = report_of(judged_run, BLESSED, monkeypatch).page()
+    check(page)
+    for line in BLESSED.lines():
+        assert f"<p>{line.strip()}</p>" in page
+
+
+def test_summary_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = report_of(judged_run, REFUSED, monkeypatch).lines()
+    assert lines[0].endswith("nodes 6 ran, 1 cached, 0 s")
+    assert lines[1] == "Images      train 10 (25 objects), eval 2 (5 objects)"
+    assert lines[2].startswith("Findings    1 box_outside (")
+    assert lines[3] == "Anomalies   image/format (eval): Unexpected value: gif"
+    assert lines[4:6] == [
+        "Annotations 2 checks, 1 warnings, 0 failures",
+        "            leakage (eval): 1 of 2 images have a copy",
+    ]
+    assert lines[-3].endswith("AP50 on weather=<script>fog</script> is 0.7000, 0.1000 below its minimum 0.8")
+    assert lines[-1] == "Pushed      /served/detector/17"
+
+
+def test_a_figure_of_the_images_that_the_checkpoint_was_chosen_on_says_so(
+    judged_run: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = report_of(judged_run, BLESSED, monkeypatch)
+    text = "\n".join(report.lines())
+    assert "on 40 images of the split eval, which the checkpoint was chosen on" in text
+    gate = "the figures are of the images that the checkpoint was chosen on (split eval)"
+    assert f"            {gate}" in text
+    assert f"<p>{gate}</p>" in report.page()
+    assert "40 images of the split eval, which the checkpoint was chosen on" in report.page()
+
+
+def test_a_split_of_its_own_is_judged_and_shown(fake_run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = fake_run.root / "examples"
+    write_examples(examples, "eval")
+    write_examples(examples, "test")
+    fake_run.node("new", "ObjectDetectionExampleGen", outputs={"examples": examples})
+    fake_run.node("new", "Trainer", told={"eval_args": '{"splits": ["eval"]}'})
+    outputs = {"evaluation": fake_run.root / "evaluation"}
+    fake_run.node("new", "Evaluator", outputs=outputs, told={"example_splits": '["test"]'})
+    report = report_of(fake_run, BLESSED, monkeypatch)
+    assert "on 40 images of the split test\n" in "\n".join(report.lines())
+    assert "chosen on" not in "\n".join(report.lines()) + report.page()
+    assert "test 2 &lt;&amp;&gt;.jpg: 1 there, no model" in report.page()
+    assert "eval 2" not in report.page()
+
+
+def test_report_of_a_run_without_a_model(finished_run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    root: pathlib.Path = finished_run.root
+    report_run(root / "metadata.sqlite", "signs", 0.0, root / "served", root / "reports")
+    printed = capsys.readouterr().out
+    assert "Images      train 10" in printed
+    assert f"Page        {root / 'reports' / 'new.html'}" in printed
+    page = (root / "reports" / "new.html").read_text()
+    check(page)
+    assert "1 there, no model" in page
+
+
+def test_nothing_is_reported_when_nothing_ran(finished_run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    root: pathlib.Path = finished_run.root
+    report_run(root / "metadata.sqlite", "signs", time.time() + 60, root / "served", root / "reports")
+    report_run(root / "absent.sqlite", "signs", 0.0, root / "served", root / "reports")
+    assert capsys.readouterr().out == ""
+    assert not (root / "reports").exists()
