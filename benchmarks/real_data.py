@@ -33,7 +33,7 @@ def _run(name: str) -> PipelineConfig:
     """Runs the pipeline in a process of its own, as a user would; what it prints goes to stderr."""
     file = REPOSITORY / "pipeline" / "configs" / f"{name}.yaml"
     overrides = [f"root={ROOT}", f"data.path={DATA[name]}", f"model.pretrained={WEIGHTS}"]
-    command = [sys.executable, "-m", "pipeline.run", f"--config={file}", *(f"--set={value}" for value in overrides)]
+    command = [sys.executable, "-m", "pipeline", "run", f"--config={file}", *(f"--set={value}" for value in overrides)]
     subprocess.run(command, cwd=REPOSITORY, stdout=sys.stderr, check=True)
     return load_config(file, overrides)
 

@@ -82,7 +82,7 @@ def main() -> int:
     shutil.rmtree(ROOT, ignore_errors=True)
     overrides = [f"root={ROOT}", f"data.path={ROOT / 'scenes'}"]
     _timed("-m", "demo.scenes", "--output", str(ROOT / "scenes"))
-    command = ("-m", "pipeline.run", f"--config={CONFIG}", *(f"--set={override}" for override in overrides))
+    command = ("-m", "pipeline", "run", f"--config={CONFIG}", *(f"--set={override}" for override in overrides))
     first = _timed(*command)
     peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     second = _timed(*command)

@@ -2,7 +2,7 @@
 
 Each component keeps its own settings in ``components/<name>/settings.py`` (which imports neither TFX nor TensorFlow, so
 that a config error costs no time); ``pipeline.config`` puts them together into the one YAML file a user writes. The
-docstring under a field is its documentation: ``python -m pipeline.config --explain`` prints it.
+docstring under a field is its documentation: ``python -m pipeline config --explain`` prints it.
 """
 
 from __future__ import annotations

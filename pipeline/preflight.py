@@ -29,7 +29,7 @@ def check_files(config: PipelineConfig) -> None:
         raise ConfigError(
             f"model.pretrained: found {pretrained!r}, but no such file or folder"
             + ("" if pathlib.Path(pretrained).is_absolute() else f" in {pathlib.Path.cwd()}")
-            + "; allowed are `imagenet`, null, and the paths that `python -m pipeline.config --explain` names"
+            + "; allowed are `imagenet`, null, and the paths that `python -m pipeline config --explain` names"
         )
 
 

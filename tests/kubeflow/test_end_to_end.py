@@ -226,7 +226,7 @@ def test_a_run_pushes_a_model(cluster: Cluster) -> None:
 def test_a_local_run_makes_the_same_artifacts_and_the_same_verdict(cluster: Cluster) -> None:
     local_root = cluster.folder / "local"
     overrides = [f"root={local_root}", f"data.path={cluster.folder}/data/span-{{SPAN}}", "train.steps=4"]
-    command = [sys.executable, "-m", "pipeline.run", "--config", str(cluster.folder / "config.yaml")]
+    command = [sys.executable, "-m", "pipeline", "run", "--config", str(cluster.folder / "config.yaml")]
     subprocess.run([*command, *(f"--set={override}" for override in overrides)], check=True, cwd=ROOT)
     assert _digests(local_root / NAME) == _digests(cluster.folder / "root" / NAME)
     connection = metadata_store_pb2.ConnectionConfig()

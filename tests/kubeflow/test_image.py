@@ -135,7 +135,7 @@ def test_the_package_installs_from_what_the_image_copies(
         assert (target / file).is_file(), file
     assert not (target / "tests").exists()
     checked = subprocess.run(
-        [sys.executable, "-m", "pipeline.config", "--check", str(ROOT / "pipeline/configs/demo.yaml")],
+        [sys.executable, "-m", "pipeline", "config", "--check", str(ROOT / "pipeline/configs/demo.yaml")],
         cwd=tmp_path,
         env={"PYTHONPATH": str(target)},
         capture_output=True,

@@ -9,7 +9,7 @@ import pytest
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
 from pipeline.preflight import check_detector, check_files
-from pipeline.run import main
+from pipeline.verbs.run import main
 
 
 def _config(**sections: dict[str, object]) -> PipelineConfig:

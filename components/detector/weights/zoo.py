@@ -1,16 +1,8 @@
-"""Starting a detector from existing weights: the TF2 Detection Zoo's, ImageNet's, or those of an earlier run.
-
-    python -m components.detector.weights.zoo inspect PATH
-
-prints what a checkpoint holds and which detector fits it.
-"""
+"""Starting a detector from existing weights: the TF2 Detection Zoo's, ImageNet's, or those of an earlier run."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import sys
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -284,21 +276,3 @@ def inspect(source: str) -> str:
 
 def _in_words(recipe: dict[str, Any]) -> str:
     return ", ".join(f"{key}: {value}" for key, value in recipe.items())
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m components.detector.weights.zoo", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("inspect", help="print what a checkpoint holds and which detector fits it")
-    command.add_argument("path", help=checkpoints.ACCEPTED)
-    try:
-        print(inspect(parser.parse_args(arguments).path))
-    except CheckpointError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

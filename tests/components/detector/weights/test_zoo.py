@@ -15,7 +15,7 @@ import tensorflow as tf
 from components.detector.detector import Detector
 from components.detector.names import zoo_folder_detector
 from components.detector.registry import build_detector
-from components.detector.weights import checkpoints, zoo, zoo_fingerprints
+from components.detector.weights import zoo, zoo_fingerprints
 from components.detector.weights.checkpoints import VALUE_SUFFIX, CheckpointError
 from components.detector.weights.coco_classes import COCO_LABEL_MAP
 from schema.label_map import LabelMap
@@ -294,11 +294,10 @@ def test_fingerprints_of_real_checkpoints() -> None:
 
 
 @pytest.mark.parametrize("folder", sorted(path.parent for path in _SHARED.glob("zoo_index/*/ckpt-0.index")), ids=str)
-def test_inspecting_a_real_index(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspecting_a_real_index(folder: pathlib.Path) -> None:
     known = zoo_folder_detector(folder.name)
     assert known is not None
-    assert zoo.main(["inspect", str(folder)]) == 0
-    said = capsys.readouterr().out
+    said = zoo.inspect(str(folder))
     assert f"fits model.detector: {known[0]}\n" in said
     assert "not part of the detector: save_counter" in said
 
@@ -315,9 +314,3 @@ def test_inspecting_a_real_index(folder: pathlib.Path, capsys: pytest.CaptureFix
 def test_fingerprints_of_detectors(name: str, options: dict[str, Any]) -> None:
     keys = build_detector(name, num_classes=1, **options).zoo_variables()
     assert zoo_fingerprints.fingerprint(keys) == zoo_fingerprints.FINGERPRINTS[name]
-
-
-def test_inspect_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    assert zoo.main(["inspect", "/nowhere"]) == 1
-    assert "no such file or folder" in capsys.readouterr().err
-    assert checkpoints.ACCEPTED

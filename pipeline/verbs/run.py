@@ -1,4 +1,4 @@
-"""Runs a pipeline here without the TFX CLI: ``python -m pipeline.run --config FILE [--set KEY=VALUE ...]``."""
+"""``python -m pipeline run --config FILE [--set KEY=VALUE ...]``: a run on this machine, without the TFX CLI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.tensorflow_environment import prepare_tensorflow
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Exit status: 0 the run succeeded (blessed or not), 1 it failed, 2 the config is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.run", description="Run a pipeline on this machine.")
+    parser = argparse.ArgumentParser(prog="python -m pipeline run", description="Run a pipeline on this machine.")
     parser.add_argument("--config", type=pathlib.Path, required=True, help="the YAML file that describes the pipeline")
     parser.add_argument(
         "--set",
@@ -38,7 +38,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,0 +1,44 @@
+"""The one door: ``python -m pipeline VERB`` hands the rest of the command line to ``pipeline/verbs/VERB.py``.
+
+A new verb is a file there with ``main(argv) -> exit status``, and a line here. Nothing is imported for the other ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+VERBS: Final = {
+    "run": "run a pipeline on this machine",
+    "config": "document every key of the config, or check a file",
+    "inspect": "say what a checkpoint holds and which detector it fits",
+}
+"""What each verb does, in a line."""
+
+
+def _help() -> str:
+    verbs = (f"  {verb:<10} {line}" for verb, line in VERBS.items())
+    return "\n".join(
+        ["usage: python -m pipeline VERB ...", "", *verbs, "", "`python -m pipeline VERB --help` says more."]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Exit status: the verb's; 2 when there is no such verb."""
+    verb, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if verb in ("-h", "--help"):
+        print(_help())
+        return 0
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        print(f"python -m pipeline: there is no verb {verb!r}{hint} It has {', '.join(VERBS)}.", file=sys.stderr)
+        return 2
+    return int(importlib.import_module(f"pipeline.verbs.{verb}").main(rest))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
