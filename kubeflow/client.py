@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from pipeline.config_document import parse_yaml, plain_value
+from pipeline.config_errors import ConfigError
+
 if TYPE_CHECKING:
     import kfp
 
@@ -178,42 +181,40 @@ def _all_pages(method: Any, attribute: str, **arguments: Any) -> list[Any]:
             return results
 
 
-def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
-    """``name=value`` (YAML) as the run's parameters.
+def typed_parameters(package: pathlib.Path, assignments: Sequence[str]) -> dict[str, object]:
+    """``name=value`` as the run's parameters; refuses what the server would take and the run would fail on.
+
+    Args:
+      package: the compiled pipeline; text stays as it was typed where its input is text, any other value is YAML.
+      assignments: from the command line.
 
     Raises:
-      ClusterError: one is of another shape.
-    """
-    parameters = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals or not name:
-            raise ClusterError(
-                f"--parameter {assignment}: expected NAME=VALUE, for example --parameter train_steps=200"
-            )
-        parameters[name] = yaml.safe_load(text) if text.strip() else ""
-    return parameters
-
-
-def check_parameters(package: pathlib.Path, parameters: dict[str, Any]) -> None:
-    """Refuses what the server would take and the run would fail on.
-
-    Raises:
-      ClusterError: the pipeline has no such parameter, or the value is of another type.
+      ClusterError: one is of another shape, the pipeline has no such parameter, or the value is of another type.
     """
     spec = next(yaml.safe_load_all(package.read_text(encoding="utf-8")))
     known = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     types: dict[str, tuple[type, ...]] = {
-        "STRING": (str,),
         "NUMBER_INTEGER": (int,),
         "NUMBER_DOUBLE": (int, float),
         "BOOLEAN": (bool,),
     }
-    for name, value in parameters.items():
+    parameters: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        option = f"--parameter {assignment}"
+        if not equals or not name:
+            raise ClusterError(f"{option}: expected NAME=VALUE, for example --parameter train_steps=200")
         if name not in known:
             raise ClusterError(f"--parameter {name}: the pipeline has {', '.join(known) or 'no parameters'}")
         kind = known[name]["parameterType"]
         if kind == "STRING":
-            parameters[name] = str(value)
-        elif not isinstance(value, types.get(kind, (object,))) or (isinstance(value, bool) and kind != "BOOLEAN"):
+            parameters[name] = text
+            continue
+        try:
+            value = plain_value(parse_yaml(text, option))
+        except ConfigError as error:
+            raise ClusterError(str(error)) from error
+        if not isinstance(value, types.get(kind, (object,))) or (isinstance(value, bool) and kind != "BOOLEAN"):
             raise ClusterError(f"--parameter {name}: found {value!r}, expected {kind}")
+        parameters[name] = value
+    return parameters

@@ -11,11 +11,11 @@ import base64
 import binascii
 import json
 import pathlib
-import tempfile
 import zlib
 from collections.abc import Sequence
 
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config import PipelineConfig, check_config
+from pipeline.config_document import ConfigDocument
 from pipeline.config_errors import ConfigError
 
 
@@ -25,10 +25,12 @@ def cluster_config(path: pathlib.Path, overrides: Sequence[str] = ()) -> Pipelin
     Raises:
       ConfigError: the file or one of the overrides is wrong.
     """
-    cluster = load_config(path, overrides).cluster
-    on_cluster = {**cluster.overrides, "root": str(cluster.root)}
-    assignments = [f"{key}={json.dumps(value)}" for key, value in on_cluster.items()]
-    return load_config(path, [*assignments, *overrides])
+    document = ConfigDocument.read(path)
+    cluster = check_config(document, overrides).cluster
+    document.assign(f"root={json.dumps(str(cluster.root))}")
+    for key in cluster.overrides:
+        document.copy(["cluster", "overrides", key], key)
+    return check_config(document, overrides)
 
 
 def encode_config(config: PipelineConfig) -> str:
@@ -54,10 +56,7 @@ def decode_config(encoded: str, overrides: Sequence[str] = ()) -> PipelineConfig
             f"--config: not what `kubeflow.compile` wrote ({error}); compile the pipeline again"
         ) from error
     given = [assignment for assignment in overrides if assignment.partition("=")[2].strip()]
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "run-parameters.yaml"
-        file.write_text(text, encoding="utf-8")
-        return load_config(file, given)
+    return check_config(ConfigDocument(text, "--config"), given)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

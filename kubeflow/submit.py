@@ -127,9 +127,7 @@ def checked_parameters(arguments: argparse.Namespace) -> dict[str, object]:
         check_package(arguments.package)
     except ValueError as error:
         raise ClusterError(str(error)) from error
-    parameters: dict[str, object] = kfp_client.parse_parameters(arguments.parameters)
-    kfp_client.check_parameters(arguments.package, parameters)
-    return parameters
+    return kfp_client.typed_parameters(arguments.package, arguments.parameters)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

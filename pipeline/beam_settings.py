@@ -52,7 +52,11 @@ class BeamSettings(Settings):
 
     @pydantic.model_validator(mode="after")
     def _direct_options_need_direct_runner(self) -> BeamSettings:
-        if self.runner != "DirectRunner" and self.model_fields_set & {"mode", "workers"}:
+        default = BeamSettings.model_fields
+        if self.runner != "DirectRunner" and (self.mode, self.workers) != (
+            default["mode"].default,
+            default["workers"].default,
+        ):
             raise ValueError(
                 f"`mode` and `workers` are settings of the DirectRunner, the runner here is {self.runner!r}; "
                 "put that runner's own settings into `options`"

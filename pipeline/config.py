@@ -1,23 +1,16 @@
 """The one YAML file that describes a pipeline, as typed settings that are checked before any work starts.
 
-    python -m pipeline.config --explain            every key with its type, default and documentation
-    python -m pipeline.config --check FILE         checks a file and prints it with the defaults filled in
-
 Relative paths in the file are relative to the current directory. Importing this module imports neither TFX nor
 TensorFlow: a config error is printed in well under a second.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import pathlib
-import sys
 from collections.abc import Sequence
-from typing import Any
 
 import pydantic
-import yaml
 
 from components.evaluator.settings import EvalSettings
 from components.example_gen.settings import DataSettings
@@ -26,8 +19,9 @@ from components.trainer.settings import ModelSettings, TrainSettings, TransferSe
 from components.validation.settings import ValidationSettings
 from pipeline.beam_settings import BeamSettings
 from pipeline.cluster_settings import ClusterSettings
+from pipeline.config_document import ConfigDocument
 from pipeline.config_errors import ConfigError, describe_errors
-from pipeline.explain import explain
+from pipeline.settings_tree import resolve
 
 CONFIG_VARIABLE = "PIPELINE_CONFIG"
 """Environment variable that names the config file for the TFX CLI, which passes no arguments on."""
@@ -86,41 +80,6 @@ class PipelineConfig(Settings):
         return (self.push.directory or self.pipeline_root / "served" / "detector").absolute()
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's own rule that a key stands once in a mapping, which PyYAML does not check."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a list or mapping stands where a key is expected", key.start_mark
-                )
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _set(tree: dict[str, Any], assignment: str) -> None:
-    """Applies ``a.b.c=VALUE`` (VALUE in YAML) to a nested dictionary."""
-    path, equals, text = assignment.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"--set {assignment}: expected KEY=VALUE, for example --set train.steps=200")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {assignment}: the value is not YAML: {error}") from error
-    *sections, key = path.split(".")
-    for section in sections:
-        if not isinstance(tree.setdefault(section, {}), dict):
-            raise ConfigError(f"--set {assignment}: {section!r} is a value, not a section")
-        tree = tree[section]
-    tree[key] = value
-
-
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> PipelineConfig:
     """Reads and checks a config file.
 
@@ -132,24 +91,35 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
       ConfigError: the file cannot be read, is not YAML or holds a wrong key or value. The message names the file, the
         line, the key, what was found, what is allowed and the nearest valid spelling.
     """
-    path = pathlib.Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the config file cannot be read: {error}") from error
-    try:
-        tree = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-        nodes = yaml.compose(text, yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not a YAML file: {error}") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: expected a mapping with the keys {', '.join(PipelineConfig.model_fields)}")
+    return check_config(ConfigDocument.read(path), overrides)
+
+
+def check_config(document: ConfigDocument, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Checks a config that has been read; ``overrides`` and errors as with ``load_config``."""
     for assignment in overrides:
-        _set(tree, assignment)
-    try:
-        return PipelineConfig.model_validate(tree)
-    except pydantic.ValidationError as error:
-        raise ConfigError(describe_errors(error, PipelineConfig, path, nodes)) from error
+        document.assign(assignment)
+    while True:
+        try:
+            return PipelineConfig.model_validate(document.values())
+        except pydantic.ValidationError as error:
+            if not _take_texts_as_typed(error, document):
+                raise ConfigError(describe_errors(error, PipelineConfig, document)) from error
+
+
+def _take_texts_as_typed(error: pydantic.ValidationError, document: ConfigDocument) -> bool:
+    """Where text is wanted and something else was read (``02146``), the document goes back to what was typed."""
+    said: dict[tuple[str | int, ...], set[str]] = {}
+    for item in error.errors(include_url=False):
+        place = resolve(PipelineConfig, item["loc"], lambda path: document.find(path) is not None)
+        said.setdefault(tuple(place.path), set()).add(item["type"])
+    # A number out of its range, say, is no text because the field may be text as well.
+    wanted = [
+        path
+        for path, kinds in said.items()
+        if kinds & {"string_type", "path_type"} and all(kind.endswith(("_type", "literal_error")) for kind in kinds)
+    ]
+    taken = [document.take_as_text(path) for path in wanted]
+    return any(taken)
 
 
 def config_from_environment() -> PipelineConfig:
@@ -165,26 +135,3 @@ def config_from_environment() -> PipelineConfig:
             f"say which pipeline to run, for example {CONFIG_VARIABLE}=$PWD/pipeline/configs/demo.yaml"
         )
     return load_config(path)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m pipeline.config``."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.config", description=__doc__.splitlines()[0])
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--explain", action="store_true", help="print every key with its default and documentation")
-    action.add_argument("--check", metavar="FILE", help="check a config file and print it with defaults filled in")
-    arguments = parser.parse_args(argv)
-    if arguments.explain:
-        print(explain(PipelineConfig))
-        return 0
-    try:
-        config = load_config(arguments.check)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import pathlib
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import pydantic
-import yaml
+
+from pipeline.settings_tree import Place, resolve
+
+if TYPE_CHECKING:
+    from pipeline.config_document import ConfigDocument
 
 
 class ConfigError(ValueError):
     """A config that cannot be used. The message is complete: print it, without a stack trace."""
-
-
-def _line_of(node: yaml.Node | None, path: Sequence[str | int]) -> int | None:
-    """1-based line of the deepest part of ``path`` that stands in the file."""
-    line = None
-    for step in path:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(step)]
-            if not found:
-                return line
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-    return line
-
-
-def _settings_in(annotation: Any) -> list[type[pydantic.BaseModel]]:
-    """Settings classes that a field's annotation mentions, at any depth (``list[X | None]`` -> ``[X]``)."""
-    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-        return [annotation]
-    return [found for part in get_args(annotation) for found in _settings_in(part)]
-
-
-def _keys_at(model: type[pydantic.BaseModel], path: Sequence[str | int]) -> list[str]:
-    """Valid keys of the section that ``path`` leads to."""
-    models = [model]
-    for step in path:
-        fields = [m.model_fields[step] for m in models if isinstance(step, str) and step in m.model_fields]
-        if fields:
-            models = [found for field in fields for found in _settings_in(field.annotation)]
-    return sorted({key for m in models for key in m.model_fields})
 
 
 def _nearest(word: str, choices: Sequence[str]) -> str:
@@ -52,19 +23,21 @@ def _nearest(word: str, choices: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _describe(error: Any, model: type[pydantic.BaseModel]) -> str:
+def _describe(error: Any, place: Place) -> str:
     """One pydantic error in a line, without its location."""
     found, context = error["input"], error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
-            keys = _keys_at(model, error["loc"][:-1])
-            return f"unknown key{_nearest(str(error['loc'][-1]), keys)} Allowed here: {', '.join(keys)}"
+            keys = sorted({key for cls in place.classes for key in cls.model_fields})
+            return f"unknown key{_nearest(str(place.path[-1]), keys) or '.'} Allowed here: {', '.join(keys)}"
         case "missing":
             return "this key is required"
-        case "literal_error":
-            allowed = str(context["expected"])
-            choices = [choice.strip("' ") for choice in allowed.replace(" or ", ", ").split(",")]
-            return f"found {found!r}, allowed are {allowed}{_nearest(str(found), choices)}"
+        case "literal_error" | "enum":
+            return f"found {found!r}, allowed are {_allowed(str(context['expected']), found)}"
+        case "union_tag_invalid":
+            return f"found {context['tag']!r}, allowed are {_allowed(context['expected_tags'], context['tag'])}"
+        case "union_tag_not_found":
+            return f"the key {context['discriminator']} is required here"
         case "tuple_type" | "list_type":
             return f"found {found!r}, expected a list (did you mean [{found}]?)"
         case "value_error":
@@ -73,22 +46,24 @@ def _describe(error: Any, model: type[pydantic.BaseModel]) -> str:
             return f"found {found!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
-def describe_errors(
-    error: pydantic.ValidationError, model: type[pydantic.BaseModel], path: pathlib.Path, nodes: yaml.Node | None
-) -> str:
-    """All errors of a config, a line each.
+def _allowed(expected: str, found: object) -> str:
+    choices = [choice.strip("' ") for choice in expected.replace(" or ", ", ").split(",")]
+    return f"{expected}{_nearest(str(found), choices)}"
+
+
+def describe_errors(error: pydantic.ValidationError, model: type[pydantic.BaseModel], document: ConfigDocument) -> str:
+    """All errors of a config, a line each; what a union says about one value stands in one line.
 
     Args:
       error: what pydantic found.
       model: the settings class of the whole file.
-      path: the file, for the message.
-      nodes: the file as composed YAML nodes, for line numbers.
+      document: the file.
     """
-    lines = []
+    said: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
-        line = _line_of(nodes, item["loc"])
-        where = f"{path}:{line}" if line else f"{path}"
-        key = ".".join(str(step) for step in item["loc"])
-        lines.append(f"{where}: {key}: {_describe(item, model)}" if key else f"{where}: {_describe(item, model)}")
-    lines.append("`python -m pipeline.config --explain` lists every key.")
+        place = resolve(model, item["loc"], lambda path: document.find(path) is not None)
+        where = ": ".join(filter(None, (document.where(place.path), ".".join(map(str, place.path)))))
+        said.setdefault(where, []).append(_describe(item, place))
+    lines = [f"{where}: {'; or '.join(dict.fromkeys(texts))}" for where, texts in said.items()]
+    lines.append("`python -m pipeline config --explain` lists every key.")
     return "\n".join(lines)

@@ -6,12 +6,18 @@ import inspect
 import json
 import textwrap
 import types
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Collection
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import pydantic
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-_WIDTH = 110
+from pipeline.settings_tree import Sections, sections
+
+_WIDTH: Final = 110
+_BELOW: Final = {"one": "", "list": "[]", "mapping": ".NAME"}
+_KINDS: Final = {"one": "section", "list": "list of sections", "mapping": "mapping of names to sections"}
 
 
 def _type_name(annotation: Any) -> str:
@@ -34,36 +40,58 @@ def _type_name(annotation: Any) -> str:
     return names.get(annotation, "path" if name in ("Path", "PosixPath") else name)
 
 
-def _section_of(field: pydantic.fields.FieldInfo) -> type[pydantic.BaseModel] | None:
-    """The settings class of a field that is a section or a list of sections."""
-    for candidate in (field.annotation, *get_args(field.annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, pydantic.BaseModel):
-            return candidate
-    return None
-
-
-def _default(field: pydantic.fields.FieldInfo) -> str:
+def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         return "required"
     return f"default {json.dumps(value, default=str)}"
 
 
-def explain(model: type[pydantic.BaseModel], prefix: str = "") -> str:
-    """Every key of a settings class: its dotted path, type, default and docstring, sections after plain keys."""
-    paragraphs, sections = [], []
+def _paragraph(heading: str, documentation: str | None) -> str:
+    text = inspect.cleandoc(documentation or "").partition("\n\n")[0].replace("\n", " ")
+    return heading + "\n" + textwrap.fill(text, _WIDTH, initial_indent="    ", subsequent_indent="    ")
+
+
+def explain(model: type[pydantic.BaseModel], prefix: str = "", only: Collection[str] | None = None) -> str:
+    """Every key of a settings class: its dotted path, type, default and docstring, sections after plain keys.
+
+    Of a field that holds one of several settings classes, what all have in common stands once, then each member's own.
+
+    Args:
+      model: the settings class.
+      prefix: its path in the config, with the dot.
+      only: these fields; all when None.
+    """
+    plain, below = [], []
     for name, field in model.model_fields.items():
-        path, section = f"{prefix}{name}", _section_of(field)
-        text = textwrap.fill(
-            inspect.cleandoc(field.description or "").replace("\n", " "),
-            _WIDTH,
-            initial_indent="    ",
-            subsequent_indent="    ",
-        )
-        if section is None:
-            paragraphs.append(f"{path}: {_type_name(field.annotation)} ({_default(field)})\n{text}")
+        if only is not None and name not in only:
+            continue
+        path, found = f"{prefix}{name}", sections(field.annotation)
+        if found.members:
+            by = f" by {found.discriminator}: {' | '.join(found.members)}" if found.discriminator else ""
+            below.append(_paragraph(f"{path}: {_KINDS[found.container]}{by}", field.description))
+            below.append(_explain_sections(found, f"{path}{_BELOW[found.container]}"))
         else:
-            listed = get_origin(field.annotation) in (list, tuple)
-            heading = f"{path}: {'list of sections' if listed else 'section'}\n{text}"
-            sections.append(f"{heading}\n\n{explain(section, f'{path}[].' if listed else f'{path}.')}")
-    return "\n\n".join(paragraphs + sections)
+            plain.append(_paragraph(f"{path}: {_type_name(field.annotation)} ({_default(field)})", field.description))
+    return "\n\n".join(filter(None, plain + below))
+
+
+def _explain_sections(found: Sections, path: str) -> str:
+    first, *others = found.classes
+    if not others:
+        return explain(first, f"{path}.")
+    telling = found.discriminator
+    common = [name for name in first.model_fields if len({_signature(cls, name) for cls in found.classes}) == 1]
+    paragraphs = [explain(first, f"{path}.", common)]
+    for cls in found.classes:
+        names = " | ".join(found.names(cls))
+        heading = f"{path} with {telling} {names}:" if telling else f"{path} for {names}:"
+        paragraphs.append(_paragraph(heading, cls.__doc__))
+        paragraphs.append(explain(cls, f"{path}.", set(cls.model_fields) - {*common, telling or ""}))
+    return "\n\n".join(filter(None, paragraphs))
+
+
+def _signature(cls: type[pydantic.BaseModel], name: str) -> str | None:
+    """What is said about a field; None when the class has none of that name."""
+    field = cls.model_fields.get(name)
+    return None if field is None else f"{_type_name(field.annotation)} ({_default(field)}) {field.description}"

@@ -36,9 +36,9 @@ def _submit(kfp_server: Any, package: pathlib.Path, *arguments: str) -> int:
 def test_a_run_of_an_uploaded_version(
     kfp_server: Any, package: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _submit(kfp_server, package, "--parameter", "train_steps=3", "--parameter", "data_span=12") == 0
+    assert _submit(kfp_server, package, "--parameter", "train_steps=3", "--parameter", "data_span=012") == 0
     [run] = kfp_server.runs.values()
-    assert run["runtime_config"]["parameters"] == {"train_steps": 3, "data_span": "12"}
+    assert run["runtime_config"]["parameters"] == {"train_steps": 3, "data_span": "012"}
     assert run["service_account"] == "object-detection-pipeline"
     version = kfp_server.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
     assert version["display_name"].startswith("signs-")
@@ -111,7 +111,12 @@ def test_a_package_of_kfp_that_is_missing_is_named(
 
 @pytest.mark.parametrize(
     ("parameter", "said"),
-    [("steps=3", "train_steps"), ("train_steps=many", "NUMBER_INTEGER"), ("train_steps", "NAME=VALUE")],
+    [
+        ("steps=3", "train_steps"),
+        ("train_steps=many", "NUMBER_INTEGER"),
+        ("train_steps", "NAME=VALUE"),
+        ("train_steps=[", "not YAML"),
+    ],
 )
 def test_wrong_parameters_are_refused_before_anything_is_sent(
     kfp_server: Any, package: pathlib.Path, capsys: pytest.CaptureFixture[str], parameter: str, said: str
