@@ -60,7 +60,7 @@ def _row(name: str, config: PipelineConfig) -> str:
     verdict = " ".join(line.strip() for line in judged.lines())
     canvas = "x".join(str(side) for side in config.model.image_size or (320, 320))
     return (
-        f"| {name} ({config.data.format}) | {images['train']} / {images[config.eval.split]} | {canvas} "
+        f"| {name} ({config.data.format}) | {images['train']} / {images[record.judged_split or 'eval']} | {canvas} "
         f"| {config.train.steps} x {config.train.batch_size} | {trainer_minutes:.1f} "
         f"| {metrics['AP']:.3f} | {metrics['AP50']:.3f} | {verdict} |"
     )

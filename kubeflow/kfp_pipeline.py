@@ -47,9 +47,10 @@ def write_kfp_pipeline(config: PipelineConfig, image: str, output: pathlib.Path)
     # TFX is imported here and not above: it takes 10 s and more, and the rest of this module has no need of it.
     from kubeflow.launch import compile_graph
 
-    edges = {
-        node.pipeline_node.node_info.id: list(node.pipeline_node.upstream_nodes) for node in compile_graph(config).nodes
-    }
+    # Only the order of the nodes is wanted. The steps compile the graph again, with the code and the start weights of
+    # where they run; this machine need not have the weights.
+    graph = compile_graph(config.model_copy(update={"model": config.model.model_copy(update={"pretrained": None})}))
+    edges = {node.pipeline_node.node_info.id: list(node.pipeline_node.upstream_nodes) for node in graph.nodes}
     output.parent.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(make_pipeline(config, image, edges), str(output))
     check_package(output)

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
 
 import tfx.v1 as tfx
 from tfx.orchestration import pipeline as tfx_pipeline
 
 import schema
+from components.code_digest import CODE_DIGEST, code_digest
+from components.detector.weights.weights_digest import weights_digest
 from components.evaluator.baseline import LatestBefore, LatestBlessedBefore
-from components.evaluator.eval_config import EXTRACTORS_MODULE, build_eval_config
+from components.evaluator.component import Evaluator
 from components.example_gen.component import ObjectDetectionExampleGen
 from components.validation.component import AnnotationValidator
 from components.validation.statistics import statistics_options
@@ -21,31 +24,60 @@ from schema.label_map import read_label_map
 
 SCHEMA_FILE = pathlib.Path(schema.__file__).with_name("schema.pbtxt")
 """The curated schema of a record."""
+TRAINER = "Trainer"
+EVALUATOR = "Evaluator"
+PREPROCESSING_MODULE = "components.transform.preprocessing"
+TRAINER_MODULE = "components.trainer.run"
 
 
 def transform_config(config: PipelineConfig) -> dict[str, object]:
     """What the Transform's ``preprocessing_fn`` is told: the label map, when the user gives one."""
-    if config.data.label_map is None:
-        return {"label_map": None}
-    return {"label_map": [[class_id, name] for class_id, name in read_label_map(config.data.label_map)]}
+    label_map = config.data.label_map
+    return {
+        "label_map": None if label_map is None else [[class_id, name] for class_id, name in read_label_map(label_map)],
+        CODE_DIGEST: code_digest(PREPROCESSING_MODULE),
+    }
 
 
 def trainer_config(config: PipelineConfig) -> dict[str, str]:
-    """What the Trainer's ``run_fn`` is told: its settings, and where checkpoints outlive a killed run."""
+    """What the Trainer's ``run_fn`` is told: its settings, and where checkpoints outlive a killed run.
+
+    All of it, with the digests of code and start weights, also goes into the fingerprint of those checkpoints.
+    """
     return {
         "model": config.model.model_dump_json(),
         "transfer": config.transfer.model_dump_json(),
         "train": config.train.model_dump_json(),
         "checkpoint_root": str(config.pipeline_root / "checkpoints"),
+        CODE_DIGEST: code_digest(TRAINER_MODULE),
+        "weights_digest": weights_digest(config.model.pretrained),
     }
 
 
+def _latest_blessed(reference: tfx.types.BaseChannel) -> tfx.dsl.Resolver:
+    """The newest model of the Trainer that the Evaluator blessed before ``reference`` existed."""
+    # Without output_key: the compiler would take the channel for the reference's and merge the two.
+    return tfx.dsl.Resolver(
+        strategy_class=LatestBlessedBefore,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model, producer_component_id=TRAINER),
+        model_blessing=tfx.dsl.Channel(
+            type=tfx.types.standard_artifacts.ModelBlessing, producer_component_id=EVALUATOR
+        ),
+        reference=reference,
+    )
+
+
 def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
-    """The whole graph for one config."""
+    """The whole graph for one config.
+
+    TFX runs a node again when its inputs or parameters change. Parameters name code and files, so a digest of what they
+    name stands beside them; nodes without one (StatisticsGen, ExampleValidator, Pusher) run code of TFX alone.
+    """
     example_gen = ObjectDetectionExampleGen(config.data)
 
     # The schema is curated, not inferred: what a record is does not depend on what happened to be in the last span.
     schema_gen = tfx.components.ImportSchemaGen(schema_file=str(SCHEMA_FILE))
+    schema_gen.exec_properties["schema_digest"] = hashlib.blake2b(SCHEMA_FILE.read_bytes(), digest_size=16).hexdigest()
 
     statistics_gen = tfx.components.StatisticsGen(
         examples=example_gen.outputs["examples"],
@@ -83,7 +115,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
     transform = tfx.components.Transform(
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],
-        preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
+        preprocessing_fn=f"{PREPROCESSING_MODULE}.preprocessing_fn",
         custom_config=transform_config(config),
         materialize=False,
         disable_statistics=True,
@@ -106,12 +138,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
     base_model = None
     if config.transfer.warm_start_from_blessed:
         # The newest model blessed before these examples existed: a retry of the same span starts from the same weights.
-        warm_start = tfx.dsl.Resolver(
-            strategy_class=LatestBlessedBefore,
-            model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-            model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-            reference=example_gen.outputs["examples"],
-        ).with_id("WarmStartModel")
+        warm_start = _latest_blessed(example_gen.outputs["examples"]).with_id("WarmStartModel")
         base_model = warm_start.outputs["model"]
         nodes.append(warm_start)
 
@@ -120,29 +147,22 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         transform_graph=transform.outputs["transform_graph"],
         schema=schema_gen.outputs["schema"],
         base_model=base_model,
-        run_fn="components.trainer.run.run_fn",
+        run_fn=f"{TRAINER_MODULE}.run_fn",
         train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=config.train.steps),
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
         custom_config=trainer_config(config),
-    )
+    ).with_id(TRAINER)
 
     # The newest model blessed before this candidate existed: comparing a model with itself says nothing, and would
     # keep the Evaluator and the Pusher out of the cache.
-    baseline = tfx.dsl.Resolver(
-        strategy_class=LatestBlessedBefore,
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-        reference=trainer.outputs["model"],
-    ).with_id("BlessedBaseline")
+    baseline = _latest_blessed(trainer.outputs["model"]).with_id("BlessedBaseline")
 
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
-        example_splits=[config.eval.split],
-        eval_config=build_eval_config(config.eval),
-        module_path=EXTRACTORS_MODULE,
-    )
+        settings=config.eval,
+    ).with_id(EVALUATOR)
 
     pusher = tfx.components.Pusher(
         model=trainer.outputs["model"],

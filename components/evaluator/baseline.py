@@ -10,11 +10,14 @@ Both are used in a ``Resolver`` with the input ``reference`` beside the channels
 
     baseline = Resolver(
         strategy_class=LatestBlessedBefore,
-        model=Channel(type=Model),
-        model_blessing=Channel(type=ModelBlessing),
+        model=Channel(type=Model, producer_component_id="Trainer"),
+        model_blessing=Channel(type=ModelBlessing, producer_component_id="Evaluator"),
         reference=trainer.outputs["model"],
     ).with_id("baseline_model")
     Evaluator(..., baseline_model=baseline.outputs["model"])
+
+Name the producers: other nodes of the pipeline may give out artifacts of the same types. Leave ``output_key`` out: with
+it, TFX's compiler takes the channel and a reference such as ``trainer.outputs["model"]`` for one and the same input.
 
 Where nothing qualifies they resolve to nothing, which an optional input accepts.
 """
@@ -81,10 +84,7 @@ class LatestBlessedBefore(resolver.ResolverStrategy):
 class LatestBefore(resolver.ResolverStrategy):
     """Resolves, for every other input, the newest artifact older than the reference.
 
-    The statistics of the previous span are ``ExampleStatistics`` before this run's. Transform makes artifacts of that
-    type too, so name the producer: ``Channel(type=ExampleStatistics, producer_component_id="StatisticsGen")``. Leave
-    ``output_key`` out: with it, TFX's compiler takes the channel and a reference ``statistics_gen.outputs[...]`` for
-    one and the same input.
+    The statistics of the previous span are ``ExampleStatistics`` of StatisticsGen before this run's.
     """
 
     def resolve_artifacts(self, store: ml_metadata.MetadataStore, input_dict: Artifacts) -> Artifacts:

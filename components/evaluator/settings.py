@@ -11,6 +11,8 @@ from components.settings import Settings
 Metric = Literal["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 """The twelve numbers of the COCO challenge; see ``components/evaluator/coco.py``."""
 
+Split = Literal["train", "eval", "test"]
+
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
 
 CLASS_COLUMN = "class"
@@ -91,8 +93,10 @@ class Gates(Settings):
 class EvalSettings(Settings):
     """The evaluation of the trained model and, beside it on the same images, of the last blessed one."""
 
-    split: Literal["train", "eval", "test"] = "eval"
-    """Which split the model is judged on."""
+    split: Split | None = None
+    """Which split the model is judged on. None: `test` where the data has one, else `eval`. The Trainer exports the
+    weights that were best on `eval`, so that a figure of `eval` is better than one of images nobody has looked at; the
+    report then says so."""
     slices: tuple[tuple[str, ...], ...] = ((CLASS_COLUMN,), (IMAGE_SIZE_COLUMN,), (OBJECT_COUNT_COLUMN,))
     """What to report by, beside the whole split: each entry is a list of columns whose values are combined. Columns are
     the images' own metadata (``weather`` for the record's ``image/meta/weather``) and the derived ``class`` (images

@@ -9,6 +9,7 @@ from tfx.types import Channel, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.artifacts import Findings
+from components.code_digest import CODE_DIGEST, code_digest
 from components.example_gen.driver import Driver
 from components.example_gen.executor import Executor
 from components.example_gen.keys import EXAMPLES, FINDINGS, SETTINGS
@@ -18,7 +19,10 @@ from components.example_gen.settings import DataSettings
 class ObjectDetectionExampleGenSpec(ComponentSpec):
     """Parameters and outputs; ``settings`` is ``DataSettings`` as JSON."""
 
-    PARAMETERS: ClassVar[dict[str, Any]] = {SETTINGS: ExecutionParameter(type=str)}
+    PARAMETERS: ClassVar[dict[str, Any]] = {
+        SETTINGS: ExecutionParameter(type=str),
+        CODE_DIGEST: ExecutionParameter(type=str),
+    }
     INPUTS: ClassVar[dict[str, Any]] = {}
     OUTPUTS: ClassVar[dict[str, Any]] = {
         EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
@@ -44,6 +48,7 @@ class ObjectDetectionExampleGen(base_beam_component.BaseBeamComponent):
         spec = ObjectDetectionExampleGenSpec(
             **{
                 SETTINGS: settings.model_dump_json(),
+                CODE_DIGEST: code_digest(__name__),
                 EXAMPLES: Channel(type=standard_artifacts.Examples),
                 FINDINGS: Channel(type=Findings),
             }

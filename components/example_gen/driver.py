@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Sequence
-from typing import Final
 
 from tfx.components.example_gen import driver as tfx_driver
 from tfx.components.example_gen import utils
@@ -19,9 +18,6 @@ from components.example_gen import files
 from components.example_gen.keys import EXAMPLES, SETTINGS, SPANS
 from components.example_gen.settings import DataSettings
 from components.example_gen.spans import SpanFolder, resolve_spans, spans_to_json
-
-RECORD_VERSION: Final = 2
-"""To be raised when the same files make other records, so that cached ones are not taken for them."""
 
 
 class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
@@ -64,7 +60,7 @@ def fingerprint(settings: DataSettings, spans: Sequence[SpanFolder]) -> str:
 
     Hidden files are left out. ``data.fingerprint`` chooses; times are compared to the nanosecond.
     """
-    digest = hashlib.blake2b(f"record {RECORD_VERSION}\n".encode(), digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for span in spans:
         digest.update(f"span {span.span} {span.version}\n".encode())
         for entry in files.list_files(span.path):

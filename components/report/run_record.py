@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
+from components.evaluator.keys import SPLIT_PROPERTY
+
 NodeState = Literal["ran", "cached", "failed", "unfinished"]
 
 _STATES: Final[dict[int, NodeState]] = {
@@ -93,9 +95,9 @@ class RunRecord:
 
     @property
     def judged_split(self) -> str | None:
-        """The split that the Evaluator judges on; None when the run did not get to it."""
-        splits = self._told("example_splits")
-        return str(splits[0]) if splits else None
+        """The split that the Evaluator judged on; None when the run did not get to it."""
+        evaluation = self.output("evaluation")
+        return evaluation.properties.get(SPLIT_PROPERTY) if evaluation else None
 
     @property
     def judged_on_chosen_split(self) -> bool:

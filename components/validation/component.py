@@ -9,15 +9,19 @@ from tfx.types import BaseChannel, Channel, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.artifacts import AnnotationReport
+from components.code_digest import CODE_DIGEST, code_digest
 from components.validation.executor import Executor
 from components.validation.keys import BASELINE_STATISTICS, EXAMPLES, REPORT, SCHEMA, SETTINGS, STATISTICS
 from components.validation.settings import ValidationSettings
 
 
 class AnnotationValidatorSpec(ComponentSpec):
-    """Inputs, parameter and output; ``settings`` is ``ValidationSettings`` as JSON."""
+    """Inputs, parameters and output; ``settings`` is ``ValidationSettings`` as JSON."""
 
-    PARAMETERS: ClassVar[dict[str, Any]] = {SETTINGS: ExecutionParameter(type=str)}
+    PARAMETERS: ClassVar[dict[str, Any]] = {
+        SETTINGS: ExecutionParameter(type=str),
+        CODE_DIGEST: ExecutionParameter(type=str),
+    }
     INPUTS: ClassVar[dict[str, Any]] = {
         EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
         STATISTICS: ChannelParameter(type=standard_artifacts.ExampleStatistics),
@@ -61,6 +65,11 @@ class AnnotationValidator(base_beam_component.BaseBeamComponent):
             inputs[BASELINE_STATISTICS] = baseline_statistics
         super().__init__(
             spec=AnnotationValidatorSpec(
-                **inputs, **{SETTINGS: settings.model_dump_json(), REPORT: Channel(type=AnnotationReport)}
+                **inputs,
+                **{
+                    SETTINGS: settings.model_dump_json(),
+                    CODE_DIGEST: code_digest(__name__),
+                    REPORT: Channel(type=AnnotationReport),
+                },
             )
         )

@@ -10,6 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from kubeflow import launch
 from kubeflow.step_config import cluster_config
+from pipeline import graph
 from pipeline.config import PipelineConfig
 
 Execution = metadata_store_pb2.Execution
@@ -57,6 +58,22 @@ def test_a_node_runs_once_in_a_run_and_from_the_cache_in_the_next(
     assert [e.id for e in again.executions()] == [execution.id]
     other = _run(config, connection, "ImportSchemaGen", "r2")
     assert "cached" in other.run()
+
+
+def test_a_node_runs_again_when_what_a_parameter_names_has_changed(
+    config: PipelineConfig,
+    connection: metadata_store_pb2.ConnectionConfig,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schema_file = tmp_path / "schema.pbtxt"
+    schema_file.write_text("# Image 1.0 has this one.\n")
+    monkeypatch.setattr(graph, "SCHEMA_FILE", schema_file)
+    assert "complete" in _run(config, connection, "ImportSchemaGen").run()
+    schema_file.touch()
+    assert "cached" in _run(config, connection, "ImportSchemaGen", "r2").run()
+    schema_file.write_text("# Image 1.1 has another one under the same path.\n")
+    assert "complete" in _run(config, connection, "ImportSchemaGen", "r3").run()
 
 
 def test_a_killed_attempt_is_marked_and_the_node_gets_a_new_execution(

@@ -33,6 +33,23 @@ def Train(
 
 
 @component
+def Convert(
+    model: InputArtifact[standard_artifacts.Model], converted: OutputArtifact[standard_artifacts.Model]
+) -> None:
+    """Gives out a model that is no training's."""
+    pathlib.Path(converted.uri).mkdir(parents=True, exist_ok=True)
+
+
+@component
+def JudgeOther(
+    model: InputArtifact[standard_artifacts.Model], blessing: OutputArtifact[standard_artifacts.ModelBlessing]
+) -> None:
+    """Blesses everything, by other rules than the gate's."""
+    blessing.set_int_custom_property("blessed", 1)
+    blessing.set_int_custom_property("current_model_id", model.id)
+
+
+@component
 def Judge(
     model: InputArtifact[standard_artifacts.Model],
     blessing: OutputArtifact[standard_artifacts.ModelBlessing],
@@ -63,11 +80,14 @@ class Store:
         train = Train(statistics=statistics.outputs["statistics"], steps=steps, base_model=warm_start.outputs["model"])
         baseline = self._blessed(train.outputs["model"], "baseline")
         judge = Judge(model=train.outputs["model"], baseline=baseline.outputs["model"], bless=int(bless))
+        convert = Convert(model=train.outputs["model"])
+        judges = [JudgeOther(model=train.outputs["model"]).with_id("of_model")]
+        judges.append(JudgeOther(model=convert.outputs["converted"]).with_id("of_converted"))
         tfx.orchestration.LocalDagRunner().run(
             tfx.dsl.Pipeline(
                 "resolves",
                 str(self.root / "pipeline"),
-                components=[statistics, previous, warm_start, train, baseline, judge],
+                components=[statistics, previous, warm_start, train, baseline, judge, convert, *judges],
                 enable_cache=True,
                 metadata_connection_config=self.connection,
             )
@@ -77,8 +97,8 @@ class Store:
     def _blessed(self, reference: Channel, node_id: str) -> Resolver:
         return Resolver(
             strategy_class=LatestBlessedBefore,
-            model=Channel(type=standard_artifacts.Model),
-            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+            model=Channel(type=standard_artifacts.Model, producer_component_id="Train"),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing, producer_component_id="Judge"),
             reference=reference,
         ).with_id(node_id)
 

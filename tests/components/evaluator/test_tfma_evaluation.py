@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tfx import v1 as tfx
-from tfx.components.evaluator.executor import Executor
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
-from tfx.utils import json_utils, proto_utils
 
+from components.evaluator import keys
 from components.evaluator.coco import ImageResult
-from components.evaluator.eval_config import EXTRACTORS_MODULE, build_eval_config
-from components.evaluator.settings import EvalSettings
+from components.evaluator.executor import Executor, judged_split
+from components.evaluator.settings import EvalSettings, Split
 from components.evaluator.verdict import read_verdict
 from components.image_decoding import decode_upright
 from schema import features
@@ -126,6 +125,7 @@ class Recited(tf.Module):
 class Evaluated(NamedTuple):
     evaluation_dir: str
     blessed: bool
+    split: str
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +137,9 @@ def scenes() -> list[Scene]:
 def workplace(tmp_path_factory: pytest.TempPathFactory, scenes: list[Scene]) -> pathlib.Path:
     """Records, a candidate, and a baseline that knows its classes under other numbers and is better."""
     root = tmp_path_factory.mktemp("evaluator")
-    (root / "examples" / "Split-eval").mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(root / "examples" / "Split-eval" / "data.gz"), "GZIP") as writer:
+    (root / "examples" / "Split-test").mkdir(parents=True)
+    (root / "examples" / "Split-eval").mkdir()
+    with tf.io.TFRecordWriter(str(root / "examples" / "Split-test" / "data.gz"), "GZIP") as writer:
         for scene in reversed(scenes):
             writer.write(record_of(scene))
     better = [scene._replace(result=perfect(scene.result)) for scene in scenes]
@@ -164,25 +165,23 @@ def perfect(result: ImageResult) -> ImageResult:
 
 
 def run_evaluator(workplace: pathlib.Path, output: pathlib.Path, settings: EvalSettings, baseline: bool) -> Evaluated:
-    """Runs the executor of TFX's Evaluator the way the pipeline does."""
+    """Runs the Evaluator's executor the way the pipeline does."""
     examples = tfx.types.standard_artifacts.Examples()
     examples.uri = str(workplace / "examples")
-    examples.split_names = artifact_utils.encode_split_names(["eval"])
+    splits = sorted(folder.name.removeprefix("Split-") for folder in (workplace / "examples").iterdir())
+    examples.split_names = artifact_utils.encode_split_names(splits)
     inputs = {"examples": [examples], "model": [model_artifact(workplace / "candidate", 1)]}
     if baseline:
         inputs["baseline_model"] = [model_artifact(workplace / "baseline", 2)]
     evaluation, blessing = tfx.types.standard_artifacts.ModelEvaluation(), tfx.types.standard_artifacts.ModelBlessing()
     evaluation.uri, blessing.uri = str(output / "evaluation"), str(output / "blessing")
-    properties = {
-        "eval_config": proto_utils.proto_to_json(build_eval_config(settings)),
-        "example_splits": json_utils.dumps([settings.split]),
-        "module_path": EXTRACTORS_MODULE,
-    }
+    properties = {keys.SETTINGS: settings.model_dump_json()}
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=["--runner=DirectRunner"], tmp_dir=str(output / "tmp"), unique_id="1"
     )
     Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
-    return Evaluated(evaluation.uri, blessing.get_int_custom_property("blessed") == 1)
+    split = evaluation.get_string_custom_property("split")
+    return Evaluated(evaluation.uri, blessing.get_int_custom_property("blessed") == 1, split)
 
 
 def model_artifact(folder: pathlib.Path, number: int) -> tfx.types.standard_artifacts.Model:
@@ -222,6 +221,7 @@ def test_metrics_by_slice_equal_pycocotools(
     assert evaluated.blessed
     verdict = read_verdict(evaluated.evaluation_dir)
     assert verdict.blessed
+    assert evaluated.split == "test"
     assert verdict.lines() == ["blessed: every threshold met, compared with the last blessed model"]
     assert {len(values) for values in verdict.metrics} == {0, 1, 2}
     assert len(verdict.metrics) >= 10
@@ -415,8 +415,26 @@ def test_split_without_images_refuses(workplace: pathlib.Path, tmp_path: pathlib
     (tmp_path / "empty" / "candidate").symlink_to(workplace / "candidate")
     evaluated = run_evaluator(tmp_path / "empty", tmp_path, SETTINGS, baseline=False)
     assert not evaluated.blessed
+    assert evaluated.split == "eval"
     assert not read_verdict(evaluated.evaluation_dir).blessed
     assert "all images" in read_verdict(evaluated.evaluation_dir).lines()[1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "judged"),
+    [
+        (None, ["train", "eval"], "eval"),
+        (None, ["train", "eval", "test"], "test"),
+        ("eval", ["train", "eval", "test"], "eval"),
+    ],
+)
+def test_the_split_that_is_judged(wanted: Split | None, there: list[str], judged: Split) -> None:
+    assert judged_split(wanted, there) == judged
+
+
+def test_a_split_that_the_records_do_not_have_is_named() -> None:
+    with pytest.raises(ValueError, match=r"eval\.split is 'test', but the records have the splits train, eval"):
+        judged_split("test", ["train", "eval"])
 
 
 def test_folder_without_an_evaluation_is_refused(tmp_path: pathlib.Path) -> None:

@@ -82,5 +82,5 @@ def judged_run(finished_run: FakeRun, model_uri: pathlib.Path) -> FakeRun:
     finished_run.node("new", "Trainer", outputs={"model": model_uri}, told={"eval_args": '{"splits": ["eval"]}'})
     evaluation = finished_run.root / "evaluation"
     evaluation.mkdir()
-    finished_run.node("new", "Evaluator", outputs={"evaluation": evaluation}, told={"example_splits": '["eval"]'})
+    finished_run.node("new", "Evaluator", outputs={"evaluation": evaluation}, properties={"split": "eval"})
     return finished_run

@@ -39,11 +39,12 @@ def test_no_such_run(finished_run: FakeRun, pipeline: str, wanted: dict[str, Any
 
 
 @pytest.mark.parametrize(("split", "is_chosen"), [("eval", True), ("test", False)])
-def test_the_judged_split_is_what_the_evaluator_was_told(fake_run: FakeRun, split: str, is_chosen: bool) -> None:
+def test_the_judged_split_is_what_the_evaluation_says(fake_run: FakeRun, split: str, is_chosen: bool) -> None:
     fake_run.node("new", "Trainer", told={"eval_args": '{"splits": ["eval"]}'})
     assert read_run(fake_run.connection, "signs").judged_split is None
     assert not read_run(fake_run.connection, "signs").judged_on_chosen_split
-    fake_run.node("new", "Evaluator", told={"example_splits": f'["{split}"]'})
+    outputs = {"evaluation": fake_run.root / "evaluation"}
+    fake_run.node("new", "Evaluator", outputs=outputs, properties={"split": split})
     record = read_run(fake_run.connection, "signs")
     assert record.judged_split == split
     assert record.judged_on_chosen_split == is_chosen

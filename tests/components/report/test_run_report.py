@@ -127,7 +127,7 @@ def test_a_split_of_its_own_is_judged_and_shown(fake_run: FakeRun, monkeypatch: 
     fake_run.node("new", "ObjectDetectionExampleGen", outputs={"examples": examples})
     fake_run.node("new", "Trainer", told={"eval_args": '{"splits": ["eval"]}'})
     outputs = {"evaluation": fake_run.root / "evaluation"}
-    fake_run.node("new", "Evaluator", outputs=outputs, told={"example_splits": '["test"]'})
+    fake_run.node("new", "Evaluator", outputs=outputs, properties={"split": "test"})
     report = report_of(fake_run, BLESSED, monkeypatch)
     assert "on 40 images of the split test\n" in "\n".join(report.lines())
     assert "chosen on" not in "\n".join(report.lines()) + report.page()

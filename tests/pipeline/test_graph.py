@@ -1,0 +1,115 @@
+"""What TFX's cache sees: the parameters of each node when code, schema or start weights change; and the resolvers."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+
+import pytest
+from tfx.dsl.compiler.compiler import Compiler
+from tfx.proto.orchestration import pipeline_pb2
+
+from components import code_digest
+from pipeline import graph
+from pipeline.config import PipelineConfig
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def copied_tree(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    root = tmp_path_factory.mktemp("copy")
+    for package in ("components", "schema"):
+        shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+@pytest.fixture
+def compiled(
+    copied_tree: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], pipeline_pb2.Pipeline]:
+    """Compiles the graph as it would be with the copy's code, from the weights in ``weights.h5``."""
+    (tmp_path / "weights.h5").write_text("trained on Monday")
+    config = PipelineConfig.model_validate(
+        {
+            "name": "signs",
+            "root": str(tmp_path),
+            "data": {"format": "coco", "path": str(tmp_path)},
+            "model": {"pretrained": str(tmp_path / "weights.h5")},
+            "transfer": {"warm_start_from_blessed": True},
+        }
+    )
+
+    def compile_it() -> pipeline_pb2.Pipeline:
+        with monkeypatch.context() as patched:
+            patched.setattr(code_digest, "_ROOT", copied_tree)
+            patched.setattr(graph, "SCHEMA_FILE", copied_tree / "schema" / "schema.pbtxt")
+            return Compiler().compile(graph.create_pipeline(config))
+
+    return compile_it
+
+
+def _parameters(compiled: pipeline_pb2.Pipeline) -> dict[str, str]:
+    nodes = [node.pipeline_node for node in compiled.nodes]
+    return {node.node_info.id: str(node.parameters) for node in nodes}
+
+
+@pytest.mark.parametrize(
+    ("file", "nodes"),
+    [
+        ("components/detector/targets/losses.py", {"Trainer"}),
+        ("components/detector/faster_rcnn.py", {"Trainer"}),
+        ("components/trainer/input/augmentation.py", {"Trainer"}),
+        ("components/export/saved_model.py", {"Trainer"}),
+        ("components/evaluator/inference.py", {"Evaluator"}),
+        # The Trainer chooses the best weights by the metric that the Evaluator judges by.
+        ("components/evaluator/coco_accumulation.py", {"Trainer", "Evaluator"}),
+        ("components/transform/box_cleaning.py", {"Transform"}),
+        ("components/validation/duplicates.py", {"AnnotationValidator"}),
+        ("components/example_gen/formats/yolo.py", {"ObjectDetectionExampleGen"}),
+        ("components/report/page.py", set()),
+        ("schema/schema.pbtxt", {"ImportSchemaGen"}),
+    ],
+)
+def test_a_changed_file_runs_the_nodes_that_use_it(
+    compiled: Callable[[], pipeline_pb2.Pipeline], copied_tree: pathlib.Path, file: str, nodes: set[str]
+) -> None:
+    before = _parameters(compiled())
+    os.utime(copied_tree / file, (1, 1))
+    assert _parameters(compiled()) == before
+    with (copied_tree / file).open("a") as source:
+        source.write("# Another line.\n")
+    after = _parameters(compiled())
+    assert {node for node, parameters in after.items() if parameters != before[node]} == nodes
+
+
+def test_other_start_weights_under_the_same_path_train_again(
+    compiled: Callable[[], pipeline_pb2.Pipeline], tmp_path: pathlib.Path
+) -> None:
+    before = _parameters(compiled())
+    os.utime(tmp_path / "weights.h5", (1, 1))
+    assert _parameters(compiled()) == before
+    (tmp_path / "weights.h5").write_text("trained on Tuesday")
+    after = _parameters(compiled())
+    assert {node for node, parameters in after.items() if parameters != before[node]} == {"Trainer"}
+
+
+def test_resolvers_look_at_the_trainers_models_and_the_gates_blessings_only(
+    compiled: Callable[[], pipeline_pb2.Pipeline],
+) -> None:
+    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in compiled().nodes}
+    for resolver in ("WarmStartModel", "BlessedBaseline"):
+        producers = {
+            channel.artifact_query.type.name: query.name.field_value.string_value
+            for spec in nodes[resolver].inputs.inputs.values()
+            for channel in spec.channels
+            for query in channel.context_queries
+            if query.type.name == "node"
+        }
+        assert producers["Model"] == "signs.Trainer"
+        assert producers["ModelBlessing"] == "signs.Evaluator"
+    # What is trained from the last blessed model comes after it, and not before.
+    assert "WarmStartModel" in nodes["Trainer"].upstream_nodes
+    assert "Trainer" not in nodes["WarmStartModel"].upstream_nodes
