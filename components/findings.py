@@ -46,8 +46,8 @@ KINDS: Final[dict[str, Kind]] = {
     "missing_image": Kind("an annotation names an image that is not there", SKIP, (FAIL,)),
     "empty_image": Kind("the image file has zero bytes", SKIP, (FAIL,)),
     "not_an_image": Kind("the file is no image (a text file called .jpg), or its header is damaged", SKIP, (FAIL,)),
-    "truncated_image": Kind("the image ends early, or JPEG markers or PNG checksums show damage", SKIP, (FAIL,)),
-    "unsupported_image": Kind("an image the graph cannot decode: not JPEG or PNG, 12-bit JPEG, ...", SKIP, (FAIL,)),
+    "truncated_image": Kind("the image does not decode: it ends early or is damaged", SKIP, (FAIL,)),
+    "unsupported_image": Kind("an image that is neither JPEG nor PNG, or too large to be decoded", SKIP, (FAIL,)),
     "rotated_image": Kind("EXIF says the stored pixels are not upright; re-encoded upright", "upright", (SKIP, FAIL)),
     "size_mismatch": Kind(
         "annotated and actual size differ; boxes scale along if the aspect ratio agrees, else the record is skipped",

@@ -1,8 +1,7 @@
 """COCO's metrics as one TFMA metric: matched once an image, merged by concatenation, accumulated once a slice.
 
 Keys are the metric names (``AP50``), ``<metric>/<class>`` for classes, ``image_count`` and ``object_count``,
-``undecodable_count`` and ``undecodable_share`` (images that were left out because they do not decode), and two kinds of
-keys for the gate's slice and class floors alone:
+and two kinds of keys for the gate's slice and class floors alone:
 
 - *guarded* ones: ``guarded/<metric>`` is the metric, or infinity where the slice has too few images for its floor to
   count; ``guarded/<metric>/<class>`` the same for a class, ``guarded/<metric>/*`` the lowest of all classes;
@@ -31,8 +30,6 @@ RESULTS_KEY: Final = "object_detection_results"
 """Key of the TFMA extract that holds an image's ``NamedResult`` by model name."""
 IMAGE_COUNT: Final = "image_count"
 OBJECT_COUNT: Final = "object_count"
-UNDECODABLE_COUNT: Final = "undecodable_count"
-UNDECODABLE_SHARE: Final = "undecodable_share"
 
 _GUARDED: Final = "guarded"
 _KNOWN: Final = "known"
@@ -67,17 +64,14 @@ class NamedResult:
       image_id: decides, in ascending order, between equal scores of different images.
       class_names: what the class indices in ``result`` mean. The name is what identifies a class: two models may number
         them differently.
-      result: None for an image that does not decode, and for no image at all: that keeps a slice with a floor in the
-        report even when no image belongs to it.
+      result: None for no image at all: that keeps a slice with a floor in the report even when no image belongs to it.
       columns: what the image can be sliced by.
-      decodes: False for an image that is left out because it does not decode.
     """
 
     image_id: str
     class_names: tuple[str, ...]
     result: ImageResult | None
     columns: tuple[str, ...] = ()
-    decodes: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +83,6 @@ class NamedMatches:
     matches: Matches
     image_count: int
     columns: tuple[str, ...] = ()
-    undecodable_count: int = 0
 
 
 class CocoMetrics(tfma.metrics.Metric):
@@ -148,7 +141,6 @@ class _MatchImage(tfma.metrics.Preprocessor):
             matches,
             image_count=int(named.result is not None),
             columns=named.columns,
-            undecodable_count=int(not named.decodes),
         )
 
 
@@ -189,7 +181,6 @@ def slice_metrics(images: Sequence[NamedMatches], settings: EvalSettings) -> dic
     accumulated = accumulate(Matches.concatenate(parts), len(class_names))
     image_count = sum(image.image_count for image in images)
     metrics = metrics_of(accumulated, class_names)
-    undecodable_count = sum(image.undecodable_count for image in images)
     with_class = dict(zip(class_names, _images_with_class(parts, len(class_names)).tolist(), strict=True))
     with_column = collections.Counter(column for image in images for column in image.columns)
     reported = {*COCO_METRICS, *(class_metric(m, c) for m in settings.per_class_metrics for c in class_names)}
@@ -199,8 +190,6 @@ def slice_metrics(images: Sequence[NamedMatches], settings: EvalSettings) -> dic
         **_known_names(settings, with_column, with_class),
         IMAGE_COUNT: float(image_count),
         OBJECT_COUNT: float(accumulated.truth_counts[0].sum()),
-        UNDECODABLE_COUNT: float(undecodable_count),
-        UNDECODABLE_SHARE: undecodable_count / max(undecodable_count + image_count, 1),
     }
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.coco import class_metric
-from components.evaluator.coco_metric import UNDECODABLE_SHARE, CocoMetrics, guarded, known
+from components.evaluator.coco_metric import CocoMetrics, guarded, known
 from components.evaluator.settings import Drop, EvalSettings
 
 EXTRACTORS_MODULE: Final = "components.evaluator.extractors"
@@ -70,7 +70,6 @@ def _add_thresholds(spec: config_pb2.MetricsSpec, settings: EvalSettings) -> Non
     columns, classes = sorted(gates.columns), sorted(gates.class_names)  # a set's order would undo the cache
     for key in (*(known("column", name) for name in columns), *(known("class", name) for name in classes)):
         _threshold(spec, key, {}).value_threshold.lower_bound.value = 0.0
-    _threshold(spec, UNDECODABLE_SHARE, {}).value_threshold.upper_bound.value = gates.max_corrupt_share
 
 
 def _threshold(spec: config_pb2.MetricsSpec, key: str, values: dict[str, str]) -> config_pb2.MetricThreshold:

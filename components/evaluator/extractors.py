@@ -21,13 +21,14 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluator.coco_matching import ImageResult
 from components.evaluator.coco_metric import RESULTS_KEY, NamedResult
 from components.evaluator.eval_config import settings_of
-from components.evaluator.inference import Extracts, detections_extractor
 from components.evaluator.settings import EvalSettings
 from components.evaluator.slicing import slice_columns
 from schema import features
 from schema.label_map import LabelMap, LabelMapError, parse_labels_txt
 
 LABELS_ASSET: Final = "assets/labels.txt"
+
+Extracts = dict[str, Any]
 
 
 def custom_extractors(
@@ -49,7 +50,7 @@ def custom_extractors(
         tfma.extractors.Extractor(
             "ExtractSerializedRecords", beam.FlatMap(_serialized_records, batch_size=settings.batch_size)
         ),
-        detections_extractor(eval_config, eval_shared_model),
+        tfma.extractors.PredictionsExtractor(eval_config, eval_shared_model),
         tfma.extractors.UnbatchExtractor(),
         tfma.extractors.Extractor("ExtractResults", _ExtractResults(settings, label_maps)),
         tfma.extractors.SliceKeyExtractor(eval_config=eval_config, materialize=False),
@@ -125,8 +126,7 @@ def compare_with_ground_truth(
 
     Args:
       extracts: TFMA's ``input`` (the record) and ``predictions``: float32 [N, 6] rows (ymin, xmin, ymax, xmax in 0..1,
-        1-based class id, score), -1 in padded rows; of two models a dictionary by model name; missing when the image
-        does not decode.
+        1-based class id, score), -1 in padded rows; of two models a dictionary by model name.
       settings: how columns are derived.
       label_maps: what each model's class ids mean, by model name; a single model's name is empty.
 
@@ -135,7 +135,7 @@ def compare_with_ground_truth(
     """
     record = _Record(np.asarray(extracts[constants.INPUT_KEY], object).item())
     class_names = record.texts(features.OBJECT_CLASS_TEXT)
-    predictions = extracts.get(constants.PREDICTIONS_KEY)
+    predictions = extracts[constants.PREDICTIONS_KEY]
     columns = slice_columns(
         settings,
         metadata=record.metadata(),
@@ -153,11 +153,8 @@ def compare_with_ground_truth(
             model_name: NamedResult(
                 record.image_id,
                 vocabulary,
-                None
-                if predictions is None
-                else _result(record, predictions[model_name] if model_name else predictions, label_map, vocabulary),
+                _result(record, predictions[model_name] if model_name else predictions, label_map, vocabulary),
                 columns=tuple(columns),
-                decodes=predictions is not None,
             )
             for model_name, label_map in label_maps.items()
         },

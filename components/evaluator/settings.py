@@ -74,9 +74,6 @@ class Gates(Settings):
     """Slice and class floors count only where the slice (for a class: the images that show it) has at least this many
     images; the verdict names those that did not count. With 0 they always count, and a slice or class without images
     refuses the model. So does, in any case, a column that no image has and a class that nobody knows."""
-    max_corrupt_share: Share = 0.01
-    """Largest share of the split's images that may turn out not to decode; they are named in the log and left out. More
-    refuse the model. (`train.input.max_corrupt_share` is the Trainer's.)"""
 
     @property
     def columns(self) -> set[str]:

@@ -18,7 +18,7 @@ from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, v
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.evaluator.coco import class_metric
-from components.evaluator.coco_metric import IMAGE_COUNT, UNDECODABLE_COUNT, is_for_the_gate, known, unguarded
+from components.evaluator.coco_metric import IMAGE_COUNT, is_for_the_gate, known, unguarded
 from components.evaluator.eval_config import settings_of
 from components.evaluator.settings import CLASS_COLUMN, EVERY_CLASS, EvalSettings, Gates
 
@@ -149,7 +149,7 @@ def read_verdict(evaluation_uri: str) -> Verdict:
         metrics,
         baseline_metrics,
         tuple(dict.fromkeys(_unjudged_floors(settings.gates, names, metrics, explained))),
-        tuple(_notes(settings, names, every_metric.get(OVERALL, {}))),
+        tuple(_notes(settings, names)),
     )
 
 
@@ -276,11 +276,7 @@ def _unjudged_floors(
             yield f"{floor.metric} of {listed}, needs {gates.min_images}"
 
 
-def _notes(settings: EvalSettings, names: _Names, overall: Mapping[str, float]) -> Iterator[str]:
-    undecodable = overall.get(UNDECODABLE_COUNT, 0.0)
-    if undecodable:
-        total = undecodable + overall[IMAGE_COUNT]
-        yield f"{undecodable:.0f} of {total:.0f} images do not decode and are left out; the log names them"
+def _notes(settings: EvalSettings, names: _Names) -> Iterator[str]:
     complaints = (names.complaint_about_column(column, "eval.slices") for entry in settings.slices for column in entry)
     yield from dict.fromkeys(filter(None, complaints))
 

@@ -1,7 +1,7 @@
 """Executor of the ExampleGen: one Beam pipeline from annotation files to shards of records, and the report about it.
 
-Only names, boxes and metadata go through Beam's groupings. An image is read, checked and written by the worker that
-writes its shard, one at a time, so that memory does not grow with the images; a runner that keeps grouped data in
+Only names, boxes and metadata go through Beam's groupings. An image is read, decoded, checked and written by the worker
+that writes its shard, few at a time, so that memory does not grow with the images; a runner that keeps grouped data in
 memory (as the DirectRunner does) then holds some hundred bytes an image. Which shard an image falls into and its place
 in there follow from a hash of its key: shuffled, and the same on every run.
 """

@@ -1,10 +1,7 @@
-"""What can be known of an image file without decoding it, and the one case in which it is decoded.
+"""What an image file is: a header that can be read, and pixels that decode, known by decoding them once.
 
-TensorFlow's decoders fail on a truncated file, hours later and without naming it. So the structure of the file is
-walked here instead: marker segments of a JPEG, and the markers in its entropy-coded data up to the end-of-image marker
-(in that data 0xFF is always stuffed, so any other marker but a restart means damage); chunks of a PNG with their
-checksums up to IEND. These are the conditions libjpeg and libpng fail on, or go on from with pixels that are not the
-picture's. Pillow reads size, mode and EXIF lazily.
+ExampleGen is the door: a file that the decoder of training and serving cannot read becomes a finding here, with its
+name, and nothing behind the door has to look again. The pixels are dropped; the record keeps the file.
 
 Measured against ``tf.io.decode_image(channels=3)``: greyscale, CMYK and progressive JPEG, and PNG with palette, alpha,
 grey, 1 and 16 bit decode to the same RGB as in Pillow, so they are left as they are. EXIF orientation it ignores.
@@ -14,26 +11,23 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import re
-import struct
 import warnings
-import zlib
 from typing import Final, Literal
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+import tensorflow as tf
+from PIL import ExifTags, Image, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from components.image_decoding import decode_upright
+
+MOST_PIXELS: Final = 2 * 89_478_485
+"""A file that says it has more is not decoded (half a gigabyte of RGB): Pillow's limit against decompression bombs."""
 
 _JPEG_START: Final = b"\xff\xd8\xff"
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
-_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""Any marker but a restart; a byte 0xFF in the data of a scan is followed by 0, so none is there by chance."""
-_STANDALONE: Final = 0x01
-_END: Final = 0xD9
-_SCAN: Final = 0xDA
-_QUANTIZATION: Final = 0xDB
-_DECODABLE_FRAMES: Final = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}
-_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BETWEEN_SCANS: Final = frozenset((0xC4, 0xCC, _QUANTIZATION, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE))
-"""Tables, number of lines, restart interval, application data and comment."""
+_PNG_METADATA: Final = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+"""Names of the chunks that may hold an orientation."""
 _TRANSPOSED: Final = frozenset((5, 6, 7, 8))
 
 
@@ -67,32 +61,30 @@ class ImageHeader:
 
 
 def read_header(encoded: bytes) -> ImageHeader:
-    """Checks an image file as far as possible without decoding it.
+    """Format, size and orientation of an image file.
 
     Raises:
-      BadImageError: empty, no image, truncated, or of a kind the graph cannot decode.
+      BadImageError: empty, neither JPEG nor PNG, a header that cannot be read, or more than ``MOST_PIXELS``.
     """
     if not encoded:
         raise BadImageError("empty_image", "0 bytes")
-    image_format: Literal["jpeg", "png"]
-    if encoded.startswith(_JPEG_START):
-        image_format = "jpeg"
-        _check_jpeg(encoded)
-    elif encoded.startswith(_PNG_START):
-        image_format = "png"
-        _check_png(encoded)
-    else:
+    is_jpeg = encoded.startswith(_JPEG_START)
+    if not is_jpeg and not encoded.startswith(_PNG_START):
         raise _neither(encoded)
+    image_format: Literal["jpeg", "png"] = "jpeg" if is_jpeg else "png"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(encoded), formats=["JPEG", "PNG"]) as image:
-                width, height = image.size
-                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Image.DecompressionBombError as error:
-        raise BadImageError("unsupported_image", str(error)) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:
+        image = JpegImageFile(io.BytesIO(encoded)) if is_jpeg else PngImageFile(io.BytesIO(encoded))
+    except (OSError, SyntaxError, ValueError) as error:
         raise BadImageError("not_an_image", f"damaged {image_format} header: {error}") from error
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise BadImageError("unsupported_image", f"{width} x {height} pixels; expected at most {MOST_PIXELS}")
+    # Pillow decodes a PNG to reach what is written behind the pixels, so it is asked only where something is written.
+    may_be_turned = is_jpeg or any(name in encoded for name in _PNG_METADATA)
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if may_be_turned else 1
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _does_not_decode(encoded, image_format, str(error)) from error
     if orientation not in range(1, 9):  # cameras write 0 and worse; viewers take it as upright
         orientation = 1
     return ImageHeader(image_format, width, height, int(orientation))
@@ -116,73 +108,47 @@ def upright(encoded: bytes, header: ImageHeader) -> bytes:
             else:
                 turned.save(output, "PNG")
     except (OSError, SyntaxError, ValueError) as error:
-        raise BadImageError("truncated_image", f"cannot be decoded to turn it upright: {error}") from error
+        raise _does_not_decode(encoded, header.format, str(error)) from error
     return output.getvalue()
 
 
-def _check_jpeg(encoded: bytes) -> None:
-    seen: set[int] = set()
-    position = 2
-    while _SCAN not in seen:
-        found = _MARKER.search(encoded, position)
-        if found is None or found.end() + 3 > len(encoded):
-            raise BadImageError("truncated_image", f"JPEG of {len(encoded)} bytes ends within its header")
-        start, marker = found.end(), encoded[found.end() - 1]
-        if marker == _STANDALONE:
-            position = start
-            continue
-        position = start + int.from_bytes(encoded[start : start + 2], "big")
-        if position > len(encoded):
-            raise BadImageError("truncated_image", f"JPEG of {len(encoded)} bytes ends within its header")
-        if marker in _FRAMES:
-            precision = encoded[start + 2]
-            if marker not in _DECODABLE_FRAMES or precision != 8:
-                raise BadImageError(
-                    "unsupported_image", f"JPEG frame type 0x{marker:02X} with {precision} bit; expected baseline or "
-                    "progressive with 8 bit"
-                )  # fmt: skip
-        seen.add(marker)
-    for segment, needed in (("SOF", _FRAMES), ("DQT", {_QUANTIZATION})):
-        if not seen & needed:
-            raise BadImageError("not_an_image", f"damaged jpeg header: no {segment} segment before the first scan")
-    _check_scans(encoded, position)
+def check_decodes(encoded: bytes, header: ImageHeader) -> None:
+    """Decodes an image as training and serving do, and drops the pixels.
+
+    Args:
+      encoded: the file as it goes into the record: upright.
+      header: what ``read_header`` said.
+
+    Raises:
+      BadImageError: the pixels cannot be decoded, or are not as many as the header says.
+    """
+    try:
+        height, width = _decoded_size(encoded).numpy().tolist()
+    except tf.errors.InvalidArgumentError as error:
+        raise _does_not_decode(encoded, header.format, _reason(encoded)) from error
+    if (height, width) != (header.height_pixels, header.width_pixels):
+        found = f"{height} x {width} pixels decode, the header says {header.height_pixels} x {header.width_pixels}"
+        raise BadImageError("unsupported_image", found)
 
 
-def _check_scans(encoded: bytes, position: int) -> None:
-    """Walks from the data of a JPEG's first scan, over tables and further scans, to the end of the image."""
-    while (found := _MARKER.search(encoded, position)) is not None:
-        start, marker = found.end(), encoded[found.end() - 1]
-        if marker == _END:
-            return
-        position = start + int.from_bytes(encoded[start : start + 2], "big")
-        if marker == _SCAN:
-            fits = position - start == 6 + 2 * int.from_bytes(encoded[start + 2 : start + 3], "big")
-        else:  # followed by another marker, which the length of one that damage has made hardly leads to
-            fits = marker in _BETWEEN_SCANS and position >= start + 2 and encoded[position : position + 1] == b"\xff"
-        if not fits:
-            raise BadImageError(
-                "truncated_image", f"JPEG of {len(encoded)} bytes is damaged: its scan data has the bytes FF "
-                f"{marker:02X} at byte {found.start()}; expected the end of the image or a whole segment there"
-            )  # fmt: skip
-    raise BadImageError("truncated_image", f"JPEG of {len(encoded)} bytes has no end-of-image marker")
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _decoded_size(encoded: tf.Tensor) -> tf.Tensor:
+    """Scalar string -> int32 [2], height and width of the upright pixels."""
+    return tf.shape(decode_upright(encoded))[:2]
 
 
-def _check_png(encoded: bytes) -> None:
-    position = len(_PNG_START)
-    while True:
-        if position + 12 > len(encoded):
-            raise BadImageError("truncated_image", f"PNG of {len(encoded)} bytes has no IEND chunk")
-        length = int.from_bytes(encoded[position : position + 4], "big")
-        name = encoded[position + 4 : position + 8]
-        end = position + 12 + length
-        if end > len(encoded):
-            raise BadImageError("truncated_image", f"PNG of {len(encoded)} bytes ends within a {name!r} chunk")
-        checksum = zlib.crc32(memoryview(encoded)[position + 4 : end - 4])
-        if checksum != int.from_bytes(encoded[end - 4 : end], "big"):
-            raise BadImageError("truncated_image", f"PNG chunk {name!r} at byte {position} has a wrong checksum")
-        if name == b"IEND":
-            return
-        position = end
+def _reason(encoded: bytes) -> str:
+    """Why an image does not decode. TensorFlow does not say; Pillow does, unless only the very end is missing."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        return str(error)
+    return "its end is missing or damaged"
+
+
+def _does_not_decode(encoded: bytes, image_format: str, reason: str) -> BadImageError:
+    return BadImageError("truncated_image", f"{image_format.upper()} of {len(encoded)} bytes does not decode: {reason}")
 
 
 def _neither(encoded: bytes) -> BadImageError:

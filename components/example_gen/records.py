@@ -33,7 +33,7 @@ def make_record(
     label_map: LabelMap | None,
     metadata_types: Mapping[str, str],
 ) -> Record:
-    """Checks an image and its annotation and makes the record.
+    """Checks an image and its annotation and makes the record; the image is decoded once, to know that it decodes.
 
     Args:
       loaded: file bytes and annotation.
@@ -54,6 +54,7 @@ def make_record(
                 raise RecordSkippedError(finding)
             findings.append(finding)
             encoded = images.upright(encoded, header)
+        images.check_decodes(encoded, header)
     except images.BadImageError as problem:
         raise RecordSkippedError(bad_input.finding(problem.kind, loaded.file, "", problem.found)) from problem
     class_names = None if label_map is None else frozenset(label_map.names)

@@ -65,9 +65,9 @@ class BadInputSettings(Settings):
     not_an_image: SkipOrFail = "skip"
     """The file is no image, whatever it is called."""
     truncated_image: SkipOrFail = "skip"
-    """The image file ends early, or is damaged in the middle as far as JPEG markers and PNG checksums show it."""
+    """The decoder that training uses cannot decode the image: it ends early or is damaged."""
     unsupported_image: SkipOrFail = "skip"
-    """Neither JPEG nor PNG, or a kind of JPEG that the graph cannot decode."""
+    """Neither JPEG nor PNG, or more pixels than a decompression bomb is taken to start at (179 million)."""
     rotated_image: Literal["upright", "skip", "fail"] = "upright"
     """EXIF orientation other than 1: the graph's decoders ignore it, so the image is decoded and encoded again upright
     (JPEG quality 95, no chroma subsampling). The only images whose pixels are touched."""

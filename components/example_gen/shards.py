@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
+import os
 import posixpath
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeVar
 
 import tensorflow as tf
 
-from components.example_gen.annotations import AnnotationFormat, Item, RecordSkippedError
-from components.example_gen.records import make_record
+from components.example_gen.annotations import AnnotationFormat, Item, LoadedImage, RecordSkippedError
+from components.example_gen.records import Record, make_record
 from components.example_gen.settings import DataSettings
 from components.example_gen.splits import hash_fraction
 from components.findings import Finding
@@ -19,6 +21,9 @@ from schema.label_map import LabelMap
 _UNFINISHED: Final = ".unfinished"
 _GZIP_STORED: Final = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=0)
 """Gzip without compression: JPEG and PNG do not compress, and both writing and every reading would pay for the try."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 def shard_path(split: str, item: Item, split_images: int, images_per_shard: int, streams: int) -> str:
@@ -59,14 +64,10 @@ class ShardWriter:
         unfinished = posixpath.join(self._examples_uri, _UNFINISHED, path)
         tf.io.gfile.makedirs(posixpath.dirname(unfinished))
         with tf.io.TFRecordWriter(unfinished, _GZIP_STORED) as writer:
-            for loaded in self._reader.load(_in_reading_order(items)):
-                if isinstance(loaded, Finding):
-                    findings.append(loaded)
-                    continue
-                try:
-                    record = make_record(loaded, self._settings.bad_input, self._label_map, metadata_types)
-                except RecordSkippedError as skipped:
-                    findings.append(skipped.finding)
+            loaded = self._reader.load(_in_reading_order(items))
+            for record in _map_in_threads(lambda entry: self._record(entry, metadata_types), loaded):
+                if isinstance(record, Finding):
+                    findings.append(record)
                     continue
                 writer.write(record.serialized)
                 findings.extend(record.findings)
@@ -74,6 +75,14 @@ class ShardWriter:
                 counts[f"boxes/{split}"] += record.object_count
         tf.io.gfile.rename(unfinished, posixpath.join(self._examples_uri, path), overwrite=True)
         return dict(counts), findings
+
+    def _record(self, loaded: LoadedImage | Finding, metadata_types: Mapping[str, str]) -> Record | Finding:
+        if isinstance(loaded, Finding):
+            return loaded
+        try:
+            return make_record(loaded, self._settings.bad_input, self._label_map, metadata_types)
+        except RecordSkippedError as skipped:
+            return skipped.finding
 
     @staticmethod
     def remove_unfinished(examples_uri: str) -> None:
@@ -90,3 +99,19 @@ def _in_reading_order(items: Iterable[Item]) -> list[Item]:
         return item.order if item.stream is not None else (hash_fraction(item.key, "order"), 0)
 
     return sorted(items, key=place)
+
+
+def _map_in_threads(function: Callable[[_T], _R], values: Iterable[_T]) -> Iterator[_R]:
+    """``map`` with the calls in as many threads as there are cores, and no more values read ahead than that.
+
+    Decoding is most of the work, and leaves Python's lock to the other threads.
+    """
+    threads = len(os.sched_getaffinity(0))
+    ahead: collections.deque[concurrent.futures.Future[_R]] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for value in values:
+            ahead.append(pool.submit(function, value))
+            if len(ahead) > threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()

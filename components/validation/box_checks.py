@@ -19,9 +19,7 @@ from components.validation.settings import Level, ValidationSettings
 QUANTILE_LEVELS: Final = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 _SMALL, _LARGE, _SLIVER = "small_boxes", "large_boxes", "aspect_ratios"
-_EMPTY, _UNDECODABLE = "images_without_objects", "undecodable_images"
-_OF_IMAGES: Final = (_EMPTY, _UNDECODABLE)
-"""The checks that count images; the others count boxes."""
+_EMPTY = "images_without_objects"
 
 
 @dataclasses.dataclass
@@ -31,7 +29,7 @@ class SplitTally:
     Attributes:
       images: records.
       objects: boxes.
-      found: boxes (for ``_OF_IMAGES``: images) that a check objects to, by check.
+      found: boxes (for ``images_without_objects``: images) that a check objects to, by check.
       files: the first file names, in alphabetical order, that a check objects to, by check.
       class_counts: boxes by class name.
       side_pixels, relative_size, aspect_ratio: see ``SplitFacts``.
@@ -74,7 +72,6 @@ class TallySplitFn(beam.CombineFn):
         tally.images += 1
         tally.objects += len(boxes)
         tally.class_counts.update(image.class_names)
-        self._count(tally, _UNDECODABLE, int(not image.decodes), image.file)
         if not len(boxes):
             self._count(tally, _EMPTY, 1, image.file)
             return tally
@@ -160,19 +157,13 @@ def box_checks(tallies: Mapping[str, SplitTally], settings: ValidationSettings) 
             settings.images_without_objects.max_share,
             "without a box",
         ),
-        (
-            _UNDECODABLE,
-            settings.undecodable_images.level,
-            settings.undecodable_images.max_share,
-            "do not decode",
-        ),
     )
     for check, level, max_share, what in rows:
         for split, tally in sorted(tallies.items()):
             if level == "off":
                 continue
             count = tally.found[check]
-            total, unit = (tally.images, "images") if check in _OF_IMAGES else (tally.objects, "boxes")
+            total, unit = (tally.images, "images") if check == _EMPTY else (tally.objects, "boxes")
             yield CheckResult(
                 check=check,
                 split=split,

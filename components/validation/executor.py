@@ -86,7 +86,7 @@ def _write_report(
     images = [
         pipeline
         | f"Read[{split}]" >> beam.io.ReadFromTFRecord(pattern)
-        | f"Facts[{split}]" >> beam.Map(image_facts, split=split, with_pixels=settings.decodes_pictures)
+        | f"Facts[{split}]" >> beam.Map(image_facts, split=split, with_pixels=settings.compares_pictures)
         for split, pattern in patterns.items()
     ] | beam.Flatten()
     tallies = (

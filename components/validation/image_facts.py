@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.validation.perceptual_hash import UndecodableImageError, perceptual_hash
+from components.validation.perceptual_hash import perceptual_hash
 from schema import features
 
 
@@ -26,7 +26,6 @@ class ImageFacts:
       class_names: N names.
       content_hash: 16 bytes: equal for files that are equal byte for byte.
       picture_hash: 32 bytes: nearly equal for pictures that look the same; None where not asked for or not possible.
-      decodes: whether the pixels could be decoded; True where nobody asked.
     """
 
     split: str
@@ -37,7 +36,6 @@ class ImageFacts:
     class_names: tuple[str, ...]
     content_hash: bytes
     picture_hash: bytes | None
-    decodes: bool
 
 
 def image_facts(serialized: bytes, split: str, with_pixels: bool) -> ImageFacts:
@@ -67,12 +65,6 @@ def image_facts(serialized: bytes, split: str, with_pixels: bool) -> ImageFacts:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{file} ({split}): the four box features must have one entry an object, found {lengths}")
     encoded = next(iter(values[features.IMAGE_ENCODED].bytes_list.value), b"")
-    picture_hash, decodes = None, True
-    if with_pixels:
-        try:
-            picture_hash = perceptual_hash(encoded)
-        except UndecodableImageError:
-            decodes = False
     return ImageFacts(
         split=split,
         file=file,
@@ -83,6 +75,5 @@ def image_facts(serialized: bytes, split: str, with_pixels: bool) -> ImageFacts:
             name.decode("utf-8", "replace") for name in values[features.OBJECT_CLASS_TEXT].bytes_list.value
         ),
         content_hash=hashlib.sha256(encoded).digest()[:16],
-        picture_hash=picture_hash,
-        decodes=decodes,
+        picture_hash=perceptual_hash(encoded) if with_pixels else None,
     )

@@ -66,15 +66,6 @@ class ImagesWithoutObjects(Settings):
     """How many of a split's images may be without a box."""
 
 
-class UndecodableImages(Settings):
-    """Images with a sound header whose pixels do not decode. Trainer and Evaluator leave out a few of them."""
-
-    level: Level = "warn"
-    """What happens when more than `max_share` of a split's images do not decode."""
-    max_share: Share = 0.0
-    """How many of a split's images may not decode."""
-
-
 class MissingClasses(Settings):
     """Classes that one split has and another has not: never learnt, or never judged."""
 
@@ -145,8 +136,6 @@ class ValidationSettings(Settings):
     """Boxes that are slivers."""
     images_without_objects: ImagesWithoutObjects = ImagesWithoutObjects()
     """Images without any box."""
-    undecodable_images: UndecodableImages = UndecodableImages()
-    """Images whose pixels do not decode."""
     missing_classes: MissingClasses = MissingClasses()
     """Classes that one split has and another has not."""
     rare_classes: RareClasses = RareClasses()
@@ -170,10 +159,5 @@ class ValidationSettings(Settings):
 
     @property
     def compares_pictures(self) -> bool:
-        """Whether any check needs the perceptual hash."""
+        """Whether any check needs the perceptual hash, for which images are decoded at a fraction of their size."""
         return any(check.level != "off" and check.near for check in (self.duplicates, self.leakage))
-
-    @property
-    def decodes_pictures(self) -> bool:
-        """Whether any check needs the pixels, for which images are decoded at a fraction of their size."""
-        return self.compares_pictures or self.undecodable_images.level != "off"

@@ -101,11 +101,3 @@ def test_names_are_known_by_the_images_behind_them() -> None:
         },
         nan_ok=True,
     )
-
-
-def test_images_that_do_not_decode_are_counted_and_left_out() -> None:
-    good = [image(str(n), ("car",), 0.9, "car", "car") for n in range(3)]
-    damaged = NamedMatches("3", ("car",), match_images([]), image_count=0, undecodable_count=1)
-    metrics = slice_metrics([*good, damaged], EvalSettings())
-    assert (metrics["image_count"], metrics["undecodable_count"], metrics["undecodable_share"]) == (3, 1, 0.25)
-    assert metrics["AP"] == pytest.approx(slice_metrics(good, EvalSettings())["AP"])

@@ -44,9 +44,7 @@ def test_thresholds_stand_at_their_keys() -> None:
         ("known/column/weather", ()),
         ("known/column/camera", ()),
         ("known/class/car", ()),
-        ("undecodable_share", ()),
     }
-    assert bounds["undecodable_share", ()].value_threshold.upper_bound.value == 0.01
     assert bounds["AP", ()].value_threshold.lower_bound.value == 0.3
     assert bounds["AP50", ()].change_threshold.relative.value == -0.1
     assert not bounds["AP50", ()].change_threshold.HasField("absolute")

@@ -95,14 +95,6 @@ def test_names_that_are_not_utf_8_break_nothing() -> None:
     assert extracts[RESULTS_KEY][""].class_names == ("bus", "car", "\ufffd")
 
 
-def test_an_image_without_predictions_is_one_that_does_not_decode() -> None:
-    extracts = {constants.INPUT_KEY: np.array([serialized()], object)}
-    named = compare_with_ground_truth(extracts, EvalSettings(), {"": LabelMap.of_names(["car"])})[RESULTS_KEY][""]
-    assert named.result is None
-    assert not named.decodes
-    assert set(named.columns) == {"weather", "camera", "speed", "class", "image_size", "object_count"}
-
-
 def test_two_models_share_a_vocabulary_and_truth_may_add_to_it() -> None:
     label_maps = {"candidate": LabelMap.of_names(["car"]), "baseline": LabelMap.of_names(["tram", "car"])}
     record = serialized(image__object__class__text=text("zebra"))

@@ -18,7 +18,6 @@ from components.evaluator.coco import ImageResult
 from components.evaluator.executor import Executor, judged_split
 from components.evaluator.settings import EvalSettings, Split
 from components.evaluator.verdict import read_verdict
-from components.image_decoding import decode_upright
 from schema import features
 
 Reference = Callable[[Sequence[ImageResult], Sequence[str]], dict[str, float]]
@@ -62,10 +61,7 @@ def make_scenes(seed: int, count: int) -> list[Scene]:
     return scenes
 
 
-PICTURE = tf.io.encode_png(np.zeros((*SIZE, 3), np.uint8)).numpy()
-
-
-def record_of(scene: Scene, encoded: bytes = PICTURE) -> bytes:
+def record_of(scene: Scene) -> bytes:
     def ints(values: Sequence[int]) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
 
@@ -79,7 +75,6 @@ def record_of(scene: Scene, encoded: bytes = PICTURE) -> bytes:
     boxes = result.truth_boxes_yxyx_pixels / np.array([*SIZE, *SIZE])  # [G, 4]
     record = {
         features.IMAGE_SOURCE_ID: texts([scene.source_id]),
-        features.IMAGE_ENCODED: tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
         features.IMAGE_HEIGHT: ints([SIZE[0]]),
         features.IMAGE_WIDTH: ints([SIZE[1]]),
         features.meta_key("weather"): texts([scene.weather]),
@@ -93,10 +88,7 @@ def record_of(scene: Scene, encoded: bytes = PICTURE) -> bytes:
 
 
 class Recited(tf.Module):
-    """A model that knows the answers by heart, with an export's ``evaluate`` signature and labels.
-
-    Like an export it fails for a batch with an image that does not decode.
-    """
+    """A model that knows the answers by heart, with an export's ``evaluate`` signature and labels."""
 
     def __init__(self, scenes: Sequence[Scene], labels: Sequence[str], labels_file: pathlib.Path) -> None:
         super().__init__()
@@ -114,10 +106,7 @@ class Recited(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        keys = (features.IMAGE_SOURCE_ID, features.IMAGE_ENCODED)
-        parsed = tf.io.parse_example(examples, {key: tf.io.FixedLenFeature([], tf.string) for key in keys})
-        decoded = tf.map_fn(lambda one: tf.size(decode_upright(one)), parsed[features.IMAGE_ENCODED], tf.int32)
-        tf.debugging.assert_positive(decoded)
+        parsed = tf.io.parse_example(examples, {features.IMAGE_SOURCE_ID: tf.io.FixedLenFeature([], tf.string)})
         number = tf.strings.to_number(parsed[features.IMAGE_SOURCE_ID], tf.int32)
         return {"detections": tf.gather(self.answers, number)}
 
@@ -357,44 +346,6 @@ def test_a_model_is_blessed_though_floors_were_not_judged(workplace: pathlib.Pat
     assert decision == "blessed: every threshold that was judged is met, no blessed model to compare with"
     assert by_slice == "  not judged: AP50 on weather=fog, 20 images, needs 50"
     assert by_class.startswith("  not judged: AP50 of bus (")
-
-
-@pytest.mark.parametrize(("baseline", "allowed", "blessed"), [(True, 0.1, True), (False, 0.01, False)])
-def test_images_that_do_not_decode_are_left_out(
-    workplace: pathlib.Path,
-    tmp_path: pathlib.Path,
-    scenes: list[Scene],
-    pycocotools_metrics: Reference,
-    caplog: pytest.LogCaptureFixture,
-    baseline: bool,
-    allowed: float,
-    blessed: bool,
-) -> None:
-    damaged = scenes[4:60:25]
-    folder = tmp_path / "examples" / "Split-eval"
-    folder.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
-        for scene in scenes:
-            writer.write(record_of(scene, PICTURE[:-40] if scene in damaged else PICTURE))
-    for model in ("candidate", "baseline"):
-        (tmp_path / model).symlink_to(workplace / model)
-    gates = {"minimum": {"AP50": 0.1}, "max_drop": {}, "max_corrupt_share": allowed}
-    settings = EvalSettings.model_validate({"slices": [["weather"]], "batch_size": 7, "gates": gates})
-
-    evaluated = run_evaluator(tmp_path, tmp_path / "output", settings, baseline)
-    assert evaluated.blessed == blessed
-    verdict = read_verdict(evaluated.evaluation_dir)
-    left = [scene for scene in scenes if scene not in damaged]
-    assert len(left) == 57
-    for values, metrics in verdict.metrics.items():
-        results = images_of(left, **dict(values))
-        assert metrics["image_count"] == len(results)
-        assert metrics["AP"] == pytest.approx(pycocotools_metrics(results, CLASS_NAMES)["AP"], abs=1e-6)
-    assert "  3 of 60 images do not decode and are left out; the log names them" in verdict.lines()
-    refusal = "  undecodable_share on all images is 0.0500, 0.0400 above its maximum 0.01"
-    assert (refusal in verdict.lines()) != blessed
-    for scene in damaged:
-        assert f"{scene.source_id}: does not decode and is left out of the evaluation" in caplog.text
 
 
 def test_without_a_baseline_thresholds_on_change_do_not_count(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:

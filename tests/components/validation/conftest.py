@@ -27,18 +27,6 @@ def _jpeg(picture: Image.Image, quality: int = 90) -> bytes:
     return output.getvalue()
 
 
-def _damaged(encoded: bytes) -> bytes:
-    """The JPEG without its quantization tables: its header can be read, its pixels cannot."""
-    position = 2
-    while encoded[position + 1] != 0xDA:  # the scan
-        end = position + 2 + int.from_bytes(encoded[position + 2 : position + 4], "big")
-        if encoded[position + 1] == 0xDB:
-            encoded = encoded[:position] + encoded[end:]
-        else:
-            position = end
-    return encoded
-
-
 def _record(
     file: str, encoded: bytes, objects: Sequence[tuple[str, Box]] = (), weather: str = "clear"
 ) -> tf.train.Example:
@@ -79,12 +67,6 @@ def picture() -> Callable[..., Image.Image]:
 def jpeg() -> Callable[..., bytes]:
     """See ``_jpeg``."""
     return _jpeg
-
-
-@pytest.fixture
-def damaged() -> Callable[[bytes], bytes]:
-    """See ``_damaged``."""
-    return _damaged
 
 
 @pytest.fixture

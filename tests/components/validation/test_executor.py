@@ -17,7 +17,6 @@ from components.validation.settings import (
     Duplicates,
     Leakage,
     SmallBoxes,
-    UndecodableImages,
     ValidationSettings,
 )
 
@@ -116,7 +115,6 @@ def test_the_report_says_what_is_wrong_and_where(tmp_path: pathlib.Path, splits:
     assert found["leakage", "eval"].found.startswith("2 of 8 images (25.0%) have a copy in another split: 1 the same")
     assert found["leakage", "eval"].files == ("seen.jpg = train/3.jpg", "seen again.jpg = train/4.jpg")
     assert found["duplicates", "train"].status == "passed"
-    assert found["undecodable_images", "train"].found == "0 of 14 images (0.0%) do not decode"
 
     # Skew: other classes, and other weather, a column that the schema does not list.
     assert found["skew", "eval"].status == "warned"
@@ -159,30 +157,3 @@ def test_level_fail_stops_the_run_and_keeps_the_report(tmp_path: pathlib.Path, s
     kept = tmp_path / "AnnotationValidator" / "failed" / "7"
     assert str(kept) in message
     assert {check.check for check in read_report(kept).with_status("failed")} == {"small_boxes", "leakage"}
-
-
-def test_images_that_do_not_decode_are_named(
-    tmp_path: pathlib.Path, splits: dict, picture: Callable, jpeg: Callable, record: Callable, damaged: Callable
-) -> None:
-    from components.validation.executor import AnnotationCheckError
-
-    splits["eval"].append(record("damaged.jpg", damaged(jpeg(picture(200))), [("car", GOOD)]))
-    splits["eval"].append(record("one colour.jpg", jpeg(picture(201).point(lambda _: 90))))
-    artifacts = Artifacts(tmp_path / "data", splits)
-    report = _run(tmp_path, artifacts, ValidationSettings(skew=SKEW))
-    found = {(check.check, check.split): check for check in report.checks}
-    assert found["undecodable_images", "train"].status == "passed"
-    check = found["undecodable_images", "eval"]
-    assert (check.status, check.files) == ("warned", ("damaged.jpg",))
-    assert check.found == "1 of 10 images (10.0%) do not decode"
-
-    # Also where nothing else looks at pixels.
-    strict = ValidationSettings(
-        undecodable_images=UndecodableImages(level="fail"),
-        duplicates=Duplicates(near=False),
-        leakage=Leakage(near=False),
-    )
-    with pytest.raises(AnnotationCheckError, match=r"undecodable_images \(eval\): 1 of 10 .*damaged\.jpg"):
-        _run(tmp_path, artifacts, strict)
-    off = strict.model_copy(update={"undecodable_images": UndecodableImages(level="off")})
-    assert "undecodable_images" not in {check.check for check in _run(tmp_path, artifacts, off).checks}
