@@ -16,6 +16,7 @@ from kubeflow.step_config import cluster_config
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
 from pipeline.preflight import check_detector
+from pipeline.tensorflow_environment import start_tensorflow
 
 
 def write(target: str, config: PipelineConfig, image: str, output: pathlib.Path) -> None:
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         image = arguments.image or config.cluster.image
         if not image:
             raise ConfigError(f"{arguments.config}: cluster.image is not set and no --image was given; name the image")
+        start_tensorflow()
         check_detector(config)
         write(arguments.target, config, image, arguments.output)
     except ConfigError as error:

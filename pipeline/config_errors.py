@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from components.user_error import UserError
 from pipeline.settings_tree import Place, resolve
 
 if TYPE_CHECKING:
     from pipeline.config_document import ConfigDocument
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A config that cannot be used. The message is complete: print it, without a stack trace."""
 
 

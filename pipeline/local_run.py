@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import tfx.v1 as tfx
-from absl import logging as absl_logging
 
 from components.report.run_report import report_run
+from components.user_error import UserError, user_error_message
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
 from pipeline.preflight import check_detector
-from pipeline.progress import NodeProgress
+from pipeline.progress import node_progress
 from pipeline.quiet_log import quieten
+from pipeline.run_log import RunLog, run_log
+
+
+class RunFailedError(UserError):
+    """The run ended with an error that the user can mend; the message has it, and where the traceback is."""
 
 
 def run_locally(config: PipelineConfig) -> None:
@@ -23,15 +29,37 @@ def run_locally(config: PipelineConfig) -> None:
 
     Raises:
       ConfigError: the detector cannot be built as configured; nothing has run.
-      Exception: what the failing node raised, after the summary has been printed.
+      RunFailedError: a node raised a ``UserError``; the summary has been printed.
+      Exception: what else the failing node raised, after the summary has been printed.
     """
     check_detector(config)
     pipeline = create_pipeline(config)
     quieten()
-    absl_logging.get_absl_logger().addHandler(NodeProgress(len(pipeline.components)))
     config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
     started = time.time()
+    with run_log(config.pipeline_root / "logs") as log:
+        try:
+            with node_progress(len(pipeline.components)):
+                tfx.orchestration.LocalDagRunner().run(pipeline)
+        except Exception as error:
+            log.write_traceback(error)
+            message = user_error_message(error)
+            if message is None:
+                raise
+            raise RunFailedError(f"{message}\nThe traceback is in {log.path}") from error
+        finally:
+            _report(config, started, log)
+
+
+def _report(config: PipelineConfig, started: float, log: RunLog) -> None:
+    """Summary and page. What goes wrong with them changes nothing about the run: it has succeeded or failed before."""
     try:
-        tfx.orchestration.LocalDagRunner().run(pipeline)
-    finally:
         report_run(config.metadata_path, config.name, started, config.push_directory, config.pipeline_root / "reports")
+    except Exception as error:
+        log.write_traceback(error)
+        print(
+            f"The run is over, but not all of its report could be made: {type(error).__name__}: {error}\n"
+            f"The traceback is in {log.path}",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -8,10 +8,10 @@ The path has to be absolute (the CLI stores it as typed).
 
 from __future__ import annotations
 
+from components.user_error import UserError
 from pipeline.config import config_from_environment
-from pipeline.config_errors import ConfigError
 from pipeline.preflight import check_files
-from pipeline.tensorflow_environment import prepare_tensorflow
+from pipeline.tensorflow_environment import start_tensorflow
 
 
 def main() -> None:
@@ -19,12 +19,12 @@ def main() -> None:
     try:
         config = config_from_environment()
         check_files(config)
-        prepare_tensorflow()
         # Behind the checks: importing TFX takes 10 s and more, a typing error should not.
+        start_tensorflow()
         from pipeline.local_run import run_locally
 
         run_locally(config)
-    except ConfigError as error:
+    except UserError as error:
         raise SystemExit(str(error)) from None
 
 

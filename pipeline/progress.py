@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
 import time
+from collections.abc import Iterator
+
+from absl import logging as absl_logging
 
 _EVENT = re.compile(r"^Component (\S+) is (running|finished)\.$")
 
@@ -34,3 +38,15 @@ class NodeProgress(logging.Handler):
         else:
             line = f"[{self._started:2d}/{self._node_count}] {node} done in {time.monotonic() - self._start_time:.0f} s"
         print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def node_progress(node_count: int) -> Iterator[None]:
+    """Prints a line a node meanwhile, of the graph with so many."""
+    handler = NodeProgress(node_count)
+    logger = absl_logging.get_absl_logger()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

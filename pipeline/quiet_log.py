@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final
 
 from absl import logging as absl_logging
@@ -17,12 +18,17 @@ _HARMLESS: Final = (
 """Parts of warnings that are the same in every good run."""
 
 
-class HarmlessMessages(logging.Filter):
-    """Holds back the warnings that every good run gives."""
+_ON_THE_WAY = re.compile(r"Traceback \(most recent call last\)|^Execution \d+ failed")
+"""What Beam and TFX log while an error passes through them; it is told once, at the end, and stands in the log."""
+
+
+class Heeded(logging.Filter):
+    """Holds back the warnings that every good run gives, and errors that are on their way to the end of the run."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        return not any(part in message for part in _HARMLESS)
+        on_the_way = _ON_THE_WAY.search(message) or (record.exc_info and record.name.startswith("apache_beam"))
+        return not on_the_way and not any(part in message for part in _HARMLESS)
 
 
 def quieten() -> None:
@@ -31,4 +37,4 @@ def quieten() -> None:
     loggers = (absl_logging.get_absl_logger(), logging.getLogger("tensorflow"), logging.getLogger())
     for handler in {handler for logger in loggers for handler in logger.handlers}:
         handler.setLevel(logging.WARNING)
-        handler.addFilter(HarmlessMessages())
+        handler.addFilter(Heeded())

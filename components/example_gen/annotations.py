@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from components.findings import Finding
+from components.user_error import UserError
 
 MetadataValue = str | int | float
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """The data folder as a whole cannot be used; the message names the file, what was expected and what to do."""
 
 

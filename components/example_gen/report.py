@@ -20,9 +20,10 @@ from components.findings import (
     describe_counts,
     to_json_lines,
 )
+from components.user_error import UserError
 
 
-class BadInputError(ValueError):
+class BadInputError(UserError):
     """The input is worse than the settings allow; the message has counts by kind and the findings file."""
 
 

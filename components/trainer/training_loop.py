@@ -22,12 +22,13 @@ from components.trainer.settings import TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog, evaluations_left
 from components.trainer.train_step import TrainStep
+from components.user_error import UserError
 
 _HISTORY_POINTS = 200
 """About as many lines of losses a training writes."""
 
 
-class NonFiniteLossError(ArithmeticError):
+class NonFiniteLossError(UserError):
     """The loss became infinite or not a number."""
 
 

@@ -22,6 +22,7 @@ from tensorflow_transform.beam.experimental import PTransformAnalyzer
 
 from components.transform.features import CLASS_NAMES_ASSET, OBJECT_SUMMARY_ASSET
 from components.transform.log_histogram import LogHistogram
+from components.user_error import UserError
 from schema.label_map import LabelMap
 
 QUANTILE_LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
@@ -30,7 +31,7 @@ QUANTILE_LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 _Batch = tuple[npt.NDArray[Any], ...]
 
 
-class NoObjectsError(ValueError):
+class NoObjectsError(UserError):
     """Nothing to learn: the analysed split holds no object of any class."""
 
 

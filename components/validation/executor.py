@@ -15,6 +15,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from components.user_error import UserError
 from components.validation.box_checks import SplitTally, TallySplitFn, box_checks, class_checks
 from components.validation.copy_checks import copy_checks
 from components.validation.distribution_checks import distances, distribution_checks
@@ -25,7 +26,7 @@ from components.validation.report_file import REPORT_FILE, AnnotationReport, Dis
 from components.validation.settings import ValidationSettings
 
 
-class AnnotationCheckError(ValueError):
+class AnnotationCheckError(UserError):
     """A check of level ``fail`` objects; the message says what was found, where, and which limit it passes."""
 
 

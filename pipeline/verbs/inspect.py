@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipeline.tensorflow_environment import prepare_tensorflow
+from pipeline.tensorflow_environment import prepare_tensorflow, without_notices
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,9 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     prepare_tensorflow()
-    # Behind the command line: it imports TensorFlow.
-    from components.detector.weights.checkpoints import CheckpointError
-    from components.detector.weights.zoo import inspect
+    with without_notices():
+        # Behind the command line: it imports TensorFlow.
+        from components.detector.weights.checkpoints import CheckpointError
+        from components.detector.weights.zoo import inspect
 
     try:
         print(inspect(arguments.path))

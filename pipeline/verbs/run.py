@@ -7,10 +7,11 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from components.user_error import UserError
 from pipeline.config import load_config
 from pipeline.config_errors import ConfigError
 from pipeline.preflight import check_files
-from pipeline.tensorflow_environment import prepare_tensorflow
+from pipeline.tensorflow_environment import start_tensorflow
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,12 +30,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load_config(arguments.config, arguments.overrides)
         check_files(config)
-        prepare_tensorflow()
         # Behind the checks: importing TFX takes 10 s and more, a typing error should not.
+        start_tensorflow()
         from pipeline.local_run import run_locally
 
         run_locally(config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0

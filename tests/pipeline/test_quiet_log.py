@@ -7,7 +7,7 @@ import logging
 import pytest
 from absl import logging as absl_logging
 
-from pipeline.quiet_log import HarmlessMessages, quieten
+from pipeline.quiet_log import Heeded, quieten
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,13 @@ from pipeline.quiet_log import HarmlessMessages, quieten
     [
         ("ArtifactQuery.property_predicate is not supported.", False),
         ("the disk is full", True),
+        ("Execution 3 failed.", False),
+        ("Error processing instruction. Original traceback is\nTraceback (most recent call last):\n...", False),
     ],
 )
-def test_only_what_every_good_run_says_is_held_back(message: str, passes: bool) -> None:
+def test_what_every_good_run_says_and_errors_on_their_way_are_held_back(message: str, passes: bool) -> None:
     record = logging.LogRecord("absl", logging.WARNING, "file", 1, message, None, None)
-    assert HarmlessMessages().filter(record) is passes
+    assert Heeded().filter(record) is passes
 
 
 def test_handlers_keep_warnings() -> None:
@@ -29,6 +31,6 @@ def test_handlers_keep_warnings() -> None:
     try:
         quieten()
         assert handler.level == logging.WARNING
-        assert [type(each) for each in handler.filters] == [HarmlessMessages]
+        assert [type(each) for each in handler.filters] == [Heeded]
     finally:
         logger.removeHandler(handler)

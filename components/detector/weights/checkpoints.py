@@ -23,6 +23,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from components.detector import registry
 from components.detector.detector import Detector
+from components.user_error import UserError
 from schema.label_map import LabelMap
 
 VALUE_SUFFIX: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -42,7 +43,7 @@ _SHARED_AGAIN: Final = re.compile(
 """Edges that Keras adds to a SavedModel's object graph, which lead to variables that already have a name."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """Weights that cannot be used; the message names the source, what was found, and what would fit."""
 
 

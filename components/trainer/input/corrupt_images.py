@@ -12,12 +12,13 @@ import tensorflow as tf
 
 from components.image_decoding import decode_upright
 from components.trainer.input.record_stream import count_records, ordered_records, source_id
+from components.user_error import UserError
 from schema import features
 
 _NAMED_AT_MOST = 20
 
 
-class CorruptImagesError(ValueError):
+class CorruptImagesError(UserError):
     """More images than allowed do not decode; the message names them."""
 
 

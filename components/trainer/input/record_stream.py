@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from components.user_error import UserError
 from schema import features
 
 _READ_AT_ONCE_FILES = 8
@@ -17,7 +18,7 @@ _SAMPLE_RECORDS = 64
 """Records looked at to tell how many fit the shuffle buffer."""
 
 
-class NoRecordsError(ValueError):
+class NoRecordsError(UserError):
     """A split without a file or without a record; the message names the patterns."""
 
 
