@@ -12,10 +12,10 @@ import datetime
 from collections.abc import Iterator
 from typing import Final
 
+from croniter import CroniterBadDateError, croniter
+
 _MONTHS: Final = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
 _DAYS: Final = {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
-_YEARS_AHEAD: Final = 5
-"""As far as robfig/cron looks; a leap day is at most 4 years away (8 around 2100)."""
 
 
 class CronError(ValueError):
@@ -47,35 +47,24 @@ class Cron:
     Attributes:
       text: with six fields.
       values: the numbers that each field allows.
-      any_day_of_month, any_day_of_week: the field is ``*`` or ``?``. If neither is, a day that fits one of them counts.
+      any_day: day of month or day of week is ``*`` or ``?``, also with a step. If neither is, a day that fits one of the
+        two counts; else it has to fit both.
     """
 
     text: str
     values: tuple[frozenset[int], ...]
-    any_day_of_month: bool
-    any_day_of_week: bool
-
-    def is_on(self, day: datetime.date) -> bool:
-        """Whether the schedule runs at all on a day."""
-        _, _, _, days_of_month, months, days_of_week = self.values
-        by_month = day.day in days_of_month
-        by_week = day.isoweekday() % 7 in days_of_week
-        both = self.any_day_of_month or self.any_day_of_week
-        return day.month in months and ((by_month and by_week) if both else (by_month or by_week))
+    any_day: bool
 
     def times(self, after: datetime.datetime) -> Iterator[datetime.datetime]:
-        """The times after ``after``, in its time zone, for as long as robfig/cron looks ahead."""
-        seconds, minutes, hours = (sorted(values) for values in self.values[:3])
-        for offset in range(_YEARS_AHEAD * 366):
-            day = after.date() + datetime.timedelta(days=offset)
-            if not self.is_on(day):
-                continue
-            for hour in hours:
-                for minute in minutes:
-                    for second in seconds:
-                        time = datetime.datetime.combine(day, datetime.time(hour, minute, second), after.tzinfo)
-                        if time > after:
-                            yield time
+        """The times after ``after``, in its time zone.
+
+        Raises:
+          CroniterBadDateError: there are none within 50 years.
+        """
+        # As numbers: croniter takes 5-5 and */90 for *.
+        expression = " ".join(",".join(map(str, sorted(values))) for values in self.values)
+        schedule = croniter(expression, after, day_or=not self.any_day, second_at_beginning=True)
+        yield from schedule.all_next(datetime.datetime)
 
 
 def parse_cron(text: str) -> Cron:
@@ -95,9 +84,11 @@ def parse_cron(text: str) -> Cron:
             "six (second first)"
         )
     values = tuple(_parse_field(text, word, field) for word, field in zip(fields, _FIELDS, strict=True))
-    cron = Cron(" ".join(fields), values, _is_any(fields[3]), _is_any(fields[5]))
-    if next(cron.times(datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)), None) is None:
-        raise CronError(f"cron {text!r}: never comes true; there is no such day in any month it names")
+    cron = Cron(" ".join(fields), values, _is_any(fields[3]) or _is_any(fields[5]))
+    try:
+        next(cron.times(datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)))
+    except CroniterBadDateError as error:
+        raise CronError(f"cron {text!r}: never comes true; there is no such day in any month it names") from error
     return cron
 
 
@@ -114,7 +105,7 @@ def _parse_part(text: str, part: str, field: _Field) -> range:
     span, slash, step_text = part.partition("/")
     step = 1
     if slash:
-        if not step_text.isdecimal() or int(step_text) == 0:
+        if not (step_text.isdecimal() and step_text.isascii()) or int(step_text) == 0:
             raise CronError(f"cron {text!r}: {field.name} {part!r}: the step after / must be a whole number from 1 on")
         step = int(step_text)
     if span in ("*", "?"):

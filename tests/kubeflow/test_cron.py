@@ -44,6 +44,23 @@ def test_a_day_fits_either_field_when_both_are_given() -> None:
     assert _times("0 0 ? * sun", 1) == ["2026-02-01 00:00:00"]
 
 
+def test_a_day_fits_both_fields_when_one_begins_with_a_star() -> None:
+    # 1, 15 and 29 May are Tuesdays in one year of six or so.
+    assert parse_cron("40 29 0 */14 5/15 2").values[3:] == ({1, 15, 29}, {5}, {2})
+    assert _times("40 29 0 */14 5/15 2", 4) == [
+        "2029-05-01 00:29:40",
+        "2029-05-15 00:29:40",
+        "2029-05-29 00:29:40",
+        "2035-05-01 00:29:40",
+    ]
+    assert _times("0 0 ?/2 * sun", 2) == ["2026-02-01 00:00:00", "2026-02-15 00:00:00"]
+
+
+def test_what_croniter_would_read_in_another_way() -> None:
+    assert _times("5-5 * * * *", 2) == ["2026-01-30 12:05:00", "2026-01-30 13:05:00"]
+    assert _times("*/90 * * * *", 2) == ["2026-01-30 13:00:00", "2026-01-30 14:00:00"]
+
+
 def test_leap_day_is_found() -> None:
     assert _times("0 0 29 2 *", 1) == ["2028-02-29 00:00:00"]
 
@@ -60,6 +77,13 @@ def test_leap_day_is_found() -> None:
         ("5-1 * * * *", "ends before it begins"),
         ("*/0 * * * *", "step"),
         ("*/x * * * *", "step"),
+        ("*/٣ * * * *", "step"),
+        ("0 0 L * *", "found 'L'"),
+        ("0 0 * * 5#2", "found '5#2'"),
+        ("0 0 * * L5", "found 'L5'"),
+        ("H H * * *", "found 'H'"),
+        ("0 0 * * fri-mon", "ends before it begins"),
+        ("0 0 0 1 1 * 2027", "found 7 fields"),
         ("1, * * * *", "found ''"),
         ("@daily", "descriptors"),
         ("0 0 31 2 *", "never comes true"),
