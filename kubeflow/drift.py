@@ -253,9 +253,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.trigger is None:
             return EXIT_DRIFT
         experiment = arguments.experiment or config.cluster.experiment or config.name
+        namespace = arguments.namespace or config.cluster.namespace
         client = kfp_client.connect(arguments)
         with kfp_client.api_errors():
-            experiment_id = str(client.create_experiment(experiment, namespace=arguments.namespace).experiment_id)
+            experiment_id = str(client.create_experiment(experiment, namespace=namespace).experiment_id)
             print(f"run {schedule.trigger(client, arguments.trigger, experiment_id)} started")
     except (ConfigError, ClusterError, DataError) as error:
         print(error, file=sys.stderr)

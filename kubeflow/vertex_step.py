@@ -16,7 +16,6 @@ from components.example_gen.settings import DataSettings
 from components.example_gen.spans import resolve_spans, spans_to_json
 
 EXAMPLE_GEN_EXECUTOR: Final = "components.example_gen.executor.Executor"
-_EXECUTOR_FLAG: Final = "--executor_class_path"
 _INVOCATION_FLAG: Final = "--json_serialized_invocation_args"
 
 

@@ -6,6 +6,7 @@ import json
 import pathlib
 import time
 from collections import Counter
+from typing import Any
 
 import ml_metadata
 import pytest
@@ -15,6 +16,7 @@ from ml_metadata.proto import metadata_store_pb2
 from PIL import Image
 
 from components.example_gen.settings import DataSettings
+from kubeflow import drift
 from kubeflow.drift import DataProfile, compare, judge, profile, taken_already
 from pipeline.cluster_settings import DriftSettings
 
@@ -230,3 +232,21 @@ def test_distances_are_symmetric_bounded_and_zero_for_the_same(one: DataProfile,
     assert drift.size_distance == pytest.approx(reverse.size_distance)
     same = compare(one, one)
     assert (same.class_distance, same.size_distance) == (0, pytest.approx(0, abs=1e-12))
+
+
+def test_the_schedule_is_looked_for_in_the_configs_namespace(
+    kfp_server: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("name: signs\ndata: {format: coco, path: data}\ncluster: {namespace: team-a}\n")
+    for variable in ("HOST", "DATABASE", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"METADATA_STORE_{variable}", "any")
+    monkeypatch.setattr(drift, "wait_for_store", lambda address, seconds: None)
+    monkeypatch.setattr(ml_metadata, "MetadataStore", lambda connection: None)
+    monkeypatch.setattr(drift, "judge", lambda *arguments: (True, "more cars"))
+    watch = ["--file", str(config), "--trigger", "nightly", "--host", kfp_server.url]
+    assert drift.main(watch) == 2
+    assert "schedule 'nightly': there is none" in capsys.readouterr().err
+    assert [experiment["namespace"] for experiment in kfp_server.experiments.values()] == ["team-a"]
+    drift.main([*watch, "--namespace", "team-b", "--experiment", "other"])
+    assert [experiment["namespace"] for experiment in kfp_server.experiments.values()] == ["team-a", "team-b"]
