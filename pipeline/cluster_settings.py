@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from components.path_settings import LocalPath
 from components.settings import Settings
 
 _NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
@@ -205,8 +206,9 @@ class ClusterSettings(Settings):
     """Secret for a private registry."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When Kubernetes fetches the image. Name images by digest or by a tag that never moves."""
-    root: pathlib.Path = pathlib.Path("/mnt/pipelines")
-    """Takes the place of `root`: a folder on a volume that all steps mount."""
+    root: LocalPath = pathlib.Path("/mnt/pipelines")
+    """Takes the place of `root`: a folder on a volume that all steps mount. On Vertex AI `/gcs/BUCKET/...`, where it
+    mounts Cloud Storage."""
     overrides: dict[str, Any] = {}
     """Keys that have another value on the cluster, by dotted path: `{data.path: "/mnt/data/span-{SPAN}"}`. Paths are
     those inside the step's container; what is not on a volume has to be in the image."""

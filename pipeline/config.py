@@ -14,6 +14,7 @@ import pydantic
 
 from components.evaluator.settings import EvalSettings
 from components.example_gen.settings import DataSettings
+from components.path_settings import LocalPath
 from components.settings import Settings
 from components.trainer.settings import ModelSettings, TrainSettings, TransferSettings
 from components.validation.settings import ValidationSettings
@@ -30,7 +31,7 @@ CONFIG_VARIABLE = "PIPELINE_CONFIG"
 class PushSettings(Settings):
     """Where blessed models go."""
 
-    directory: pathlib.Path | None = None
+    directory: LocalPath | None = None
     """Folder of the served model; every blessed model becomes a new numbered version in it, as TF Serving expects.
     Default: `<root>/served/detector`."""
 
@@ -41,9 +42,9 @@ class PipelineConfig(Settings):
     name: str = pydantic.Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     """Name of the pipeline: lower-case letters, digits and dashes. Runs under one name share their cache and their
     blessed models."""
-    root: pathlib.Path = pathlib.Path("build/pipelines")
+    root: LocalPath = pathlib.Path("build/pipelines")
     """Folder under which the pipeline keeps its artifacts and, unless `metadata` says otherwise, its ML Metadata."""
-    metadata: pathlib.Path | None = None
+    metadata: LocalPath | None = None
     """SQLite file of the ML Metadata store. Default: `<root>/<name>/metadata.sqlite`."""
     data: DataSettings
     """Where the annotated images are and how to read them."""

@@ -22,7 +22,13 @@ def check_files(config: PipelineConfig) -> None:
         except LabelMapError as error:
             raise ConfigError(f"data.label_map: {error}") from error
     pretrained = config.model.pretrained
-    if pretrained is None or pretrained == "imagenet" or "://" in pretrained:
+    if pretrained is None or pretrained == "imagenet":
+        return
+    if "://" in pretrained:
+        if pretrained.endswith((".keras", ".h5")) and not pretrained.endswith(".weights.h5"):
+            raise ConfigError(
+                f"model.pretrained: found {pretrained!r}; Keras reads such a file on this machine: copy it"
+            )
         return
     # A checkpoint's prefix is no file: its index is.
     if not any(pathlib.Path(path).exists() for path in (pretrained, f"{pretrained}.index")):

@@ -8,6 +8,7 @@ from typing import Literal
 import pydantic
 
 from components.findings import Finding
+from components.path_settings import LocalFile, Source
 from components.settings import Settings
 
 Split = Literal["train", "eval", "test"]
@@ -116,9 +117,10 @@ class DataSettings(Settings):
     """``pascal_voc``: XML files, ImageSets/Main when present. ``coco``: one JSON file, or one a split. ``yolo``: txt
     files and a data.yaml. ``csv``: filename,width,height,class,xmin,ymin,xmax,ymax. ``tfrecord``: records with the TF
     Object Detection API's keys."""
-    path: str
-    """The data folder. ``{SPAN}`` and ``{VERSION}`` (or ``{SPAN:3}``, zero-padded to three digits) stand for numbers:
-    ``/data/span-{SPAN}/v{VERSION}``; the newest span, and of it the newest version, is read."""
+    path: Source
+    """The data folder, on this machine or in Cloud Storage (``gs://``). ``{SPAN}`` and ``{VERSION}`` (or ``{SPAN:3}``,
+    zero-padded to three digits) stand for numbers: ``/data/span-{SPAN}/v{VERSION}``; the newest span, and of it the
+    newest version, is read."""
     span: int | None = pydantic.Field(default=None, ge=0)
     """Read this span instead of the newest."""
     span_window: int = pydantic.Field(default=1, ge=1)
@@ -129,7 +131,7 @@ class DataSettings(Settings):
     pattern."""
     images: str | None = None
     """Folder below ``path`` that image names are relative to; found out when unset."""
-    label_map: str | None = None
+    label_map: LocalFile | None = None
     """A labels.txt or .pbtxt file. When set, a class it does not name is an ``unknown_class``. A record with class
     numbers only (TFRecord) needs it."""
     metadata: list[str] | None = None

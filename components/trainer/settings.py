@@ -12,6 +12,7 @@ import pydantic
 
 from components.detector.names import check_detector_name
 from components.detector.options import check_option_names
+from components.path_settings import Source
 from components.settings import Settings
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
@@ -26,10 +27,11 @@ class ModelSettings(Settings):
     image_size: tuple[pydantic.PositiveInt, pydantic.PositiveInt] | None = None
     """Height and width in pixels of the canvas the detector sees. None: the detector's own size (320 x 320 for
     ssd_mobilenet_v2_fpnlite)."""
-    pretrained: str | None = "imagenet"
+    pretrained: Source | None = "imagenet"
     """What the weights start from: `imagenet` (the backbone, through keras.applications, which downloads it), a path
     (zoo checkpoint folder or ckpt prefix, .weights.h5, .keras, keras.applications .h5, a pushed version), or None to
-    train from scratch. Relative paths are resolved against the current directory."""
+    train from scratch. Relative paths are resolved against the current directory. In Cloud Storage (`gs://`) may lie
+    what is no .keras and no keras.applications file."""
     pretrained_classes: Literal["new", "map"] = "new"
     """Class-specific weights of a pretrained detector: `new` starts them afresh, `map` keeps those of classes whose
     name both label maps hold."""

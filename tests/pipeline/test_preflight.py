@@ -28,6 +28,8 @@ def test_files_that_are_there_pass(tmp_path: pathlib.Path):
 def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
     with pytest.raises(ConfigError, match=r"data\.label_map: .*nowhere\.txt"):
         check_files(_config(data={"label_map": str(tmp_path / "nowhere.txt")}))
+    with pytest.raises(ConfigError, match=r"model\.pretrained: found 'gs://bucket/model\.keras'; .* copy it"):
+        check_files(_config(model={"pretrained": "gs://bucket/model.keras"}))
     with pytest.raises(ConfigError, match=r"model\.pretrained: found 'nowhere\.weights\.h5', but no such file"):
         check_files(_config(model={"pretrained": "nowhere.weights.h5"}))
 

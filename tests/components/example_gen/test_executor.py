@@ -101,6 +101,17 @@ def test_a_window_of_spans_keeps_an_image_in_its_split(run, tmp_path, good) -> N
         assert {name[7:] for name in by_span[0]} == {name[7:] for name in by_span[1]}
 
 
+def test_data_behind_a_scheme_gives_the_same_records(run, tmp_path, good) -> None:
+    write_coco(tmp_path / "span-1", good)
+    # file:// stands for gs://: both go through TensorFlow's file systems.
+    here, there = (
+        run(format="coco", path=f"{root}/span-{{SPAN}}", max_skipped_images=0)
+        for root in (tmp_path, f"file://{tmp_path}")
+    )
+    assert there.records == here.records
+    assert there.summary == here.summary
+
+
 def test_a_split_without_images_is_an_error(run, tmp_path, image_bytes) -> None:
     write_coco(tmp_path, {"a.jpg": image_bytes()})
     with pytest.raises(DataError, match=r"no images in the split (train|eval)"):

@@ -77,6 +77,12 @@ def test_a_zoo_folder_however_it_is_named(source: str, zoo_folder: pathlib.Path,
         np.testing.assert_array_equal(restored[key], array)
 
 
+def test_a_zoo_folder_behind_a_scheme(zoo_folder: pathlib.Path, trained: Detector) -> None:
+    # file:// stands for gs://: both go through TensorFlow's file systems.
+    report = zoo.restore(make(3, seed=2), f"file://{zoo_folder}")
+    assert len(report.restored) == len(trained.zoo_variables())
+
+
 def test_new_classes_start_afresh_and_are_reported(zoo_folder: pathlib.Path, trained: Detector) -> None:
     detector = make(5, seed=2)
     before = values(detector)

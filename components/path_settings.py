@@ -1,0 +1,44 @@
+"""Types of settings that name a place: which may have a scheme (``gs://bucket/path``), and what the others are told.
+
+TensorFlow opens what is only read, data and start weights, wherever it can. What a run writes is locked, renamed and
+listed in a folder, and its metadata is an SQLite file.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from typing import Annotated, Any, Final
+
+import pydantic
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+OPENED_SCHEMES: Final = ("gs", "file", "ram")
+"""Those that TensorFlow 2.21 opens beside plain paths (``tf.io.gfile.get_registered_schemes``)."""
+
+
+def _local(value: Any) -> Any:
+    if isinstance(value, str) and _SCHEME.match(value):
+        raise ValueError(
+            f"found {value!r}, expected a path on this machine: mount the storage (gs:// with Cloud Storage FUSE) and "
+            "give the path below the mount; on a cluster, `cluster.root` lies on a volume that all steps mount"
+        )
+    return value
+
+
+def _opened(value: str) -> str:
+    scheme = _SCHEME.match(value)
+    if scheme and scheme[1] not in OPENED_SCHEMES:
+        raise ValueError(
+            f"found {value!r}, but TensorFlow opens no {scheme[1]}://, only gs:// and paths on this machine: mount "
+            "the storage, or copy what is needed"
+        )
+    return value
+
+
+LocalPath = Annotated[pathlib.Path, pydantic.BeforeValidator(_local)]
+"""A file or folder of this machine that the run writes."""
+LocalFile = Annotated[str, pydantic.BeforeValidator(_local)]
+"""A file of this machine that is read before TensorFlow is there."""
+Source = Annotated[str, pydantic.AfterValidator(_opened)]
+"""What TensorFlow reads, on this machine or in Cloud Storage."""
