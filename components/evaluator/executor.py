@@ -12,17 +12,18 @@ from tfx.utils import json_utils, proto_utils
 from components.evaluator.eval_config import EXTRACTORS_MODULE, build_eval_config
 from components.evaluator.keys import SETTINGS, SPLIT_PROPERTY
 from components.evaluator.settings import EvalSettings, Split
+from components.user_error import UserError
 
 
 def judged_split(wanted: Split | None, there: list[str]) -> Split:
     """The split a model is judged on: the wanted one, or ``test`` where the records have it, else ``eval``.
 
     Raises:
-      ValueError: the records have no such split.
+      UserError: the records have no such split.
     """
     chosen: Split = wanted or ("test" if "test" in there else "eval")
     if chosen not in there:
-        raise ValueError(f"eval.split is {chosen!r}, but the records have the splits {', '.join(there)}; name one")
+        raise UserError(f"eval.split is {chosen!r}, but the records have the splits {', '.join(there)}; name one")
     return chosen
 
 
@@ -38,7 +39,7 @@ class Executor(tfx_evaluator.Executor):
         """Inputs and outputs are those of TFX's Evaluator; the parameter ``settings`` is ``EvalSettings`` as JSON.
 
         Raises:
-          ValueError: the records do not have the split to judge on.
+          UserError: the records do not have the split to judge on.
         """
         settings = EvalSettings.model_validate_json(exec_properties[SETTINGS])
         examples = artifact_utils.get_single_instance(input_dict[standard_component_specs.EXAMPLES_KEY])

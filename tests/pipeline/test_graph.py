@@ -63,13 +63,13 @@ def _parameters(compiled: pipeline_pb2.Pipeline) -> dict[str, str]:
         ("components/detector/faster_rcnn.py", {"Trainer"}),
         ("components/trainer/input/augmentation.py", {"Trainer"}),
         ("components/export/saved_model.py", {"Trainer"}),
-        ("components/evaluator/inference.py", {"Evaluator"}),
+        ("components/evaluator/extractors.py", {"Evaluator"}),
         # The Trainer chooses the best weights by the metric that the Evaluator judges by.
         ("components/evaluator/coco_accumulation.py", {"Trainer", "Evaluator"}),
         ("components/transform/box_cleaning.py", {"Transform"}),
         ("components/validation/duplicates.py", {"AnnotationValidator"}),
         ("components/example_gen/formats/yolo.py", {"ObjectDetectionExampleGen"}),
-        ("components/report/page.py", set()),
+        ("components/report/run_report.py", set()),
         ("schema/schema.pbtxt", {"ImportSchemaGen"}),
     ],
 )

@@ -18,6 +18,7 @@ from components.evaluator.coco import ImageResult
 from components.evaluator.executor import Executor, judged_split
 from components.evaluator.settings import EvalSettings, Split
 from components.evaluator.verdict import read_verdict
+from components.user_error import UserError
 from schema import features
 
 Reference = Callable[[Sequence[ImageResult], Sequence[str]], dict[str, float]]
@@ -384,7 +385,7 @@ def test_the_split_that_is_judged(wanted: Split | None, there: list[str], judged
 
 
 def test_a_split_that_the_records_do_not_have_is_named() -> None:
-    with pytest.raises(ValueError, match=r"eval\.split is 'test', but the records have the splits train, eval"):
+    with pytest.raises(UserError, match=r"eval\.split is 'test', but the records have the splits train, eval"):
         judged_split("test", ["train", "eval"])
 
 
