@@ -24,9 +24,9 @@ from PIL import Image
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.trainer.input.augmentation import apply_colour_maps
-from components.trainer.input.input_pipeline import Features, training_batches
+from components.trainer.input.input_pipeline import training_batches
+from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.settings import AugmentationSettings, InputSettings, TrainSettings
-from components.transform import features as transformed
 from schema import features
 
 OBJECTS = 8
@@ -68,42 +68,6 @@ def record(encoded: bytes, number: int, random: np.random.Generator) -> bytes:
     example.features.feature[features.IMAGE_ENCODED].bytes_list.value.append(encoded)
     example.features.feature[features.IMAGE_SOURCE_ID].bytes_list.value.append(str(number).encode())
     return bytes(example.SerializeToString())
-
-
-def parse_without_transform(serialized: tf.Tensor) -> Features:
-    """What the transform graph makes of complete, clean records."""
-    ragged = {
-        **dict.fromkeys(features.BOX_KEYS_YXYX, tf.float32),
-        features.OBJECT_CLASS_LABEL: tf.int64,
-        features.OBJECT_IS_CROWD: tf.int64,
-        features.OBJECT_DIFFICULT: tf.int64,
-    }
-    scalars = {
-        features.IMAGE_ENCODED: tf.string,
-        features.IMAGE_SOURCE_ID: tf.string,
-        features.IMAGE_HEIGHT: tf.int64,
-        features.IMAGE_WIDTH: tf.int64,
-    }
-    parsed = tf.io.parse_example(
-        serialized,
-        {
-            **{key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalars.items()},
-            **{
-                key: tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
-                for key, dtype in ragged.items()
-            },
-        },
-    )  # fmt: skip
-    boxes = tf.stack([parsed.pop(key) for key in features.BOX_KEYS_YXYX], axis=-1)  # [B, (M), 4]
-    height_width = tf.cast(parsed[features.IMAGE_HEIGHT] * parsed[features.IMAGE_WIDTH], tf.float32)
-    sides = boxes.with_values(boxes.values[:, 2:] - boxes.values[:, :2])  # [B, (M), 2]
-    areas = sides.with_values(tf.reduce_prod(sides.values, axis=-1)) * height_width[:, tf.newaxis]  # [B, (M)]
-    return {
-        **parsed,
-        transformed.BOXES_YXYX: boxes,
-        transformed.CLASS_INDEX: parsed.pop(features.OBJECT_CLASS_LABEL) - 1,
-        transformed.AREA: areas,
-    }
 
 
 class Rate(NamedTuple):
@@ -149,7 +113,7 @@ def measured_rows(name: str, jpegs: Iterable[bytes], detector: Detector, batch_s
 
         def pipeline(augmentation: AugmentationSettings | None) -> tf.data.Dataset:
             settings = TrainSettings(batch_size=batch_size, augmentation=augmentation, input=InputSettings())
-            return training_batches([str(path)], parse_without_transform, detector, settings)
+            return training_batches([str(path)], parse_clean_records, detector, settings)
 
         with_colour = pipeline(AugmentationSettings()).map(
             lambda batch: apply_colour_maps(tf.cast(batch.images, tf.float32), batch.colour_maps)

@@ -20,11 +20,12 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.input_pipeline import generated_jpegs, parse_without_transform, record
+from benchmarks.input_pipeline import generated_jpegs, record
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.evaluator.coco import COCO_METRICS
 from components.trainer.input.input_pipeline import TrainingBatch, prepare_images, training_batches
+from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
@@ -73,9 +74,7 @@ def loop_images_per_second(detector: Detector, records: str, folder: pathlib.Pat
         detector,
         optimizer,
         settings,
-        make_batches=lambda step: training_batches(
-            [records], parse_without_transform, detector, settings, start_step=step
-        ),
+        make_batches=lambda step: training_batches([records], parse_clean_records, detector, settings, start_step=step),
         repair=lambda: False,
         evaluate=lambda: dict.fromkeys(COCO_METRICS, 0.0),
         checkpoints=CheckpointFolder(str(folder / "checkpoint"), variables, detector.variables),
@@ -101,7 +100,7 @@ def main() -> None:
         with tf.io.TFRecordWriter(records, "GZIP") as writer:
             for number, encoded in enumerate(generated_jpegs(64, 480, 640)):
                 writer.write(record(encoded, number, random))
-        batch = next(iter(training_batches([records], parse_without_transform, detector, settings)))
+        batch = next(iter(training_batches([records], parse_clean_records, detector, settings)))
         bare, loop = [], []
         with contextlib.redirect_stdout(sys.stderr):  # the table alone goes to standard output
             for _ in range(ROUNDS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
@@ -105,13 +105,8 @@ class RunRecord:
 
         Its figure is then that of a winner: somewhat too good.
         """
-        arguments = self._told("eval_args")
-        return self.judged_split is not None and self.judged_split in (arguments or {}).get("splits", ())
-
-    def _told(self, name: str) -> Any:
-        """A property of the last node that was told one of this name, out of its JSON; None when none was."""
-        found = [node.properties[name] for node in self.nodes if name in node.properties]
-        return json.loads(found[-1]) if found else None
+        told = [json.loads(node.properties["eval_args"]) for node in self.nodes if "eval_args" in node.properties]
+        return any(self.judged_split in arguments["splits"] for arguments in told)
 
 
 class RunNotFoundError(LookupError):

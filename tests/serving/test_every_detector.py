@@ -15,16 +15,14 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from benchmarks.overfit import CASES, Case
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.export.saved_model import export
 from demo.glyphs import GLYPH_CLASSES, render_glyphs
 from schema.label_map import LabelMap
 from serving.server import ModelServer
+from tests.tiny_detectors import TINY_DETECTORS
 
-_ARCHITECTURES = [case for case in CASES if case.detector not in ("faster_rcnn_resnet101", "faster_rcnn_resnet152")]
-"""Faster R-CNN with a deeper ResNet is the same code with more blocks."""
 _SIDE_PIXELS = 128
 
 
@@ -36,13 +34,11 @@ class _Answer(NamedTuple):
     classes: npt.NDArray[np.int64]
 
 
-def _fresh(case: Case) -> Detector:
+def _fresh(name: str) -> Detector:
     """With class weights that spread the scores, for ties have no order, and settled batch statistics."""
     keras.utils.set_random_seed(1)
-    options = {**case.options, "batch_norm_momentum": 0.5}
-    detector = build_detector(
-        case.detector, num_classes=len(GLYPH_CLASSES), image_size=(_SIDE_PIXELS, _SIDE_PIXELS), **options
-    )
+    options = {**TINY_DETECTORS[name], "batch_norm_momentum": 0.5}
+    detector = build_detector(name, num_classes=len(GLYPH_CLASSES), image_size=(_SIDE_PIXELS, _SIDE_PIXELS), **options)
     variables = detector.zoo_variables()
     layers = {key.rpartition("/")[0] for key in detector.class_rows()}
     # A separable predictor's depthwise kernel, too, though it has no part for each class.
@@ -85,10 +81,10 @@ def _assert_same(found: _Answer, expected: _Answer) -> None:
     assert distances.min(axis=1).max() < 1e-3
 
 
-@pytest.mark.parametrize("case", _ARCHITECTURES, ids=lambda case: case.detector)
-def test_saved_loaded_exported_and_served_it_detects_the_same(case: Case, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("name", TINY_DETECTORS)
+def test_saved_loaded_exported_and_served_it_detects_the_same(name: str, tmp_path: pathlib.Path) -> None:
     pixels = render_glyphs(0, _SIDE_PIXELS, seed=0).pixels
-    detector = _fresh(case)
+    detector = _fresh(name)
     expected = _detect(detector, pixels)
 
     detector.save(tmp_path / "detector.keras")

@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from benchmarks.input_pipeline import parse_without_transform
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.trainer.input.input_pipeline import Parser
+from components.trainer.input.record_parser import parse_clean_records
 from schema import features
 
 WriteRecords = Callable[..., str]
@@ -49,7 +49,7 @@ def _small_detector() -> Detector:
 
 @pytest.fixture(scope="session")
 def parse() -> Parser:
-    return parse_without_transform
+    return parse_clean_records
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 import keras
 
-from benchmarks.input_pipeline import parse_without_transform
 from components.detector.registry import build_detector
 from components.evaluator.coco import COCO_METRICS
 from components.trainer.input.input_pipeline import training_batches
+from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
@@ -54,7 +54,7 @@ def main(records: str, folder: str, kill_at_step: int | None) -> None:
         optimizer,
         SETTINGS,
         make_batches=lambda start_step: training_batches(
-            [records], parse_without_transform, detector, SETTINGS, start_step=start_step
+            [records], parse_clean_records, detector, SETTINGS, start_step=start_step
         ),
         repair=lambda: False,
         evaluate=lambda: dict.fromkeys(COCO_METRICS, progress.step / 10),

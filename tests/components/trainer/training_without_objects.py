@@ -10,10 +10,10 @@ import sys
 
 import tensorflow as tf
 
-from benchmarks.input_pipeline import parse_without_transform
 from components.detector.registry import build_detector
 from components.trainer.evaluation import Evaluation
 from components.trainer.input.input_pipeline import evaluation_batches, training_batches
+from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import AugmentationSettings, TrainSettings
 from components.trainer.train_step import TrainStep
@@ -27,7 +27,7 @@ def main(records: str, batch_size: int) -> None:
     )
     for augmentation in (None, AugmentationSettings()):
         settings = TrainSettings(steps=STEPS, batch_size=batch_size, augmentation=augmentation)
-        batches = training_batches([records], parse_without_transform, detector, settings)
+        batches = training_batches([records], parse_clean_records, detector, settings)
         step = TrainStep(detector, make_optimizer(settings, detector), batches.element_spec)
         for batch in batches.take(STEPS):
             step(batch)
@@ -35,7 +35,7 @@ def main(records: str, batch_size: int) -> None:
         print("losses", step.mean_losses())
 
     def batches_to_judge() -> tf.data.Dataset:
-        return evaluation_batches([records], parse_without_transform, detector, batch_size)
+        return evaluation_batches([records], parse_clean_records, detector, batch_size)
 
     metrics = Evaluation(detector, batches_to_judge, ("red", "green"))()
     print("an object was seen:", not math.isnan(metrics["AP"]))

@@ -1,0 +1,23 @@
+"""Every architecture as small as it gets, for tests of what all of them have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+_FASTER_RCNN: Final = {
+    "width": 0.25,
+    "smallest_anchor_pixels": 16.0,
+    "proposal_depth": 64,
+    "max_proposals": 64,
+    "proposals_per_step": 32,
+}
+TINY_DETECTORS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "ssd_mobilenet_v2": {"alpha": 0.35},
+    "ssd_mobilenet_v2_fpnlite": {"alpha": 0.35, "fpn_depth": 32, "anchor_scale": 2.0},
+    "efficientdet_d0": {"drop_connect_rate": 0.0},
+    # Faster R-CNN with a deeper ResNet is the same code with more blocks.
+    "faster_rcnn_resnet50": {**_FASTER_RCNN, "blocks": (1, 1, 1, 1)},
+    "faster_rcnn_inception_resnet_v2": {**_FASTER_RCNN, "blocks": (1, 1, 1)},
+}
+"""Options by detector."""
