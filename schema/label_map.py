@@ -7,12 +7,12 @@ Two formats are read: ``labels.txt`` (one name a line, the line number is the id
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
-import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-_ITEM = re.compile(r"item\s*\{([^{}]*)\}")
-_FIELD = re.compile(r"(\w+)\s*:\s*(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|(-?\d+))")
+from schema.text import clean_name, decode
 
 
 class LabelMapError(ValueError):
@@ -74,20 +74,77 @@ class LabelMap:
 def parse_labels_txt(text: str) -> LabelMap:
     """Label map of a ``labels.txt``: line n (from 1) is the name of class n; empty lines are ids without a class."""
     # Not `splitlines`: it would also part a name at the likes of U+2028, and number what follows anew.
-    pairs = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    names = ((number, clean_name(line)) for number, line in enumerate(text.split("\n"), start=1))
+    pairs = [(number, name) for number, name in names if name]
     return LabelMap(tuple(number for number, _ in pairs), tuple(name for _, name in pairs))
 
 
 def parse_pbtxt(text: str) -> LabelMap:
-    """Label map of a TF Object Detection API ``.pbtxt``; ``display_name`` wins over ``name`` as there."""
+    """Label map of a TF Object Detection API ``.pbtxt``; ``display_name`` wins over ``name`` as there.
+
+    Read as protobuf's text format, so items may hold anything that the original's do, and what it does not know. An
+    item 0 called ``background`` is allowed there, too, and is no class.
+
+    Raises:
+      LabelMapError: it is no such text (with line and column), or an item has no id or name.
+    """
     pairs = []
-    for item in _ITEM.finditer(text):
-        fields = {m[1]: m[4] or re.sub(r"\\(.)", r"\1", m[2] or m[3] or "") for m in _FIELD.finditer(item[1])}
-        if not fields.get("id", "").isdigit() or not (fields.get("display_name") or fields.get("name")):
-            raise LabelMapError(f"label map item needs `id` and `name`, found {item[0]!r}")
-        pairs.append((int(fields["id"]), fields.get("display_name") or fields["name"]))
+    for position, item in enumerate(_parse_items(text), start=1):
+        name = clean_name(item.display_name) or clean_name(item.name)
+        if item.HasField("id") and item.id == 0 and name.lower() == "background":
+            continue
+        if not item.HasField("id") or not name:
+            found = " ".join(str(item).split()) or "nothing"
+            raise LabelMapError(f"label map item {position} needs `id` and `name`, found {found}")
+        pairs.append((item.id, name))
     pairs.sort()
     return LabelMap(tuple(number for number, _ in pairs), tuple(name for _, name in pairs))
+
+
+def _parse_items(text: str) -> Iterable[Any]:
+    from google.protobuf import text_format  # not on the way of a client that reads labels.txt
+
+    try:
+        return text_format.Parse(text, _label_map_message()(), allow_unknown_field=True).item
+    except text_format.ParseError as error:
+        where = f"line {error.GetLine()}, column {error.GetColumn()}"
+        found = str(error).partition(" : ")[2]
+        raise LabelMapError(f"{where}: {found} Expected `item {{ id: 1 name: 'x' }}` for each class") from error
+
+
+@functools.cache
+def _label_map_message() -> Any:
+    """The message class of the TF Object Detection API's ``string_int_label_map.proto``."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="string_int_label_map.proto", package="label_map", syntax="proto2")
+
+    def add(message: Any, names: str, of_type: int, label: int, type_name: str | None = None) -> None:
+        for name in names.split():
+            number = len(message.field) + 1
+            message.field.add(name=name, number=number, type=of_type, label=label, type_name=type_name)
+
+    frequency = file.enum_type.add(name="LVISFrequency")
+    for number, name in enumerate(("UNSPECIFIED", "FREQUENT", "COMMON", "RARE")):
+        frequency.value.add(name=name, number=number)
+    item = file.message_type.add(name="StringIntLabelMapItem")
+    keypoint = item.nested_type.add(name="KeypointMap")
+    add(keypoint, "id", field.TYPE_INT32, field.LABEL_OPTIONAL)
+    add(keypoint, "label", field.TYPE_STRING, field.LABEL_OPTIONAL)
+    add(item, "name", field.TYPE_STRING, field.LABEL_OPTIONAL)
+    add(item, "id", field.TYPE_INT32, field.LABEL_OPTIONAL)
+    add(item, "display_name", field.TYPE_STRING, field.LABEL_OPTIONAL)
+    nested = ".label_map.StringIntLabelMapItem.KeypointMap"
+    add(item, "keypoints", field.TYPE_MESSAGE, field.LABEL_REPEATED, nested)
+    add(item, "ancestor_ids descendant_ids", field.TYPE_INT32, field.LABEL_REPEATED)
+    add(item, "frequency", field.TYPE_ENUM, field.LABEL_OPTIONAL, ".label_map.LVISFrequency")
+    add(item, "instance_count", field.TYPE_INT32, field.LABEL_OPTIONAL)
+    items = file.message_type.add(name="StringIntLabelMap")
+    add(items, "item", field.TYPE_MESSAGE, field.LABEL_REPEATED, ".label_map.StringIntLabelMapItem")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("label_map.StringIntLabelMap"))
 
 
 def read_label_map(path: str | pathlib.Path) -> LabelMap:
@@ -98,11 +155,11 @@ def read_label_map(path: str | pathlib.Path) -> LabelMap:
     """
     path = pathlib.Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = decode(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise LabelMapError(f"{path}: cannot be read as a label map: {error}") from error
     try:
-        label_map = parse_pbtxt(text) if path.suffix == ".pbtxt" else parse_labels_txt(text)
+        label_map = parse_pbtxt(text) if path.suffix.lower() == ".pbtxt" else parse_labels_txt(text)
     except LabelMapError as error:
         raise LabelMapError(f"{path}: {error}") from error
     if not label_map.ids:

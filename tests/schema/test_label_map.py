@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.label_map import LabelMap, LabelMapError, parse_labels_txt, parse_pbtxt, read_label_map
+from schema.text import clean_name
 
 NAMES = st.lists(
-    st.text(st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp", "Zs")), min_size=1), unique=True, min_size=1
+    st.text(st.characters(blacklist_categories=("Cs",))).map(clean_name).filter(bool), unique=True, min_size=1
 )
 
 
@@ -48,6 +49,15 @@ def test_pbtxt_in_any_order_display_name_wins() -> None:
     assert list(parse_pbtxt(text)) == [(1, "it's a car"), (2, "person")]
 
 
+def test_pbtxt_is_read_as_protobuf_reads_it() -> None:
+    text = """
+    item { id: 0 name: 'background' }
+    item { id: 1, name: "a: {b}" keypoints { id: 0 label: 'centre' } frequency: RARE }
+    item: < id: 3 name: 'two ' 'parts' ancestor_ids: [1, 2] of_another_tool { colour: "red" } >  # the third
+    """
+    assert list(parse_pbtxt(text)) == [(1, "a: {b}"), (3, "two parts")]
+
+
 @pytest.mark.parametrize(
     ("ids", "names", "message"),
     [
@@ -66,8 +76,11 @@ def test_what_is_no_label_map(ids: tuple[int, ...], names: tuple[str, ...], mess
     ("name", "content", "message"),
     [
         ("labels.txt", b"\n\n", "no classes found"),
-        ("labels.txt", b"\xff\xfe", "cannot be read"),
-        ("map.pbtxt", b"item { id: 1 }", "needs `id` and `name`"),
+        ("labels.txt", b"\xff\xfa", "cannot be read"),
+        ("map.pbtxt", b"item { id: 1 name: 'a' }\nitem { id: 2 }", "item 2 needs `id` and `name`, found id: 2"),
+        ("map.pbtxt", b"item {\n  id: 1\n  name a\n}", 'line 3, column 8: .*Expected ":".*Expected `item'),
+        ("map.pbtxt", b"item { id: 1.5 name: 'a' }", "line 1, column 12: .*Couldn't parse integer: 1.5"),
+        ("map.pbtxt", b"item { id: 0 name: 'a' }", "positive and increasing"),
         ("map.pbtxt", b"item { id: 1 name: 'a' } item { id: 1 name: 'b' }", "positive and increasing"),
     ],
 )
