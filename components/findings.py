@@ -64,7 +64,25 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "missing_group": Kind("an image has no value in the column data.split.group_by", "alone", (SKIP, FAIL)),
     "damaged_record_file": Kind("a TFRecord file breaks off: what lies behind cannot be counted", FAIL, ("keep",)),
+    "moved_image": Kind(
+        "an image is not where its name says (a path of another machine); the only one of that file name is read",
+        "read",
+        (SKIP, FAIL),
+    ),
+    "filename_differs": Kind(
+        "a Pascal VOC <filename> is another name than the XML's own, whose image is there: that one is read",
+        "own_name",
+        ("filename", SKIP, FAIL),
+    ),
+    # Values of a whole file or data set.
+    "coerced_value": Kind(
+        'a number, flag or id of another type ("1", an id 1.0), read as what it says', "read", (FAIL,)
+    ),
+    "similar_names": Kind("class names that differ by white space or case only", "keep", (FAIL,)),
     # One box.
+    "polygon_box": Kind(
+        "YOLO rows of a polygon or of four corners: the box is its extent", "extent", (DROP, SKIP, FAIL)
+    ),
     "malformed_box": Kind("a box or a line that cannot be parsed", DROP, (SKIP, FAIL)),
     "box_not_finite": Kind("a coordinate is NaN or infinite", DROP, (SKIP, FAIL)),
     "box_inverted": Kind("a minimum is greater than its maximum", DROP, ("swap", SKIP, FAIL)),

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from components.findings import Finding
+from components.findings import DROP, Finding
 from components.user_error import UserError
 
 MetadataValue = str | int | float
@@ -70,6 +70,11 @@ class ImageAnnotation:
     height_pixels: int | None = None
     normalized: bool = False
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def box_count(self) -> int:
+        """Boxes the file has for the image, those that could not be read included."""
+        return len(self.objects) + sum(finding.treatment == DROP for finding in self.findings)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

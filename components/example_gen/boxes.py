@@ -16,6 +16,7 @@ from components.example_gen.annotations import ImageAnnotation, ObjectAnnotation
 from components.example_gen.images import ImageHeader
 from components.example_gen.settings import BadInputSettings
 from components.findings import SKIP, Finding
+from schema.text import clean_name
 
 Box = tuple[float, float, float, float]
 """xmin, ymin, xmax, ymax."""
@@ -28,9 +29,13 @@ ASPECT_TOLERANCE: Final = 0.02
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CheckedObject:
-    """An object that goes into a record: its box in 0..1 of the upright image, its area in pixels of that image."""
+    """An object that goes into a record: its box in 0..1 of the upright image, its area in pixels of that image.
+
+    ``class_name`` is clean; ``annotation.class_name`` is as the file has it.
+    """
 
     annotation: ObjectAnnotation
+    class_name: str
     box_xyxy_normalized: Box
     area_pixels: float
 
@@ -100,7 +105,8 @@ def check_objects(
         findings.append(size_finding)
     checked = []
     for entry in annotation.objects:
-        if entry.class_name is None or (class_names is not None and entry.class_name not in class_names):
+        class_name = _clean_text(entry.class_name)
+        if not class_name or (class_names is not None and class_name not in class_names):
             found = entry.class_found or str(entry.class_name)
             finding = bad_input.finding("unknown_class", file, entry.where, found)
             _raise_if_lost(finding)
@@ -109,8 +115,14 @@ def check_objects(
         box, problems = _check_box(entry, frame, header, file, bad_input)
         findings.extend(problems)
         if box is not None:
-            checked.append(CheckedObject(entry, box, _area(entry, box, frame, header)))
+            checked.append(CheckedObject(entry, class_name, box, _area(entry, box, frame, header)))
     return checked, findings
+
+
+def _clean_text(name: str | None) -> str:
+    """The class name, cleaned; empty when it is none, or has halves of characters that no file can be written with."""
+    text = clean_name(name or "")
+    return "" if any("\ud800" <= character <= "\udfff" for character in text) else text
 
 
 def _area(entry: ObjectAnnotation, box: Box, frame: _Frame, header: ImageHeader) -> float:

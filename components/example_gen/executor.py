@@ -25,7 +25,7 @@ from components.example_gen.annotations import AnnotationFormat, Item, Source
 from components.example_gen.formats import make_format
 from components.example_gen.keys import EXAMPLES, FINDINGS, SETTINGS, SPANS
 from components.example_gen.metadata import scalars, type_of, widest
-from components.example_gen.report import check_report, finished_report, write_report
+from components.example_gen.report import check_accounts, check_report, finished_report, write_report
 from components.example_gen.settings import DataSettings
 from components.example_gen.shards import ShardWriter, shard_path
 from components.example_gen.spans import SpanFolder, spans_from_json
@@ -73,6 +73,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             read_examples(pipeline, settings, reader, sources, policy, writer, findings.uri)
         ShardWriter.remove_unfinished(examples.uri)
         summary = finished_report(findings.uri)
+        check_accounts(summary)
         logging.info("Wrote %s images, %s boxes; findings: %s", summary.images, summary.boxes, summary.findings)
         check_report(summary, settings, policy.split_names, findings.uri)
 
@@ -144,6 +145,9 @@ def read_examples(
             listed[_FINDINGS_TAG]
             | "LostWhileListing" >> beam.Filter(lambda finding: finding.loses_record)
             | "CountLost" >> beam.Map(lambda _: ("listed", 1)),
+            listed[_FINDINGS_TAG]
+            | "DroppedWhileListing" >> beam.Filter(lambda finding: finding.treatment == DROP)
+            | "CountBoxes" >> beam.Map(lambda _: ("read_boxes", 1)),
         )
         | "AllCounts" >> beam.Flatten()
         | "SumCounts" >> beam.CombinePerKey(sum)
@@ -152,7 +156,10 @@ def read_examples(
         pipeline
         | "Report" >> beam.Create([findings_uri])
         | "WriteReport" >> beam.Map(
-            write_report, findings=beam.pvalue.AsIter(findings), counts=beam.pvalue.AsDict(counts)
+            write_report,
+            bad_input=settings.bad_input,
+            findings=beam.pvalue.AsIter(findings),
+            counts=beam.pvalue.AsDict(counts),
         )
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Files of the data folder: listing, reading, and finding an image by the name an annotation gives it.
+"""Files of the data folder: listing and reading; ``image_lookup`` finds an image by the name an annotation gives it.
 
 Local paths use the standard library; paths with a scheme (``gs://``) go through TensorFlow's file system, imported only
 then. Names are compared as they are, so a symbolic link below the data folder is the user's own business; a *name* that
@@ -12,16 +12,15 @@ import os
 import pathlib
 import posixpath
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from components.example_gen.annotations import RecordSkippedError
 from components.example_gen.settings import BadInputSettings
+from schema.text import decode
 
-IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 """Lower-case endings that make a file an image to be looked at; only JPEG and PNG content is then accepted."""
-_SUFFIX_VARIANTS: Final = (".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".PNG", ".Jpg", ".Jpeg", ".Png")
 _DRIVE: Final = re.compile(r"^[A-Za-z]:[/\\]")
 
 
@@ -82,7 +81,17 @@ def exists(path: str) -> bool:
         import tensorflow as tf
 
         return bool(tf.io.gfile.exists(path))
-    return pathlib.Path(path).exists()
+    return is_file(path) or is_folder(path)
+
+
+def is_file(path: str) -> bool:
+    """Whether there is a file, and no folder."""
+    if is_remote(path):
+        return exists(path) and not is_folder(path)
+    try:
+        return pathlib.Path(path).is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def is_folder(path: str) -> bool:
@@ -91,7 +100,10 @@ def is_folder(path: str) -> bool:
         import tensorflow as tf
 
         return bool(tf.io.gfile.isdir(path))
-    return pathlib.Path(path).is_dir()
+    try:
+        return pathlib.Path(path).is_dir()
+    except OSError:
+        return False
 
 
 def read_bytes(path: str) -> bytes:
@@ -117,12 +129,12 @@ def read_image(root: str, path: str, bad_input: BadInputSettings) -> bytes:
 
 
 def read_text(path: str) -> str:
-    """The whole file as UTF-8, with or without a byte order mark.
+    """The whole file as UTF-8, or as UTF-16 or UTF-32 where a byte order mark says so.
 
     Raises:
-      UnicodeDecodeError: it is not UTF-8.
+      UnicodeDecodeError: it is none of these.
     """
-    return read_bytes(path).decode("utf-8-sig")
+    return decode(read_bytes(path))
 
 
 def join(root: str, relative: str) -> str:
@@ -150,41 +162,3 @@ def safe_relative(root: str, folder: str, name: str) -> str:
     if relative == ".." or relative.startswith("../"):
         raise PathOutsideError(f"{name!r} climbs out of the data folder")
     return relative
-
-
-def find_image(root: str, folders: Sequence[str], name: str, bad_input: BadInputSettings, where: str) -> str:
-    """Path relative to ``root`` of the image an annotation names, looked for in ``folders`` in order.
-
-    Besides the exact name: backslashes as separators, the other Unicode normal form (names from macOS), and another
-    spelling of the suffix (``.JPG``, ``.jpeg``, none).
-
-    Raises:
-      RecordSkippedError: ``path_outside`` or ``missing_image``.
-    """
-    names = [name]
-    if "\\" in name:
-        names.append(name.replace("\\", "/"))
-    climbed: PathOutsideError | None = None
-    for candidate in names:
-        for folder in folders:
-            try:
-                path = safe_relative(root, folder, candidate)
-            except PathOutsideError as error:
-                climbed = error
-                continue
-            for variant in _spellings(path):
-                if exists(join(root, variant)):
-                    return variant
-    if climbed is not None:
-        raise RecordSkippedError(bad_input.finding("path_outside", name, where, str(climbed)))
-    looked = ", ".join(folder or "." for folder in folders)
-    raise RecordSkippedError(bad_input.finding("missing_image", name, where, f"no such file; looked in: {looked}"))
-
-
-def _spellings(path: str) -> Iterator[str]:
-    forms = dict.fromkeys([path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)])
-    yield from forms
-    for form in forms:
-        stem, suffix = posixpath.splitext(form)
-        base = stem if suffix.lower() in IMAGE_SUFFIXES else form
-        yield from (base + variant for variant in _SUFFIX_VARIANTS if base + variant != form)

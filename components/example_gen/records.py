@@ -19,10 +19,11 @@ from schema.label_map import LabelMap
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """A serialised record, how many objects it has, and what was found on the way."""
+    """A serialised record, how many objects it has, their classes as written, and what was found on the way."""
 
     serialized: bytes
     object_count: int
+    spellings: tuple[str, ...]
     dropped_count: int
     findings: tuple[Finding, ...]
 
@@ -73,6 +74,7 @@ def make_record(
     return Record(
         serialized=example.SerializeToString(deterministic=True),
         object_count=len(objects),
+        spellings=tuple(str(checked.annotation.class_name) for checked in objects),
         dropped_count=sum(finding.treatment == DROP for finding in findings),
         findings=tuple(findings),
     )
@@ -102,9 +104,9 @@ def _add_objects(
         ymins.append(ymin)
         xmaxs.append(xmax)
         ymaxs.append(ymax)
-        name = str(checked.annotation.class_name)
-        texts.append(name.encode())
-        labels.append(checked.annotation.class_id if label_map is None else (label_map.id_of(name) or 0))
+        texts.append(checked.class_name.encode())
+        class_id = checked.annotation.class_id if label_map is None else label_map.id_of(checked.class_name)
+        labels.append(class_id or 0)
         crowds.append(int(checked.annotation.is_crowd))
         areas.append(checked.area_pixels)
         difficult.append(int(checked.annotation.is_difficult))

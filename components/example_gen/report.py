@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import tensorflow as tf
 
 from components.example_gen.annotations import DataError
-from components.example_gen.settings import DataSettings
+from components.example_gen.settings import BadInputSettings, DataSettings
 from components.findings import (
     FAIL,
     FINDINGS_FILE,
@@ -21,39 +21,80 @@ from components.findings import (
     to_json_lines,
 )
 from components.user_error import UserError
+from schema.text import clean_name, spelling_key
 
 
 class BadInputError(UserError):
     """The input is worse than the settings allow; the message has counts by kind and the findings file."""
 
 
-def write_report(findings_uri: str, findings: Iterable[Finding], counts: Mapping[str, int]) -> None:
+class AccountError(RuntimeError):
+    """An image or a box got lost without a finding: a fault of ExampleGen, whatever the input is."""
+
+
+def write_report(
+    findings_uri: str, bad_input: BadInputSettings, findings: Iterable[Finding], counts: Mapping[str, int]
+) -> None:
     """Writes ``findings.jsonl`` and ``summary.json``.
 
     Args:
       findings_uri: folder to write to.
+      bad_input: treatments, for what only the whole data set shows.
       findings: all of them.
-      counts: sums of ``listed``, ``skipped``, ``dropped``, ``images/<split>`` and ``boxes/<split>``.
+      counts: sums of ``listed``, ``skipped``, ``read_boxes``, ``dropped``, ``images/<split>``, ``boxes/<split>`` and
+        ``class/<name as written>``.
     """
-    kept = list(findings)
-    by_split: dict[str, dict[str, int]] = {"images": {}, "boxes": {}}
+    grouped: dict[str, dict[str, int]] = {"images": {}, "boxes": {}, "class": {}}
     for key, count in sorted(counts.items()):
-        what, _, split = key.partition("/")
-        if split:
-            by_split[what][split] = count
+        what, _, name = key.partition("/")
+        if what in grouped:
+            grouped[what][name] = count
+    kept = [*findings, *similar_names(grouped["class"], bad_input)]
     failures = collections.Counter(finding.kind for finding in kept if finding.treatment == FAIL)
     summary = FindingsSummary(
         listed_images=counts.get("listed", 0),
         skipped_images=counts.get("skipped", 0),
-        read_boxes=sum(by_split["boxes"].values()) + counts.get("dropped", 0),
+        read_boxes=counts.get("read_boxes", 0),
         dropped_boxes=counts.get("dropped", 0),
-        images=by_split["images"],
-        boxes=by_split["boxes"],
+        images=grouped["images"],
+        boxes=grouped["boxes"],
         findings=counts_by_kind(kept),
         failures=dict(failures.most_common()),
     )
     _write(posixpath.join(findings_uri, FINDINGS_FILE), to_json_lines(kept))
     _write(posixpath.join(findings_uri, SUMMARY_FILE), summary.to_json())
+
+
+def similar_names(boxes_of_spelling: Mapping[str, int], bad_input: BadInputSettings) -> list[Finding]:
+    """A finding for each group of class names, as written, that differ by case or white space only."""
+    alike: dict[str, list[str]] = {}
+    for spelling in sorted(boxes_of_spelling):
+        alike.setdefault(spelling_key(spelling), []).append(spelling)
+    findings = []
+    for spellings in alike.values():
+        if len(spellings) > 1:
+            classes = sorted({clean_name(spelling) for spelling in spellings})
+            found = ", ".join(f"{spelling!r} ({boxes_of_spelling[spelling]} boxes)" for spelling in spellings)
+            read = f"one class {classes[0]!r}" if len(classes) == 1 else f"{len(classes)} classes"
+            findings.append(bad_input.finding("similar_names", "", "class names", f"{found}: read as {read}"))
+    return findings
+
+
+def check_accounts(summary: FindingsSummary) -> None:
+    """Every image that is listed was written or skipped, every box that was read was written or dropped.
+
+    Raises:
+      AccountError: it is not so.
+    """
+    for what, found, written, lost in (
+        ("images listed", summary.listed_images, summary.images, summary.skipped_images),
+        ("boxes read", summary.read_boxes, summary.boxes, summary.dropped_boxes),
+    ):
+        if found != sum(written.values()) + lost:
+            raise AccountError(
+                f"{found} {what}, but {sum(written.values())} written and {lost} left out with a finding; this is a "
+                "fault of ExampleGen: please report it with the annotation files"
+            )
 
 
 def finished_report(findings_uri: str) -> FindingsSummary:

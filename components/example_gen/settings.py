@@ -90,6 +90,18 @@ class BadInputSettings(Settings):
     damaged_record_file: Literal["fail", "keep"] = "fail"
     """A TFRecord file that breaks off (an incomplete copy) or has a wrong checksum: what lies behind can be neither
     read nor counted. ``keep``: go on with the records before the damage."""
+    moved_image: Literal["read", "skip", "fail"] = "read"
+    """An image that is not where its name says (``C:/work/a.jpg``, ``../../label-studio/a.jpg``), while the data folder
+    has just one of that file name. Names are taken strictly where ``data.images`` is set."""
+    filename_differs: Literal["own_name", "filename", "skip", "fail"] = "own_name"
+    """Pascal VOC: ``<filename>`` names another image than the XML's own name does (renamed files, a copied XML).
+    ``filename`` trusts it all the same."""
+    coerced_value: Literal["read", "fail"] = "read"
+    """A number, flag or id of another type than the format has, which can mean one thing only."""
+    similar_names: Literal["keep", "fail"] = "keep"
+    """Class names that differ by outer white space (made one), or by case or inner white space (kept apart)."""
+    polygon_box: Literal["extent", "drop", "skip", "fail"] = "extent"
+    """YOLO rows with more numbers than a box has, of which data.yaml says no keypoints (``kpt_shape``)."""
     malformed_box: DropSkipOrFail = "drop"
     """A box or line that cannot be parsed."""
     box_not_finite: DropSkipOrFail = "drop"
@@ -129,8 +141,8 @@ class DataSettings(Settings):
     """Annotation files or folders below ``path``, for each split or one for all; found by their names when unset.
     COCO and CSV: a file. Pascal VOC: an ImageSets file or a folder of XML. YOLO: a folder of images. TFRecord: a file
     pattern."""
-    images: str | None = None
-    """Folder below ``path`` that image names are relative to; found out when unset."""
+    images: str | dict[Split, str] | None = None
+    """Folder below ``path`` that image names are relative to, for each split or one for all; found out when unset."""
     label_map: LocalFile | None = None
     """A labels.txt or .pbtxt file. When set, a class it does not name is an ``unknown_class``. A record with class
     numbers only (TFRecord) needs it."""
@@ -178,6 +190,7 @@ class DataSettings(Settings):
     def _check(self) -> DataSettings:
         if not _SPAN.search(self.path) and (self.span is not None or self.span_window != 1):
             raise ValueError("span and span_window need {SPAN} in path")
-        if self.annotations == {}:
-            raise ValueError("annotations must name at least one split, or be left out")
+        for key, value in (("annotations", self.annotations), ("images", self.images)):
+            if value == {}:
+                raise ValueError(f"{key} must name at least one split, or be left out")
         return self

@@ -56,7 +56,8 @@ class ShardWriter:
         """Writes one shard; it appears under its name when it is complete.
 
         Returns:
-          Numbers of images and boxes as ``images/<split>`` and ``boxes/<split>``; the findings.
+          Numbers of images and boxes as ``images/<split>`` and ``boxes/<split>``, of boxes before any was dropped as
+          ``read_boxes``, and of boxes of a class as it is written as ``class/<name>``; the findings.
         """
         split = path.partition("/")[0].removeprefix("Split-")
         counts: collections.Counter[str] = collections.Counter()
@@ -73,6 +74,8 @@ class ShardWriter:
                 findings.extend(record.findings)
                 counts[f"images/{split}"] += 1
                 counts[f"boxes/{split}"] += record.object_count
+                counts["read_boxes"] += loaded.annotation.box_count
+                counts.update(f"class/{name}" for name in record.spellings)
         tf.io.gfile.rename(unfinished, posixpath.join(self._examples_uri, path), overwrite=True)
         return dict(counts), findings
 

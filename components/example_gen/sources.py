@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from components.example_gen import files
 from components.example_gen.annotations import DataError, ImageAnnotation, Item, LoadedImage, RecordSkippedError, Source
 from components.example_gen.settings import BadInputSettings, Split
-from components.example_gen.splits import split_of_path
+from components.example_gen.splits import split_of_path, splits_of_files
 from components.findings import Finding
 
 
@@ -44,8 +44,8 @@ def one_source_a_split(root: str, paths: Sequence[str], what: str) -> list[Sourc
     if len(paths) == 1:
         return [Source(root, paths[0], split_of_path(paths[0]))]
     by_split: dict[str | None, list[str]] = {}
-    for path in paths:
-        by_split.setdefault(split_of_path(path), []).append(path)
+    for path, split in splits_of_files(paths).items():
+        by_split.setdefault(split, []).append(path)
     for split, found in by_split.items():
         if split is None or len(found) > 1:
             reason = "no split in their names" if split is None else f"several for the split {split}"
@@ -71,14 +71,22 @@ def listed_lines(source: Source) -> Iterator[tuple[int, str]]:
     return ((number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip())
 
 
-def image_folders(images: str | None, source: Source) -> list[str]:
+def given_folders(images: str | Mapping[Split, str] | None, split: str | None) -> list[str] | None:
+    """Folders that ``data.images`` names for a split (all it names for data without one), None when it is unset."""
+    if images is None or isinstance(images, str):
+        return None if images is None else [images]
+    return list(dict.fromkeys(folder for name, folder in images.items() if split in (name, None)))
+
+
+def image_folders(images: str | Mapping[Split, str] | None, source: Source) -> list[str]:
     """Folders (relative to the root) where the images of an annotation file usually are, the likeliest first.
 
     Beside the file, in ``images`` there, in the data folder, its ``images``, and in folders called as the split is
     (``train2017`` for ``instances_train2017.json``).
     """
-    if images is not None:
-        return [images]
+    given = given_folders(images, source.split)
+    if given is not None:
+        return given
     folder, name = posixpath.split(source.path)
     stem = posixpath.splitext(name)[0]
     folders = [folder, posixpath.join(folder, "images"), "", "images"]

@@ -32,7 +32,10 @@ _SPLIT_ORDER: Final = ("train", "eval", "test")
 
 
 def split_of_name(name: str) -> str | None:
-    """Canonical split a file name stands for: ``instances_val2017.json`` -> ``eval``; None when it has none."""
+    """Canonical split a name stands for: ``instances_val2017.json``, ``Custom-Val`` -> ``eval``; None when it has none.
+
+    The one place that knows the words: in any case, anywhere in the name, as long as they mean one split.
+    """
     words = re.findall(r"[a-z]+", posixpath.basename(name).lower())
     found = {SPLIT_ALIASES[word] for word in words if word in SPLIT_ALIASES}
     return found.pop() if len(found) == 1 else None
@@ -41,16 +44,38 @@ def split_of_name(name: str) -> str | None:
 def split_of_path(path: str) -> str | None:
     """Canonical split of a path: its file name's, else that of the innermost folder called exactly like a split."""
     folders, name = posixpath.split(path)
-    of_name = split_of_name(name)
-    if of_name is not None:
-        return of_name
-    return split_of_folders(folders)
+    return split_of_name(name) or _split_called(folders)
 
 
 def split_of_folders(folders: str) -> str | None:
-    """Canonical split of the innermost folder that is called exactly like a split."""
+    """Canonical split of the innermost folder that has a split's word in its name."""
+    return next(filter(None, (split_of_name(part) for part in reversed(folders.split("/")))), None)
+
+
+def splits_of_folders(folders: Iterable[str]) -> dict[str, str | None]:
+    """Canonical split of each folder: ``train``, ``train/annots``.
+
+    ``train_annot_folder`` is one as well where that makes the division complete (train and eval); alone,
+    ``test_drive`` is just a name.
+    """
+    strict = {folder: _split_called(folder) for folder in folders}
+    return _more_complete(strict, {folder: split or split_of_folders(folder) for folder, split in strict.items()})
+
+
+def splits_of_files(paths: Iterable[str]) -> dict[str, str | None]:
+    """Canonical split of each file: by its name's words, else by its folders as ``splits_of_folders`` has it."""
+    strict = {path: split_of_path(path) for path in paths}
+    loose = {path: split or split_of_folders(posixpath.dirname(path)) for path, split in strict.items()}
+    return _more_complete(strict, loose)
+
+
+def _split_called(folders: str) -> str | None:
     parts = [part.lower() for part in folders.split("/")]
     return next((SPLIT_ALIASES[part] for part in reversed(parts) if part in SPLIT_ALIASES), None)
+
+
+def _more_complete(strict: dict[str, str | None], loose: dict[str, str | None]) -> dict[str, str | None]:
+    return loose if {"train", "eval"} <= set(loose.values()) else strict
 
 
 @dataclasses.dataclass(frozen=True)

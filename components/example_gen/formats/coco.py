@@ -2,7 +2,8 @@
 
 Boxes are ``[x, y, width, height]`` in pixels of the annotated size. ``iscrowd`` and ``area`` are kept. Category ids are
 kept as class ids when all are positive; otherwise (Roboflow starts at 0) classes are numbered in the order of ids from
-1. Extra scalar fields of an image entry are its metadata; the standard ones (licence, URLs, dates) are not.
+1. Numbers that other tools write as text are read as numbers, ids too where they can be no other. Extra scalar fields
+of an image entry are its metadata; the standard ones (licence, URLs, dates) are not.
 
 A file is parsed once, in one place; segmentations are thrown away while it is being parsed, so that memory holds the
 boxes only. Unique image ids are a file's own matter: ids of a train and a val file may be the same numbers.
@@ -11,7 +12,6 @@ boxes only. Unique image ids are a file's own matter: ids of a train and a val f
 from __future__ import annotations
 
 import json
-import math
 import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -26,10 +26,13 @@ from components.example_gen.annotations import (
     RecordSkippedError,
     Source,
 )
+from components.example_gen.coercion import Coercions, Id, IdTable, canonical_id, is_id, to_float, to_size
+from components.example_gen.image_lookup import ImageFinder
 from components.example_gen.metadata import Sidecar, scalars
 from components.example_gen.settings import DataSettings
 from components.example_gen.sources import image_folders, load_files, named_sources, one_source_a_split
 from components.findings import Finding
+from schema.text import clean_name
 
 _STANDARD_FIELDS: Final = frozenset(
     ("id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "date_captured")
@@ -43,6 +46,7 @@ class Coco:
     def __init__(self, settings: DataSettings) -> None:
         self._settings = settings
         self._bad_input = settings.bad_input
+        self._finder = ImageFinder(settings)
 
     def sources(self, root: str) -> list[Source]:
         """One source a JSON file."""
@@ -50,85 +54,99 @@ class Coco:
             return named_sources(root, self._settings.annotations)
         found = [entry.path for entry in files.list_files(root) if entry.path.lower().endswith(".json")]
         instances = [path for path in found if posixpath.basename(path).startswith("instances_")]
+        if len(found) > 1 and not instances:  # captions and the files of tools lie beside
+            found = [path for path in found if b'"categories"' in files.read_bytes(files.join(root, path))] or found
         return one_source_a_split(root, instances or found, "COCO JSON files (*.json)")
 
     def items(self, source: Source) -> Iterator[Item | Finding]:
         """Images of one JSON file with their boxes."""
         data = _parse(files.join(source.root, source.path))
-        label_names, class_ids = _categories(data, source.path)
-        images, findings = self._images(data.pop("images"), source)
+        coercions = Coercions()
+        categories = _Categories(data, source.path)
+        images, findings = self._images(data.pop("images"), source, coercions)
         yield from findings
-        boxes: dict[Any, list[ObjectAnnotation]] = {image_id: [] for image_id in images}
-        problems: dict[Any, list[Finding]] = {}
-        for entry in _drain(data.pop("annotations", [])):
-            image_id = entry.get("image_id") if isinstance(entry, dict) else None
-            where = f"annotation id {entry.get('id')}" if isinstance(entry, dict) else "annotations"
-            if not _hashable(image_id) or image_id not in boxes:
-                found = f"image_id {image_id!r} is no image's id"
+        ids = IdTable(images)
+        boxes: dict[Id, list[ObjectAnnotation]] = {image_id: [] for image_id in images}
+        problems: dict[Id, list[Finding]] = {}
+        for position, entry in enumerate(_drain(data.pop("annotations"))):
+            where = f"annotation id {entry['id']}" if isinstance(entry, dict) and "id" in entry else None
+            where = where or f"annotations[{position}]"
+            asked = entry.get("image_id") if isinstance(entry, dict) else None
+            image_id = ids.find(asked)
+            if image_id is None:
+                found = f"image_id {asked!r} is no image's id" if isinstance(entry, dict) else f"{str(entry)[:80]!r}"
                 yield self._bad_input.finding("orphan_box", source.path, where, found)
                 continue
+            coercions.id("annotations[].image_id", asked, image_id)
             try:
-                boxes[image_id].append(_object(entry, where, label_names, class_ids))
-            except (KeyError, TypeError, ValueError, OverflowError) as error:
-                found = f"{type(error).__name__}: {error}; expected bbox [x, y, width, height] and category_id"
+                boxes[image_id].append(_object(entry, where, categories, coercions))
+            except (KeyError, ValueError) as error:
+                missing = f"no {error} in the annotation" if isinstance(error, KeyError) else str(error)
+                found = f"{missing}; expected bbox [x, y, width, height] and category_id"
                 problem = self._bad_input.finding("malformed_box", source.path, where, found)
                 problems.setdefault(image_id, []).append(problem)
 
         folders = self._folders(source, images)
         sidecar = Sidecar(source.root, self._settings.columns_to_read)
         for position, (image_id, entry) in enumerate(images.items()):
-            where = f"image id {image_id}"
+            where = f"{source.path} image id {image_id}"
             try:
-                path = files.find_image(source.root, folders, entry["file_name"], self._bad_input, where)
+                image = self._finder.find(source.root, folders, str(entry["file_name"]), source.split, where)
             except RecordSkippedError as skipped:
                 yield skipped.finding
                 continue
+            if image.finding is not None:
+                yield image.finding
             extra = {name: value for name, value in entry.items() if name not in _STANDARD_FIELDS}
             yield Item(
-                key=source.key_prefix + path,
-                name=path,
+                key=source.key_prefix + image.path,
+                name=image.path,
                 split=source.split,
                 root=source.root,
                 order=(source.index, position),
-                metadata=sidecar.of(path) | scalars(extra, self._settings.columns_to_read),
-                file=path,
+                metadata=sidecar.of(image.path) | scalars(extra, self._settings.columns_to_read),
+                file=image.path,
                 annotation=ImageAnnotation(
                     objects=tuple(boxes.pop(image_id)),
-                    width_pixels=_size(entry.get("width")),
-                    height_pixels=_size(entry.get("height")),
+                    width_pixels=to_size(entry.get("width")),
+                    height_pixels=to_size(entry.get("height")),
                     findings=tuple(problems.get(image_id, ())),
                 ),
             )
+        yield from coercions.findings(self._bad_input, source.path)
 
     def load(self, items: Sequence[Item]) -> Iterator[LoadedImage | Finding]:
         """Reads the image files; annotations came with the items."""
         return load_files(items, self._bad_input)
 
-    def _images(self, entries: list[Any], source: Source) -> tuple[dict[Any, dict[str, Any]], list[Finding]]:
-        images: dict[Any, dict[str, Any]] = {}
+    def _images(
+        self, entries: list[Any], source: Source, coercions: Coercions
+    ) -> tuple[dict[Id, dict[str, Any]], list[Finding]]:
+        images: dict[Id, dict[str, Any]] = {}
         findings: list[Finding] = []
-        ambiguous: dict[Any, list[str]] = {}
+        ambiguous: dict[Id, list[str]] = {}
         for position, entry in enumerate(_drain(entries)):
-            if (
-                not isinstance(entry, dict)
-                or not _hashable(entry.get("id"))
-                or not isinstance(entry.get("file_name"), str)
-            ):
+            if not isinstance(entry, dict) or not is_id(entry.get("id")) or not is_id(entry.get("file_name")):
                 found = f"{str(entry)[:120]}; expected an object with `id` and `file_name`"
                 findings.append(
                     self._bad_input.finding("malformed_annotation", source.path, f"images[{position}]", found)
                 )
                 continue
-            image_id, name = entry["id"], entry["file_name"]
+            if not isinstance(entry["file_name"], str):
+                coercions.note("images[].file_name", entry["file_name"], "text")
+            for side in ("width", "height"):
+                if isinstance(entry.get(side), str):
+                    coercions.note(f"images[].{side}", entry[side], str(to_size(entry[side])))
+            image_id, name = entry["id"], str(entry["file_name"])
             if image_id not in images:
                 images[image_id] = entry
-            elif images[image_id]["file_name"] == name:
+            elif str(images[image_id]["file_name"]) == name:
                 found = f"image id {image_id} is listed again"
                 findings.append(
                     self._bad_input.finding("duplicate_image", name, f"{source.path} images[{position}]", found)
                 )
             else:
-                ambiguous.setdefault(image_id, [images[image_id]["file_name"]]).append(name)
+                ambiguous.setdefault(image_id, [str(images[image_id]["file_name"])]).append(name)
         for image_id, names in ambiguous.items():
             del images[image_id]
             for name in names:
@@ -136,10 +154,10 @@ class Coco:
                 findings.append(self._bad_input.finding("ambiguous_image_id", name, source.path, found))
         return images, findings
 
-    def _folders(self, source: Source, images: dict[Any, dict[str, Any]]) -> list[str]:
+    def _folders(self, source: Source, images: dict[Id, dict[str, Any]]) -> list[str]:
         """Folders to look for images in, the one that has most of the first images ahead."""
         folders = image_folders(self._settings.images, source)
-        probed = [entry["file_name"] for entry in list(images.values())[:_PROBED_IMAGES]]
+        probed = [str(entry["file_name"]) for entry in list(images.values())[:_PROBED_IMAGES]]
 
         def hits(folder: str) -> int:
             return sum(_exists_below(source.root, folder, name) for name in probed)
@@ -163,7 +181,7 @@ def _without_segmentation(entry: dict[str, Any]) -> dict[str, Any]:
 def _parse(path: str) -> dict[str, Any]:
     try:
         data = json.loads(files.read_text(path), object_hook=_without_segmentation)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}; expected a COCO annotation file") from error
     if not isinstance(data, dict) or not isinstance(data.get("images"), list) or "categories" not in data:
         found = ", ".join(data) if isinstance(data, dict) else type(data).__name__
@@ -171,6 +189,8 @@ def _parse(path: str) -> dict[str, Any]:
             f"{path}: expected a COCO annotation file with `images`, `annotations` and `categories`, found {found}; "
             "name the right file in data.annotations"
         )
+    if not isinstance(data.setdefault("annotations", []), list):
+        raise DataError(f"{path}: `annotations` must be a list, found {str(data['annotations'])[:80]}")
     return data
 
 
@@ -181,37 +201,70 @@ def _drain(entries: list[Any]) -> Iterator[Any]:
         yield entries.pop()
 
 
-def _categories(data: dict[str, Any], path: str) -> tuple[dict[Any, str], dict[Any, int]]:
-    try:
-        names = {entry["id"]: str(entry["name"]) for entry in data["categories"]}
-        ordered = sorted(names)
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: every entry of `categories` needs an `id` and a `name`: {error!r}") from error
-    if all(isinstance(number, int) and number > 0 for number in ordered):
-        return names, {number: number for number in ordered}
-    return names, {number: position for position, number in enumerate(ordered, start=1)}
+class _Categories:
+    """Names and 1-based class ids of a file's categories."""
+
+    def __init__(self, data: dict[str, Any], path: str) -> None:
+        """Reads them.
+
+        Raises:
+          DataError: an entry has no id or name, or one id has two names.
+        """
+        entries = data["categories"]
+        if not isinstance(entries, list):
+            raise DataError(f"{path}: `categories` must be a list, found {str(entries)[:80]}")
+        self._names: dict[Id, str] = {}
+        for position, entry in enumerate(entries):
+            if not isinstance(entry, dict) or not is_id(entry.get("id")) or not is_id(entry.get("name")):
+                found = str(entry)[:120]
+                raise DataError(
+                    f"{path}: categories[{position}]: every entry needs an `id` and a `name`, found {found}"
+                )
+            name = str(entry["name"])
+            known = self._names.setdefault(entry["id"], name)
+            if clean_name(known) != clean_name(name):
+                raise DataError(f"{path}: categories[{position}]: id {entry['id']} is both {known!r} and {name!r}")
+        self._ids = IdTable(self._names)
+        numbers = {number: canonical_id(number) for number in self._names}
+        if all(isinstance(number, int) for number in numbers.values()):
+            ordered = sorted(numbers, key=lambda number: (numbers[number], str(number)))
+        else:
+            ordered = sorted(numbers, key=str)
+        self._class_ids = {number: position for position, number in enumerate(ordered, start=1)}
+        whole = [number for number in numbers.values() if isinstance(number, int) and number > 0]
+        if len(set(whole)) == len(numbers):
+            self._class_ids = dict(zip(numbers, whole, strict=True))
+
+    def find(self, asked: object, coercions: Coercions) -> tuple[str | None, int]:
+        """Name and class id of a ``category_id``; None and 0 when there is none."""
+        number = self._ids.find(asked)
+        if number is None:
+            return None, 0
+        coercions.id("annotations[].category_id", asked, number)
+        return self._names[number], self._class_ids[number]
 
 
-def _object(entry: dict[str, Any], where: str, names: dict[Any, str], class_ids: dict[Any, int]) -> ObjectAnnotation:
-    x, y, width, height = (float(value) for value in entry["bbox"])
-    category, area = entry["category_id"], entry.get("area")
-    if isinstance(area, (int, float)) and not (math.isfinite(area) and area >= 0):
-        area = None
-    known = _hashable(category) and category in names
+def _object(entry: dict[str, Any], where: str, categories: _Categories, coercions: Coercions) -> ObjectAnnotation:
+    bbox, category = entry["bbox"], entry["category_id"]
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise ValueError(f"bbox {str(bbox)[:80]!r}")
+    x, y, width, height = (coercions.number("annotations[].bbox", value) for value in bbox)
+    name, class_id = categories.find(category, coercions)
     return ObjectAnnotation(
         box_xyxy=(x, y, x + width, y + height),
-        class_name=names[category] if known else None,
-        class_id=class_ids[category] if known else 0,
+        class_name=name,
+        class_id=class_id,
         class_found=f"category_id {category!r}",
-        is_crowd=bool(entry.get("iscrowd", 0)),
-        area_pixels=None if area is None else float(area),
+        is_crowd=coercions.flag("annotations[].iscrowd", entry.get("iscrowd", 0)),
+        area_pixels=_area(entry.get("area")),
         where=where,
     )
 
 
-def _size(value: object) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) and value > 0 else None
-
-
-def _hashable(value: object) -> bool:
-    return isinstance(value, (int, str))
+def _area(value: object) -> float | None:
+    """Area as the file has it; None, which is the box's, where it has none that can be one."""
+    try:
+        area = to_float(value)
+    except ValueError:
+        return None
+    return area if 0 <= area < float("inf") else None

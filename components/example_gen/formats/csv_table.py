@@ -2,7 +2,8 @@
 
 A row with empty class and box is an image without objects. One file for each split, or one for all, perhaps with a
 ``split`` column. Any further column is per-image metadata (the first row of an image that has a value counts).
-``width`` and ``height`` may be missing or empty. ``metadata.csv`` is not an annotation file.
+``width`` and ``height`` may be missing or empty. Columns are parted by comma, semicolon or tab, as the first line is.
+``metadata.csv`` is not an annotation file.
 """
 
 from __future__ import annotations
@@ -24,15 +25,20 @@ from components.example_gen.annotations import (
     RecordSkippedError,
     Source,
 )
+from components.example_gen.coercion import to_float, to_size
+from components.example_gen.image_lookup import ImageFinder
 from components.example_gen.metadata import SIDECAR_FILE, Sidecar, parse_value, scalars
 from components.example_gen.settings import DataSettings
 from components.example_gen.sources import image_folders, load_files, named_sources, one_source_a_split
-from components.example_gen.splits import SPLIT_ALIASES
+from components.example_gen.splits import SPLIT_ALIASES, split_of_name
 from components.findings import Finding
 
 _BOX_COLUMNS: Final = ("xmin", "ymin", "xmax", "ymax")
 _REQUIRED: Final = ("filename", "class", *_BOX_COLUMNS)
 _KNOWN: Final = (*_REQUIRED, "width", "height", "split")
+_DELIMITERS: Final = (",", ";", "\t")
+_ODD_ROW: Final = "\0"
+"""Key of what is wrong with a row that has another number of fields than the first line."""
 
 
 class CsvTable:
@@ -41,6 +47,7 @@ class CsvTable:
     def __init__(self, settings: DataSettings) -> None:
         self._settings = settings
         self._bad_input = settings.bad_input
+        self._finder = ImageFinder(settings)
 
     def sources(self, root: str) -> list[Source]:
         """One source a file, or one for each value of its ``split`` column."""
@@ -56,12 +63,12 @@ class CsvTable:
             if "split" not in columns:
                 sources.append(source)
                 continue
-            values = {row.get("split", "") for _, row in rows}
-            unknown = sorted(value for value in values if value.lower() not in SPLIT_ALIASES)
+            values = {row["split"]: split_of_name(row["split"]) for _, row in rows}
+            unknown = sorted(value for value, split in values.items() if split is None)
             if unknown:
                 path = files.join(root, source.path)
                 raise DataError(f"{path}: split column: {unknown[0]!r} is none of {', '.join(SPLIT_ALIASES)}")
-            names = {SPLIT_ALIASES[value.lower()] for value in values}
+            names = set(values.values())
             sources += [Source(root, source.path, split) for split in ("train", "eval", "test") if split in names]
         return sources
 
@@ -71,7 +78,7 @@ class CsvTable:
         images: dict[str, list[tuple[int, dict[str, str]]]] = {}
         for line, row in rows:
             name = row["filename"]
-            if "split" in columns and SPLIT_ALIASES.get(row["split"].lower()) != source.split:
+            if "split" in columns and split_of_name(row["split"]) != source.split:
                 continue
             if not name:
                 yield self._bad_input.finding("malformed_annotation", source.path, f"line {line}", "empty filename")
@@ -79,25 +86,27 @@ class CsvTable:
             images.setdefault(name, []).append((line, row))
         folders = image_folders(self._settings.images, source)
         sidecar = Sidecar(source.root, self._settings.columns_to_read)
-        extra = [column for column in columns if column not in _KNOWN]
+        extra = [column for column in columns if column and column not in _KNOWN]
         for position, (name, entries) in enumerate(images.items()):
             where = f"{source.path} line {entries[0][0]}"
             try:
-                path = files.find_image(source.root, folders, name, self._bad_input, where)
+                image = self._finder.find(source.root, folders, name, source.split, where)
             except RecordSkippedError as skipped:
                 yield skipped.finding
                 continue
+            if image.finding is not None:
+                yield image.finding
             metadata: dict[str, MetadataValue] = {}
             for _, row in reversed(entries):
                 metadata |= {column: parse_value(row[column]) for column in extra if row[column]}
             yield Item(
-                key=source.key_prefix + path,
-                name=path,
+                key=source.key_prefix + image.path,
+                name=image.path,
                 split=source.split,
                 root=source.root,
                 order=(source.index, position),
-                metadata=sidecar.of(path) | scalars(metadata, self._settings.columns_to_read),
-                file=path,
+                metadata=sidecar.of(image.path) | scalars(metadata, self._settings.columns_to_read),
+                file=image.path,
                 annotation=self._annotation(entries, source.path),
             )
 
@@ -108,12 +117,16 @@ class CsvTable:
     def _annotation(self, entries: list[tuple[int, dict[str, str]]], path: str) -> ImageAnnotation:
         objects, findings = [], []
         for line, row in entries:
+            if _ODD_ROW in row:
+                findings.append(self._bad_input.finding("malformed_box", path, f"line {line}", row[_ODD_ROW]))
+                continue
             if not row["class"] and not any(row[column] for column in _BOX_COLUMNS):
                 continue
             try:
-                xmin, ymin, xmax, ymax = (float(row[column]) for column in _BOX_COLUMNS)
-            except ValueError:
-                found = f"expected numbers, found {', '.join(f'{column} {row[column]!r}' for column in _BOX_COLUMNS)}"
+                xmin, ymin, xmax, ymax = (to_float(row[column]) for column in _BOX_COLUMNS)
+            except ValueError as error:
+                columns = ", ".join(f"{column} {row[column]!r}" for column in _BOX_COLUMNS)
+                found = f"expected numbers, found {columns}: {error}"
                 findings.append(self._bad_input.finding("malformed_box", path, f"line {line}", found))
                 continue
             objects.append(
@@ -127,8 +140,8 @@ class CsvTable:
         first = entries[0][1]
         return ImageAnnotation(
             objects=tuple(objects),
-            width_pixels=_size(first.get("width", "")),
-            height_pixels=_size(first.get("height", "")),
+            width_pixels=to_size(first.get("width", "")),
+            height_pixels=to_size(first.get("height", "")),
             findings=tuple(findings),
         )
 
@@ -137,8 +150,11 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[int, dict[str, str
     """Column names, and rows with their line numbers; every row has every column, spaces around values removed."""
     path = files.join(source.root, source.path)
     try:
-        reader = csv.DictReader(io.StringIO(files.read_text(path)), skipinitialspace=True)
-        columns = [(column or "").strip() for column in reader.fieldnames or []]
+        text = files.read_text(path)
+        header = next(iter(text.splitlines()), "")
+        delimiter = max(_DELIMITERS, key=header.count)
+        reader = csv.reader(io.StringIO(text), skipinitialspace=True, delimiter=delimiter)
+        columns = [_column(name) for name in next(reader, [])]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from error
     missing = [column for column in _REQUIRED if column not in columns]
@@ -147,21 +163,26 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[int, dict[str, str
             f"{path}: line 1: expected the columns {', '.join(_REQUIRED)}; {', '.join(missing)} missing, "
             f"found {', '.join(columns) or 'nothing'}"
         )
-    reader.fieldnames = columns
 
     def rows() -> Iterator[tuple[int, dict[str, str]]]:
         try:
-            for row in reader:
-                yield reader.line_num, {column: (row[column] or "").strip() for column in columns}
+            for fields in reader:
+                if not fields:
+                    continue
+                row = dict.fromkeys(columns, "") | {
+                    column: field.strip() for column, field in zip(columns, fields, strict=False)
+                }
+                cut = any(column in _REQUIRED for column in columns[len(fields) :])
+                if cut or any(field.strip() for field in fields[len(columns) :]):
+                    row[_ODD_ROW] = f"{len(fields)} fields, expected {len(columns)} as in line 1"
+                yield reader.line_num, row
         except csv.Error as error:  # a quote that is never closed swallows lines up to the limit of a field
             raise DataError(f"{path}: line {reader.line_num}: cannot be read as CSV: {error}") from error
 
     return columns, rows()
 
 
-def _size(text: str) -> int | None:
-    try:
-        value = int(float(text))
-    except (ValueError, OverflowError):
-        return None
-    return value if value > 0 else None
+def _column(name: str) -> str:
+    """A column's name; ours in any case."""
+    stripped = name.strip()
+    return stripped.lower() if stripped.lower() in _KNOWN else stripped

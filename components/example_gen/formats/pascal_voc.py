@@ -1,9 +1,10 @@
 """Pascal VOC: one XML file an image, and split lists in ``ImageSets/Main`` where there are any.
 
 Layouts: a devkit (``Annotations``, ``JPEGImages``, ``ImageSets/Main/{train,val,trainval,test}.txt``, possibly nested or
-several side by side), or XML files beside their images, possibly in ``train``/``valid``/``test`` folders. In a devkit
-the image id finds the image; elsewhere ``<filename>`` does, and the XML's own name if that leads nowhere. ``trainval``
-is read only where ``train`` and ``val`` are not both there. Lists of one class (``car_train.txt``) are not splits.
+several side by side), or XML files beside their images or in a folder beside theirs, possibly in folders that a split
+is named after. The XML's own name finds the image (in a devkit the image id), and ``<filename>`` where it leads
+nowhere: people rename files, and tools write the path of the machine they ran on. ``trainval`` is read only where
+``train`` and ``val`` are not both there. Lists of one class (``car_train.txt``) are not splits.
 
 Coordinates are taken as box edges unless ``data.voc_first_pixel`` is 1, see there. ``difficult`` is kept.
 """
@@ -28,13 +29,17 @@ from components.example_gen.annotations import (
     RecordSkippedError,
     Source,
 )
+from components.example_gen.coercion import Coercions, to_flag, to_float, to_size
+from components.example_gen.image_lookup import FoundImage, ImageFinder, exact_image, same_stem, without_image_suffix
 from components.example_gen.metadata import Sidecar
 from components.example_gen.settings import DataSettings
-from components.example_gen.sources import listed_lines, named_sources
-from components.example_gen.splits import SPLIT_ALIASES, split_of_folders
+from components.example_gen.sources import given_folders, listed_lines, named_sources
+from components.example_gen.splits import SPLIT_ALIASES, split_of_name, splits_of_folders
 from components.findings import Finding
 
-_MAIN: Final = "ImageSets/Main"
+_MAIN: Final = "/imagesets/main"
+_CLASS_VALUES: Final = ("-1", "0", "1")
+"""Second column of a devkit's list of one class."""
 _BOX_FIELDS: Final = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -44,34 +49,25 @@ class PascalVoc:
     def __init__(self, settings: DataSettings) -> None:
         self._settings = settings
         self._bad_input = settings.bad_input
+        self._finder = ImageFinder(settings)
 
     def sources(self, root: str) -> list[Source]:
         """One source an ImageSets file; without them one source a folder called as a split, or one for all."""
         if self._settings.annotations is not None:
             return named_sources(root, self._settings.annotations)
-        lists: dict[str, dict[str, str]] = {}
-        xml_splits: set[str | None] = set()
+        lists: dict[str, list[str]] = {}
         for entry in files.list_files(root):
             folder, name = posixpath.split(entry.path)
-            stem, suffix = posixpath.splitext(name)
-            if suffix == ".txt" and stem in SPLIT_ALIASES and (folder == _MAIN or folder.endswith("/" + _MAIN)):
-                lists.setdefault(folder, {})[stem] = entry.path
-            elif suffix.lower() == ".xml":
-                xml_splits.add(split_of_folders(folder))
+            if name.lower().endswith(".txt") and ("/" + folder.lower()).endswith(_MAIN):
+                lists.setdefault(folder, []).append(entry.path)
+        xml_splits = set(_xml_splits(root, "").values())
         if not xml_splits:
             raise DataError(f"no Pascal VOC XML files found in {root}; check data.path and data.format")
+        order = ("train", "eval", "test")
         if lists:
-            sources = []
-            for _, by_name in sorted(lists.items()):
-                halves = any(SPLIT_ALIASES[name] == "train" and name != "trainval" for name in by_name) and any(
-                    SPLIT_ALIASES[name] == "eval" for name in by_name
-                )
-                for name, path in by_name.items():
-                    if not (name == "trainval" and halves):
-                        sources.append(Source(root, path, SPLIT_ALIASES[name]))
-            order = ("train", "eval", "test")
+            sources = [source for _, paths in sorted(lists.items()) for source in _list_sources(root, paths)]
             return sorted(sources, key=lambda source: (order.index(str(source.split)), source.path))
-        named = [split for split in ("train", "eval", "test") if split in xml_splits]
+        named = [split for split in order if split in xml_splits]
         return [Source(root, "", split) for split in (*named, *((None,) if None in xml_splits else ()))]
 
     def items(self, source: Source) -> Iterator[Item | Finding]:
@@ -99,114 +95,156 @@ class PascalVoc:
         """Reads XML and image of each item."""
         for item in items:
             try:
-                path, annotation = self._annotation(item.root, item.file, item.image_id)
+                path, annotation = self._annotation(item)
                 yield LoadedImage(item, path, files.read_image(item.root, path, self._bad_input), annotation)
             except RecordSkippedError as skipped:
                 yield skipped.finding
 
     def _of_list(self, source: Source) -> Iterator[tuple[str, str] | Finding]:
-        base = source.path.rpartition("ImageSets/")[0]
-        for number, image_id in listed_lines(source):
+        base = source.path[: max(source.path.lower().rfind("imagesets/"), 0)]
+        for number, line in listed_lines(source):
+            image_id, _, value = line.rpartition(" ")
+            image_id = without_image_suffix(image_id.strip() if value in _CLASS_VALUES and image_id else line)
             try:
-                yield files.safe_relative(source.root, base + "Annotations", image_id + ".xml"), image_id
+                xml_path = files.safe_relative(source.root, base + "Annotations", image_id + ".xml")
             except files.PathOutsideError as error:
                 yield self._bad_input.finding("path_outside", source.path, f"line {number}", str(error))
+                continue
+            if not files.exists(files.join(source.root, xml_path)):
+                elsewhere = self._finder.tree(source.root).called(posixpath.basename(xml_path), (".xml",))
+                xml_path = elsewhere[0] if len(elsewhere) == 1 else xml_path
+            yield xml_path, image_id
 
     def _of_folder(self, source: Source) -> Iterator[tuple[str, str]]:
         explicit = self._settings.annotations is not None
+        splits = _xml_splits(source.root, source.path)
         for entry in files.list_files(files.join(source.root, source.path)):
             path = posixpath.join(source.path, entry.path)
-            if path.lower().endswith(".xml") and (
-                explicit or split_of_folders(posixpath.dirname(path)) == source.split
-            ):
+            if path.lower().endswith(".xml") and (explicit or splits[posixpath.dirname(path)] == source.split):
                 yield path, ""
 
-    def _annotation(self, root: str, xml_path: str, image_id: str) -> tuple[str, ImageAnnotation]:
+    def _annotation(self, item: Item) -> tuple[str, ImageAnnotation]:
         """Image path and annotation of one XML file."""
+        root, xml_path = item.root, item.file
         if not files.exists(files.join(root, xml_path)):
-            found = f"image {image_id} has no {xml_path}"
+            found = f"image {item.image_id} has no {xml_path}"
             finding = self._bad_input.finding("missing_annotation", xml_path, "", found)
             if finding.loses_record:
                 raise RecordSkippedError(finding)
-            folders = self._image_folders(xml_path)
-            path = files.find_image(root, folders, image_id, self._bad_input, xml_path)
-            return path, ImageAnnotation((), findings=(finding,))
+            folders = self._image_folders(item)
+            image = self._finder.find(root, folders, item.image_id, item.split, xml_path)
+            return image.path, ImageAnnotation((), findings=(finding,))
         try:
             tree = fromstring(files.read_bytes(files.join(root, xml_path)))
         except (OSError, ParseError, DefusedXmlException, ValueError, LookupError) as error:
             found = f"XML {'cannot be read' if isinstance(error, OSError) else 'does not parse'}: {error}"
             raise RecordSkippedError(self._bad_input.finding("malformed_annotation", xml_path, "", found)) from error
-        path = self._image_path(root, xml_path, image_id, (tree.findtext("filename") or "").strip())
-        objects, findings = [], []
+        image = self._image(item, (tree.findtext("filename") or "").strip())
+        coercions = Coercions()
+        objects, findings = [], [] if image.finding is None else [image.finding]
         for number, element in enumerate(tree.iter("object"), start=1):
             try:
-                objects.append(self._object(element, f"object {number}"))
+                objects.append(self._object(element, f"object {number}", coercions))
             except ValueError as error:
                 findings.append(self._bad_input.finding("malformed_box", xml_path, f"object {number}", str(error)))
-        return path, ImageAnnotation(
+        findings += coercions.findings(self._bad_input, xml_path)
+        return image.path, ImageAnnotation(
             objects=tuple(objects),
-            width_pixels=_size(tree, "width"),
-            height_pixels=_size(tree, "height"),
+            width_pixels=to_size(tree.findtext("size/width")),
+            height_pixels=to_size(tree.findtext("size/height")),
             findings=tuple(findings),
         )
 
-    def _image_path(self, root: str, xml_path: str, image_id: str, filename: str) -> str:
-        folders = self._image_folders(xml_path)
-        if filename:
-            try:  # a name that climbs out is refused even where the id would find an image
-                files.safe_relative(root, folders[0], filename)
-            except files.PathOutsideError as error:
-                raise RecordSkippedError(
-                    self._bad_input.finding("path_outside", xml_path, "<filename>", str(error))
-                ) from error
-        stem = posixpath.splitext(posixpath.basename(xml_path))[0]
-        names = [image_id, filename] if image_id else [filename, stem]
-        for name in names[:-1]:
-            if name:
-                try:
-                    return files.find_image(root, folders, name, self._bad_input, xml_path)
-                except RecordSkippedError:
-                    continue  # the last name decides what the finding says
-        return files.find_image(root, folders, names[-1] or stem, self._bad_input, xml_path)
+    def _image(self, item: Item, filename: str) -> FoundImage:
+        """The image of the XML's own name, with a finding where ``<filename>`` is another; else that of the latter."""
+        folders = self._image_folders(item)
+        own_name = item.image_id or posixpath.splitext(posixpath.basename(item.file))[0]
+        own = exact_image(item.root, folders, own_name)
+        if own is None:
+            return self._finder.find(item.root, folders, filename or own_name, item.split, item.file)
+        if item.image_id or not filename or same_stem(filename, own_name):
+            return FoundImage(own)
+        found = f"{filename!r}, another name than the file's own; read {own}"
+        finding = self._bad_input.finding("filename_differs", item.file, "<filename>", found)
+        if finding.loses_record:
+            raise RecordSkippedError(finding)
+        if finding.treatment == "filename":
+            return self._finder.find(item.root, folders, filename, item.split, item.file)
+        return FoundImage(own, finding)
 
-    def _image_folders(self, xml_path: str) -> list[str]:
-        if self._settings.images is not None:
-            return [self._settings.images]
-        folder = posixpath.dirname(xml_path)
-        folders = []
+    def _image_folders(self, item: Item) -> list[str]:
+        given = given_folders(self._settings.images, item.split)
+        if given is not None:
+            return given
+        folder = posixpath.dirname(item.file)
+        folders = [folder, posixpath.join(folder, "images")]
         parts = folder.split("/")
-        if "Annotations" in parts or "annotations" in parts:
-            position = max(index for index, part in enumerate(parts) if part.lower() == "annotations")
-            for name in ("JPEGImages", "images", "Images"):
-                folders.append("/".join([*parts[:position], name, *parts[position + 1 :]]))
-                folders.append("/".join([*parts[:position], name]))
-        return list(dict.fromkeys([*folders, folder, posixpath.join(folder, "images"), "", "images"]))
+        annotations = [index for index, part in enumerate(parts) if part.lower().startswith("annot")]
+        if annotations:
+            position = annotations[-1]
+            beside = [
+                path
+                for name in ("JPEGImages", "images", "Images")
+                for path in (
+                    "/".join([*parts[:position], name, *parts[position + 1 :]]),
+                    "/".join([*parts[:position], name]),
+                )
+            ]
+            folders = [*beside, *folders, "/".join(parts[:position])]
+        return list(dict.fromkeys([*folders, "", "images"]))
 
-    def _object(self, element: Element, where: str) -> ObjectAnnotation:
+    def _object(self, element: Element, where: str, coercions: Coercions) -> ObjectAnnotation:
         name = (element.findtext("name") or "").strip()
         box = element.find("bndbox")
         if box is None or not name:
             raise ValueError(
                 f"expected <name> and <bndbox>, found {', '.join(child.tag for child in element) or 'nothing'}"
             )
-        texts = [(box.findtext(field) or "").strip() for field in _BOX_FIELDS]
         try:
-            xmin, ymin, xmax, ymax = (float(text) for text in texts)
+            xmin, ymin, xmax, ymax = (to_float(box.findtext(field) or "") for field in _BOX_FIELDS)
         except ValueError as error:
-            raise ValueError(f"expected numbers in <xmin> <ymin> <xmax> <ymax>, found {texts}") from error
+            texts = [box.findtext(field) for field in _BOX_FIELDS]
+            raise ValueError(f"expected numbers in <xmin> <ymin> <xmax> <ymax>, found {texts}: {error}") from error
+        difficult = (element.findtext("difficult") or "").strip()
+        is_difficult = to_flag(difficult)
+        if difficult not in ("", "0", "1"):
+            coercions.note("<difficult>", difficult, str(int(is_difficult)))
         first = self._settings.voc_first_pixel
         return ObjectAnnotation(
             box_xyxy=(xmin - first, ymin - first, xmax, ymax),
             class_name=name,
             class_found=name,
-            is_difficult=(element.findtext("difficult") or "0").strip() == "1",
+            is_difficult=is_difficult,
             where=where,
         )
 
 
-def _size(tree: Element, field: str) -> int | None:
-    try:
-        value = int(float(tree.findtext(f"size/{field}") or "0"))
-    except (ValueError, OverflowError):
-        return None
-    return value if value > 0 else None
+def _xml_splits(root: str, folder: str) -> dict[str, str | None]:
+    """Split of each folder that holds XML files, below a folder of the data folder."""
+    paths = (posixpath.join(folder, entry.path) for entry in files.list_files(files.join(root, folder)))
+    return splits_of_folders({posixpath.dirname(path) for path in paths if path.lower().endswith(".xml")})
+
+
+def _list_sources(root: str, paths: Sequence[str]) -> list[Source]:
+    """Sources of one ImageSets/Main folder: lists called exactly like a split, else one list a split by their words.
+
+    Raises:
+      DataError: none of the lists can be taken for a split's.
+    """
+    by_name = {posixpath.splitext(posixpath.basename(path))[0].lower(): path for path in paths}
+    exact = {name: path for name, path in by_name.items() if name in SPLIT_ALIASES}
+    if not exact:
+        worded = [(split, path) for path in paths if (split := split_of_name(posixpath.basename(path)))]
+        if not worded or len(dict(worded)) < len(worded):
+            raise DataError(
+                f"{files.join(root, posixpath.dirname(paths[0]))}: which list is which split? Expected train.txt, "
+                f"val.txt, test.txt, found {', '.join(posixpath.basename(path) for path in paths[:5])}; "
+                "say which to read in data.annotations: {train: PATH, eval: PATH}"
+            )
+        return [Source(root, path, split) for split, path in worded]
+    halves = any(SPLIT_ALIASES[name] == "train" and name != "trainval" for name in exact) and any(
+        SPLIT_ALIASES[name] == "eval" for name in exact
+    )
+    return [
+        Source(root, path, SPLIT_ALIASES[name]) for name, path in exact.items() if not (name == "trainval" and halves)
+    ]

@@ -126,7 +126,13 @@ class TFRecord:
         values = example.features.feature
         boxes = [values[key].float_list.value for key in (features.OBJECT_XMIN, features.OBJECT_YMIN)]
         boxes += [values[key].float_list.value for key in (features.OBJECT_XMAX, features.OBJECT_YMAX)]
-        texts = [text.decode("utf-8", "replace") for text in values[features.OBJECT_CLASS_TEXT].bytes_list.value]
+        try:
+            texts = [text.decode() for text in values[features.OBJECT_CLASS_TEXT].bytes_list.value]
+        except UnicodeDecodeError as error:
+            found = f"class name that is not UTF-8: {error}"
+            raise RecordSkippedError(
+                self._bad_input.finding("malformed_annotation", path, f"record {position}", found)
+            ) from error
         labels = list(values[features.OBJECT_CLASS_LABEL].int64_list.value)
         count = len(boxes[0])
         lengths = [len(column) for column in boxes] + [len(column) for column in (texts, labels) if column]

@@ -1,21 +1,14 @@
 """YOLO: a txt file an image with ``class cx cy width height`` in 0..1, and a data.yaml with names and splits.
 
 ``images`` in an image's path becomes ``labels`` (its last occurrence), the suffix ``.txt``; a txt file beside the image
-is found as well. As in Ultralytics' tools an image without a txt file, or with an empty one, has no objects; a sixth
-number (confidence) is ignored, and a line of more points is a polygon, of which the bounding box is taken.
-
-``train``, ``val`` and ``test`` of data.yaml name a folder, a list of folders, or a txt file of image paths, relative to
-``path`` in there or to the file. Exporters write ``../train/images`` where ``train/images`` is meant: a path that leads
-nowhere is tried without the leading ``../``.
+is found as well. As in Ultralytics' tools an image without a txt file, or with an empty one, has no objects. What else
+may stand in a row, and in data.yaml's place, is told in ``yolo_rows`` and ``yolo_layout``.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import yaml
+from collections.abc import Iterator, Sequence
 
 from components.example_gen import files
 from components.example_gen.annotations import (
@@ -23,15 +16,17 @@ from components.example_gen.annotations import (
     ImageAnnotation,
     Item,
     LoadedImage,
-    ObjectAnnotation,
     RecordSkippedError,
     Source,
 )
+from components.example_gen.coercion import Coercions
+from components.example_gen.formats.yolo_layout import YoloLayout, layout_sources, read_layout
+from components.example_gen.formats.yolo_rows import parse_row
+from components.example_gen.image_lookup import ImageFinder
 from components.example_gen.metadata import Sidecar
 from components.example_gen.settings import DataSettings
 from components.example_gen.sources import listed_lines, named_sources
-from components.findings import Finding
-from schema.label_map import read_label_map
+from components.findings import DROP, Finding
 
 
 class Yolo:
@@ -40,70 +35,37 @@ class Yolo:
     def __init__(self, settings: DataSettings) -> None:
         self._settings = settings
         self._bad_input = settings.bad_input
-        self._names_of_root: dict[str, dict[int, str]] = {}
+        self._finder = ImageFinder(settings)
+        self._layout_of_root: dict[str, YoloLayout] = {}
 
     def sources(self, root: str) -> list[Source]:
         """One source an image folder or image list of a split."""
+        layout = self._layout(root)
         if self._settings.annotations is not None:
-            self._names(root)
             return named_sources(root, self._settings.annotations)
-        path = _data_yaml(root)
-        data = _read_yaml(files.join(root, path))
-        sources = []
-        for name, split in (("train", "train"), ("val", "eval"), ("valid", "eval"), ("test", "test")):
-            entries = data.get(name) or []
-            for entry in [entries] if isinstance(entries, str) else entries:
-                relative = _resolve(root, path, str(data.get("path") or ""), str(entry))
-                if relative is not None:
-                    sources.append(Source(root, relative, split))
-                elif name != "test":  # a test folder that was not shipped is common and harms nobody
-                    raise DataError(f"{files.join(root, path)}: {name}: {entry} is not in the data folder {root}")
-        if not sources:
-            raise DataError(
-                f"{files.join(root, path)}: expected `train`, `val` or `test` with a folder, found {list(data)}"
-            )
-        self._names(root)
-        only = {source.split for source in sources}
-        return [Source(root, s.path, s.split if len(only) > 1 or s.split == "test" else None) for s in sources]
+        return layout_sources(root, layout)
 
     def items(self, source: Source) -> Iterator[Item | Finding]:
         """Images of a folder or list; then txt files that have no image."""
         sidecar = Sidecar(source.root, self._settings.columns_to_read)
-        if source.path.endswith(".txt"):
-            listed: Iterator[str | Finding] = self._of_list(source)
-        else:
-            listed = self._of_folder(source)
+        is_list = source.path.lower().endswith(".txt")
         label_paths: set[str] = set()
-        for position, path in enumerate(listed):
-            if isinstance(path, Finding):
-                yield path
+        for position, listed in enumerate(self._of_list(source) if is_list else self._of_folder(source)):
+            if isinstance(listed, Finding):
+                yield listed
                 continue
-            label_paths.update(_label_paths(path))
+            label_paths.update(_label_paths(listed))
             yield Item(
-                key=source.key_prefix + path,
-                name=path,
+                key=source.key_prefix + listed,
+                name=listed,
                 split=source.split,
                 root=source.root,
                 order=(source.index, position),
-                metadata=sidecar.of(path),
-                file=path,
+                metadata=sidecar.of(listed),
+                file=listed,
             )
-        if source.path.endswith(".txt"):
-            return
-        labels_folder = _labels_folder(source.path)
-        labels = 0
-        for entry in _below(source.root, labels_folder, (".txt",)):
-            if posixpath.splitext(posixpath.basename(entry))[0] in ("classes", "notes"):
-                continue
-            labels += 1
-            if entry not in label_paths:
-                yield self._bad_input.finding("missing_image", entry, "", f"no image in {source.path} looks here")
-        beside = _below(source.root, source.path, (".txt",))
-        if label_paths and not labels and not any(entry in label_paths for entry in beside):
-            raise DataError(
-                f"{files.join(source.root, source.path)}: images, but no txt file of theirs in {labels_folder}; "
-                "expected labels in a folder `labels` beside `images`, or beside the images"
-            )
+        if not is_list:
+            yield from self._without_image(source, label_paths)
 
     def load(self, items: Sequence[Item]) -> Iterator[LoadedImage | Finding]:
         """Reads image and txt file of each item."""
@@ -118,15 +80,37 @@ class Yolo:
         return _below(source.root, source.path, files.IMAGE_SUFFIXES)
 
     def _of_list(self, source: Source) -> Iterator[str | Finding]:
-        folders = [posixpath.dirname(source.path), ""]
+        folders = list(dict.fromkeys((posixpath.dirname(source.path), "")))
         for number, name in listed_lines(source):
             try:
-                yield files.find_image(source.root, folders, name, self._bad_input, f"line {number}")
+                image = self._finder.find(source.root, folders, name, source.split, f"{source.path} line {number}")
             except RecordSkippedError as skipped:
                 yield skipped.finding
+                continue
+            if image.finding is not None:
+                yield image.finding
+            yield image.path
+
+    def _without_image(self, source: Source, label_paths: set[str]) -> Iterator[Finding]:
+        """Findings of label files that no image looks for.
+
+        Raises:
+          DataError: there are images, and not one label file of theirs.
+        """
+        labels_folder = _labels_folder(source.path)
+        labels = set(_below(source.root, labels_folder, (".txt",)))
+        for path in sorted(labels - label_paths):
+            if _is_label_file(files.join(source.root, path)):
+                yield self._bad_input.finding("missing_image", path, "", f"no image in {source.path} looks here")
+        beside = _below(source.root, source.path, (".txt",))
+        if label_paths and not labels & label_paths and not any(entry in label_paths for entry in beside):
+            raise DataError(
+                f"{files.join(source.root, source.path)}: images, but no txt file of theirs in {labels_folder}; "
+                "expected labels in a folder `labels` beside `images`, or beside the images"
+            )
 
     def _annotation(self, root: str, path: str) -> ImageAnnotation:
-        names = self._names(root)
+        layout = self._layout(root)
         label_path = next((label for label in _label_paths(path) if files.exists(files.join(root, label))), None)
         if label_path is None:
             return ImageAnnotation((), normalized=True)
@@ -135,67 +119,35 @@ class Yolo:
         except (OSError, UnicodeDecodeError) as error:
             finding = self._bad_input.finding("malformed_annotation", label_path, "", f"cannot be read: {error}")
             raise RecordSkippedError(finding) from error
-        objects, findings = [], []
+        objects, findings, polygons, coercions = [], [], [], Coercions()
         for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    objects.append(parse_line(line, f"{label_path} line {number}", names))
-                except ValueError as error:
-                    found = str(error)
-                    findings.append(self._bad_input.finding("malformed_box", label_path, f"line {number}", found))
+            if not line.strip():
+                continue
+            where = f"line {number}"
+            try:
+                row = parse_row(line, f"{label_path} {where}", layout.names, layout.rows)
+            except ValueError as error:
+                findings.append(self._bad_input.finding("malformed_box", label_path, where, str(error)))
+                continue
+            if row.class_coerced:
+                coercions.note("class", line.split()[0], str(row.annotation.class_id - 1))
+            if row.is_polygon:
+                found = (
+                    f"{len(line.split()) - 1} numbers after the class, and no kpt_shape in {layout.path or 'data.yaml'}"
+                )
+                polygons.append(self._bad_input.finding("polygon_box", label_path, where, found))
+                if polygons[-1].treatment == DROP:
+                    continue
+            objects.append(row.annotation)
+        # One finding a file is enough, unless each stands for a box that is left out.
+        findings += polygons if self._bad_input.polygon_box == DROP else polygons[:1]
+        findings += coercions.findings(self._bad_input, label_path)
         return ImageAnnotation(tuple(objects), normalized=True, findings=tuple(findings))
 
-    def _names(self, root: str) -> dict[int, str]:
-        """Class names by 0-based class number."""
-        if root not in self._names_of_root:
-            self._names_of_root[root] = self._read_names(root)
-        return self._names_of_root[root]
-
-    def _read_names(self, root: str) -> dict[int, str]:
-        if self._settings.label_map is not None and not _data_yamls(root):
-            return {number - 1: name for number, name in read_label_map(self._settings.label_map)}
-        path = files.join(root, _data_yaml(root))
-        names = _read_yaml(path).get("names")
-        try:
-            pairs = names.items() if isinstance(names, Mapping) else enumerate(names or [])
-            by_number = {int(number): str(name) for number, name in pairs}
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path}: `names` must be a list, or a map of numbers to names: {error}") from error
-        if not by_number:
-            raise DataError(f"{path}: expected `names`: the class names in the order of their numbers; found none")
-        return by_number
-
-
-def parse_line(line: str, where: str, names: Mapping[int, str]) -> ObjectAnnotation:
-    """An object of a line ``class cx cy width height [confidence]`` or ``class x1 y1 x2 y2 x3 y3 ...``.
-
-    Raises:
-      ValueError: the line is neither; the message shows it.
-    """
-    fields = line.split()
-    try:
-        numbers = [float(field) for field in fields]
-    except ValueError as error:
-        raise ValueError(
-            f"{line[:80]!r} has something that is no number; expected: class cx cy width height"
-        ) from error
-    if len(numbers) in (5, 6):
-        _, cx, cy, width, height = numbers[:5]
-        box = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-    elif len(numbers) >= 7 and len(numbers) % 2 == 1:
-        xs, ys = numbers[1::2], numbers[2::2]
-        box = (min(xs), min(ys), max(xs), max(ys))
-    else:
-        raise ValueError(f"{len(numbers)} numbers in {line[:80]!r}; expected: class cx cy width height")
-    known = numbers[0].is_integer() and int(numbers[0]) in names
-    number = int(numbers[0]) if known else -1
-    return ObjectAnnotation(
-        box_xyxy=box,
-        class_name=names[number] if known else None,
-        class_id=number + 1,
-        class_found=f"class {fields[0]}",
-        where=where,
-    )
+    def _layout(self, root: str) -> YoloLayout:
+        if root not in self._layout_of_root:
+            self._layout_of_root[root] = read_layout(root, self._settings)
+        return self._layout_of_root[root]
 
 
 def _labels_folder(path: str) -> str:
@@ -218,40 +170,10 @@ def _below(root: str, folder: str, suffixes: tuple[str, ...]) -> Iterator[str]:
             yield posixpath.normpath(posixpath.join(folder, entry.path))
 
 
-def _data_yamls(root: str) -> list[str]:
-    return [e.path for e in files.list_files(root) if posixpath.basename(e.path).lower() in ("data.yaml", "data.yml")]
-
-
-def _data_yaml(root: str) -> str:
-    found = _data_yamls(root)
-    if len(found) == 1:
-        return found[0]
-    what = f"several: {', '.join(found[:5])}; set data.path to one data set" if found else "none"
-    raise DataError(f"{root}: expected one data.yaml with `names`, `train` and `val`, found {what}")
-
-
-def _read_yaml(path: str) -> dict[str, Any]:
+def _is_label_file(path: str) -> bool:
+    """Whether a txt file has a row of five numbers; class names, lists of images and read-mes may lie among them."""
     try:
-        data = yaml.safe_load(files.read_text(path))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: expected a map with `names`, `train` and `val`, found {type(data).__name__}")
-    return data
-
-
-def _resolve(root: str, yaml_path: str, base: str, entry: str) -> str | None:
-    """Path relative to the root of a folder that data.yaml names; None when it is not there."""
-    folder = posixpath.dirname(yaml_path)
-    without_climbing = entry
-    while without_climbing.startswith("../"):
-        without_climbing = without_climbing[3:]
-    for start in dict.fromkeys((posixpath.join(folder, base) if not base.startswith("/") else base, folder)):
-        for candidate in dict.fromkeys((entry, without_climbing)):
-            try:
-                relative = files.safe_relative(root, "", files.join(start, candidate))
-            except files.PathOutsideError:
-                continue
-            if files.exists(files.join(root, relative)):
-                return relative
-    return None
+        rows = [line.split() for line in files.read_text(path).splitlines()]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return any(len(row) >= 5 and all(field[:1] in "+-.0123456789" for field in row) for row in rows)

@@ -35,7 +35,7 @@ def test_bad_images_are_left_out_and_nothing_else_is(run, tmp_path, good, image_
         "cut.jpg": image_bytes()[:-20],
         "cut.png": image_bytes(image_format="PNG")[:-20],
         "picture.bmp": image_bytes(image_format="BMP"),
-        "../../secret.jpg": None,
+        "../../../secret.jpg": None,
     }
     write_coco(tmp_path / "deep" / "er", good | bad)
     result = run(format="coco", path=str(tmp_path))

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import posixpath
-import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.example_gen import files
-from components.example_gen.annotations import RecordSkippedError
-from components.example_gen.settings import BadInputSettings
 
 parts = st.sampled_from(["a", "..", ".", "", "b c", "ü", "...", "~", "..a"])
 
@@ -49,30 +46,3 @@ def test_listing_is_sorted_follows_links_and_ends(tmp_path) -> None:
     listed = list(files.list_files(str(tmp_path / "set")))
     assert [entry.path for entry in listed] == ["a/y.jpg", "b/x.JPG"]
     assert listed[1].size_bytes == 3
-
-
-@pytest.mark.parametrize(
-    ("on_disk", "asked"),
-    [
-        ("a.jpg", "a.jpg"),
-        ("a.JPG", "a.jpg"),
-        ("a.jpeg", "a.jpg"),
-        ("a.png", "a"),
-        ("sub folder/ä.jpg", "sub folder/ä.jpg"),
-        ("sub/a.jpg", "sub\\a.jpg"),
-        (unicodedata.normalize("NFD", "größe.jpg"), unicodedata.normalize("NFC", "größe.jpg")),
-    ],
-)
-def test_an_image_is_found_by_what_annotations_call_it(tmp_path, on_disk: str, asked: str) -> None:
-    (tmp_path / "images" / on_disk).parent.mkdir(parents=True)
-    (tmp_path / "images" / on_disk).write_bytes(b"")
-    found = files.find_image(str(tmp_path), ["", "images"], asked, BadInputSettings(), "line 1")
-    assert found == "images/" + on_disk
-
-
-@pytest.mark.parametrize(("name", "kind"), [("b.jpg", "missing_image"), ("../../b.jpg", "path_outside")])
-def test_an_image_that_is_not_found(tmp_path, name: str, kind: str) -> None:
-    with pytest.raises(RecordSkippedError) as skipped:
-        files.find_image(str(tmp_path), ["", "images"], name, BadInputSettings(), "line 1")
-    assert skipped.value.finding.kind == kind
-    assert skipped.value.finding.where == "line 1"

@@ -40,6 +40,8 @@ def test_settings_survive_their_json() -> None:
         ({"span": 3}, "need {SPAN} in path"),
         ({"span_window": 2}, "need {SPAN} in path"),
         ({"annotations": {}}, "at least one split"),
+        ({"images": {}}, "images must name at least one split"),
+        ({"images": {"val": "x"}}, "'train', 'eval' or 'test'"),
         ({"annotations": {"valid": "x"}}, "'train', 'eval' or 'test'"),
         ({"max_skipped_images": 1.5}, "less than or equal to 1"),
         ({"bad_input": {"box_outside": "ignore"}}, "'clip', 'drop', 'skip' or 'fail'"),

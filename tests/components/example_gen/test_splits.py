@@ -6,7 +6,14 @@ import pytest
 
 from components.example_gen.annotations import DataError, Item, Source
 from components.example_gen.settings import SplitSettings
-from components.example_gen.splits import SplitPolicy, hash_fraction, split_of_name, split_of_path
+from components.example_gen.splits import (
+    SplitPolicy,
+    hash_fraction,
+    split_of_name,
+    split_of_path,
+    splits_of_files,
+    splits_of_folders,
+)
 
 HASH_OF_A_NAME = 0.8035010488500651
 """Pinned: a changed hash would move images between splits from one release to the next."""
@@ -29,6 +36,8 @@ def sources(*splits: str | None) -> list[Source]:
         ("_annotations.coco.json", None),
         ("constraint.json", None),
         ("train_val.json", None),
+        ("custom_Train.json", "train"),
+        ("VALIDATION-set.csv", "eval"),
         ("trainval.txt", "train"),
     ],
 )
@@ -39,6 +48,15 @@ def test_split_of_name(name: str, split: str | None) -> None:
 def test_split_of_path() -> None:
     assert split_of_path("Test/valid/_annotations.coco.json") == "eval"
     assert split_of_path("training_data/labels.json") is None
+
+
+def test_a_word_in_a_folders_name_counts_where_it_makes_the_division_complete() -> None:
+    complete = {"train_annot_folder": "train", "Valid_annots/deep": "eval", "test_annots": "test"}
+    assert splits_of_folders(complete) == complete
+    assert splits_of_folders(["test_drive", "train"]) == {"test_drive": None, "train": "train"}
+    files = {"train_data/a.json": "train", "val_data/a.json": "eval"}
+    assert splits_of_files(files) == files
+    assert splits_of_files(["test_data/a.json"]) == {"test_data/a.json": None}
 
 
 def test_given_splits_are_kept() -> None:

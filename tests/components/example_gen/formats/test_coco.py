@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -114,6 +115,8 @@ def test_duplicate_and_ambiguous_ids(tmp_path, image_bytes) -> None:
         ("{}/_annotations.coco.json", "{}/a.jpg"),
         ("{}.json", "images/{}.a.jpg"),
         ("{}/labels.json", "{}/images/a.jpg"),
+        ("annotations/custom_{}.json", "{}2017/a.jpg"),
+        ("{}_labels/coco.json", "{}_images/deep/a.jpg"),
     ],
 )
 def test_layouts(tmp_path, image_bytes, layout: tuple[str, str]) -> None:
@@ -157,3 +160,107 @@ def test_what_cannot_be_guessed_is_asked_for(tmp_path) -> None:
     reader = Coco(DataSettings(format="coco", path=str(tmp_path), annotations="a.json"))
     with pytest.raises(DataError, match="expected a COCO annotation file with `images`"):
         list(reader.items(reader.sources(str(tmp_path))[0]))
+
+
+def read(folder, **settings) -> tuple[list, list]:
+    reader = Coco(DataSettings(format="coco", path=str(folder), **settings))
+    entries = [entry for source in reader.sources(str(folder)) for entry in reader.items(source)]
+    items = [entry for entry in entries if hasattr(entry, "key")]
+    return items, [entry for entry in entries if hasattr(entry, "kind")]
+
+
+def test_ids_and_numbers_in_other_types(tmp_path, image_bytes) -> None:
+    images = [{"id": "1", "file_name": "a.jpg", "width": "40", "height": 30.0}, {"id": "x-2", "file_name": "b.jpg"}]
+    images.append({"id": 3.0, "file_name": 7})
+    for name in ("a.jpg", "b.jpg", "7.jpg"):
+        (tmp_path / name).write_bytes(image_bytes())
+    box = {"bbox": ["1", 2, "3e0", 4.5], "area": "12"}
+    annotations = [
+        {"id": 1, "image_id": 1, "category_id": "1", "iscrowd": "0", **box},
+        {"id": 2, "image_id": "1.0", "category_id": 3.0, "iscrowd": 1.0, **box},
+        {"id": 3, "image_id": "x-2", "category_id": 1, "iscrowd": "True", **box},
+        {"id": 4, "image_id": "3", "category_id": 1, "iscrowd": False, **box},
+    ]
+    (tmp_path / "x.json").write_text(coco(images, annotations))
+    items, findings = read(tmp_path)
+    objects = {item.file: item.annotation.objects for item in items}
+    assert {file: [o.class_name for o in found] for file, found in objects.items()} == {
+        "a.jpg": ["cat", "dog"],
+        "b.jpg": ["cat"],
+        "7.jpg": ["cat"],
+    }
+    assert [o.is_crowd for found in objects.values() for o in found] == [False, True, True, False]
+    assert objects["a.jpg"][0].box_xyxy == (1, 2, 4, 6.5)
+    assert (items[0].annotation.width_pixels, items[0].annotation.height_pixels) == (40, 30)
+    assert {(f.kind, f.where) for f in findings} == {
+        ("coerced_value", field)
+        for field in (
+            "images[].width",
+            "images[].file_name",
+            "annotations[].image_id",
+            "annotations[].category_id",
+            "annotations[].bbox",
+            "annotations[].iscrowd",
+        )
+    }
+    assert findings[-1].found.endswith("such values")
+
+
+def test_ids_that_could_be_several(tmp_path, image_bytes) -> None:
+    (tmp_path / "a.jpg").write_bytes(image_bytes())
+    (tmp_path / "b.jpg").write_bytes(image_bytes())
+    images = [{"id": "7", "file_name": "a.jpg"}, {"id": "007", "file_name": "b.jpg"}]
+    box = {"category_id": 1, "bbox": [1, 1, 2, 2]}
+    (tmp_path / "x.json").write_text(coco(images, [{"image_id": 7, **box}, {"image_id": "007", **box}]))
+    items, findings = read(tmp_path)
+    assert [len(item.annotation.objects) for item in items] == [0, 1]
+    assert [(f.kind, f.found) for f in findings] == [("orphan_box", "image_id 7 is no image's id")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"bbox": "1234"}, "bbox '1234'; expected bbox"),
+        ({"bbox": []}, r"bbox '\[\]'; expected bbox"),
+        ({"bbox": [1, 2, True, 4]}, r"True \(bool\) is no number"),
+        ({"bbox": [1, 2, "3,5", 4]}, r"'3,5' is no number \(a decimal comma"),
+        ({"iscrowd": "maybe"}, "'maybe' is neither 0 nor 1"),
+        ({"bbox": [1, 2, 10**400, 4]}, "a number of 401 digits is too big"),
+    ],
+)
+def test_a_box_that_is_refused_says_why(tmp_path, image_bytes, changed: dict, message: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(image_bytes())
+    box = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]} | changed
+    (tmp_path / "x.json").write_text(coco([{"id": 1, "file_name": "a.jpg"}], [box]))
+    ((item,), _) = read(tmp_path)
+    (finding,) = item.annotation.findings
+    assert finding.kind == "malformed_box"
+    assert re.search(message, finding.found)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"categories": None}, "`categories` must be a list, found None"),
+        ({"categories": [{"id": 1, "name": None}]}, r"categories\[0\]: every entry needs an `id` and a `name`"),
+        ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, r"\[1\]: id 1 is both 'a' and 'b'"),
+        ({"annotations": None}, "`annotations` must be a list, found None"),
+    ],
+)
+def test_a_file_that_is_refused_says_why(tmp_path, data: dict, message: str) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(json.loads(coco([], [])) | data))
+    with pytest.raises(DataError, match=message):
+        read(tmp_path)
+
+
+def test_a_folder_of_images_for_each_split(tmp_path, image_bytes) -> None:
+    for split in ("train", "val"):
+        (tmp_path / "pictures" / split).mkdir(parents=True)
+        (tmp_path / "pictures" / split / "a.jpg").write_bytes(image_bytes())
+        (tmp_path / f"{split}.json").write_text(coco([{"id": 1, "file_name": "a.jpg"}], []))
+    items, findings = read(tmp_path, images={"train": "pictures/train", "eval": "pictures/val"})
+    assert [(item.split, item.file) for item in items] == [
+        ("train", "pictures/train/a.jpg"),
+        ("eval", "pictures/val/a.jpg"),
+    ]
+    assert not findings

@@ -76,3 +76,37 @@ def test_metadata_that_are_not_utf8_are_named(tmp_path) -> None:
     reader = CsvTable(DataSettings(format="csv", path=str(tmp_path)))
     with pytest.raises(DataError, match=r"metadata.csv: cannot be read as CSV in UTF-8: .*byte 0xf6 in position 22"):
         list(reader.items(*reader.sources(str(tmp_path))))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_tables_of_spreadsheets(tmp_path, image_bytes, delimiter: str, encoding: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(image_bytes())
+    rows = ["Filename,width,height,Class,xmin,ymin,xmax,YMAX", '"a.jpg","40","30"," 007 ","0","0","9.5","1e1"']
+    text = "\r\n".join(row.replace(",", delimiter) for row in rows)
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    reader = CsvTable(DataSettings(format="csv", path=str(tmp_path)))
+    (item,) = reader.items(*reader.sources(str(tmp_path)))
+    (entry,) = item.annotation.objects
+    assert (entry.class_name, entry.box_xyxy) == ("007", (0, 0, 9.5, 10))
+    assert (item.annotation.width_pixels, item.annotation.height_pixels) == (40, 30)
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ("a.jpg,40,30", "3 fields, expected 8 as in line 1"),
+        ("a.jpg,40,30,car,0,0,9", "7 fields, expected 8"),
+        ("a.jpg,40,30,car,red,0,0,9,9", "9 fields, expected 8"),
+        ('a.jpg,40,30,car,0,0,"9,5",9', "a decimal comma"),
+    ],
+)
+def test_a_row_of_another_length_is_no_background(tmp_path, image_bytes, row: str, found: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(image_bytes())
+    (tmp_path / "a.csv").write_text(f"{HEADER}\n{row}\n")
+    reader = CsvTable(DataSettings(format="csv", path=str(tmp_path)))
+    (item,) = reader.items(*reader.sources(str(tmp_path)))
+    (finding,) = item.annotation.findings
+    assert finding.kind == "malformed_box"
+    assert found in finding.found
+    assert not item.annotation.objects

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import posixpath
+
 import pytest
 
 from components.example_gen.annotations import DataError
@@ -121,3 +123,111 @@ def test_an_xml_that_cannot_be_read_is_a_finding(tmp_path, voc_xml) -> None:
 def test_nothing_to_read(tmp_path) -> None:
     with pytest.raises(DataError, match="no Pascal VOC XML files"):
         PascalVoc(DataSettings(format="pascal_voc", path=str(tmp_path))).sources(str(tmp_path))
+
+
+def loaded(folder, **settings) -> dict[str, tuple[str | None, str, set[str]]]:
+    """Split, image and kinds of findings of each XML; in place of the image the kind that lost it."""
+    reader = PascalVoc(DataSettings(format="pascal_voc", path=str(folder), **settings))
+    found = {}
+    for source in reader.sources(str(folder)):
+        for item in reader.items(source):
+            (image,) = reader.load([item])
+            if hasattr(image, "kind"):
+                found[item.key] = (item.split, image.kind, set())
+            else:
+                found[item.key] = (item.split, image.file, {f.kind for f in image.annotation.findings})
+    return found
+
+
+def make(folder, files: dict[str, str | bytes]) -> None:
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def test_which_image_an_xml_is_of(tmp_path, voc_xml) -> None:
+    images = dict.fromkeys(("a.jpg", "b.JPG", "deep/er/c.jpg", "deep/er/e.png"), b"x")
+    named = {
+        "a": "b.jpg",
+        "b": "D:\\work\\b.jpg",
+        "other": "C:\\me\\c.jpg",
+        "d": "../../label-studio/e.png",
+        "f": "a",
+        "g": "gone.jpg",
+    }
+    make(tmp_path, images | {f"{stem}.xml": voc_xml(name, []) for stem, name in named.items()})
+    found = {stem: (file, kinds) for stem, (_, file, kinds) in loaded(tmp_path).items()}
+    assert found == {
+        "a": ("a.jpg", {"filename_differs"}),
+        "b": ("b.JPG", set()),
+        "other": ("deep/er/c.jpg", {"moved_image"}),
+        "d": ("deep/er/e.png", {"moved_image"}),
+        "f": ("a.jpg", set()),
+        "g": ("missing_image", set()),
+    }
+    trusting = loaded(tmp_path, bad_input={"filename_differs": "filename", "moved_image": "skip"})
+    assert (trusting["a"][1], trusting["d"][1]) == ("b.JPG", "moved_image")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "images"),
+    [
+        ("{}/annots", "{}/images"),
+        ("{}/Annotations", "{}"),
+        ("{}_annot_folder", "{}_image_folder"),
+        ("annotations/{}", "images/{}"),
+    ],
+)
+def test_splits_and_images_beside_the_annotations(tmp_path, voc_xml, annotations: str, images: str) -> None:
+    for split in ("Train", "val"):
+        make(tmp_path, {f"{annotations.format(split)}/a.xml": voc_xml("a.jpg", [])})
+        make(tmp_path, {f"{images.format(split)}/a.jpg": b"x"})
+    assert sorted(loaded(tmp_path).values(), key=str) == [
+        ("eval", images.format("val") + "/a.jpg", set()),
+        ("train", images.format("Train") + "/a.jpg", set()),
+    ]
+
+
+@pytest.mark.parametrize("main", ["ImageSets/Main", "set/imagesets/main"])
+@pytest.mark.parametrize("names", [("Train", "VAL", "Test"), ("my_train", "my_val", "my_test")])
+def test_lists_in_capitals_and_with_suffixes(tmp_path, voc_xml, main: str, names: tuple[str, ...]) -> None:
+    base = posixpath.dirname(posixpath.dirname(main)) or "."
+    for number, name in enumerate(names):
+        make(
+            tmp_path, {f"{main}/{name}.txt": f"\ufeff{number}.jpg 1\r\n", f"{base}/xmls/{number}.xml": voc_xml("", [])}
+        )
+        make(tmp_path, {f"{base}/JPEGImages/{number}.jpg": b"x"})
+    assert [split for split, _, _ in loaded(tmp_path).values()] == ["train", "eval", "test"]
+    assert [file for _, file, _ in loaded(tmp_path).values()] == [
+        posixpath.normpath(f"{base}/JPEGImages/{n}.jpg") for n in range(3)
+    ]
+
+
+def test_lists_that_cannot_be_told_are_not_passed_over(tmp_path, voc_xml) -> None:
+    make(tmp_path, {"ImageSets/Main/all.txt": "a", "ImageSets/Main/rest.txt": "b", "a.xml": voc_xml("a.jpg", [])})
+    with pytest.raises(
+        DataError, match=r"which list is which split\? .* found all.txt, rest.txt; say which .* data.ann"
+    ):
+        loaded(tmp_path)
+    make(tmp_path, {"ImageSets/Main/car_train.txt": "a", "ImageSets/Main/bus_train.txt": "b"})
+    with pytest.raises(DataError, match="which list is which split"):
+        loaded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "is_difficult", "kinds"),
+    [
+        ("0", False, []),
+        ("1", True, []),
+        ("TRUE", True, ["coerced_value"]),
+        ("1.0", True, ["coerced_value"]),
+        ("", False, []),
+    ],
+)
+def test_difficult(tmp_path, voc_xml, written: str, is_difficult: bool, kinds: list[str]) -> None:
+    xml = voc_xml("a.jpg", [("a", 0, 0, 9, 9)]).replace("<difficult>1", f"<difficult>{written}")
+    make(tmp_path, {"a.xml": xml, "a.jpg": b"x"})
+    reader = PascalVoc(DataSettings(format="pascal_voc", path=str(tmp_path)))
+    (image,) = reader.load(list(reader.items(*reader.sources(str(tmp_path)))))
+    assert image.annotation.objects[0].is_difficult is is_difficult
+    assert [finding.kind for finding in image.annotation.findings] == kinds

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from components.example_gen.annotations import DataError
-from components.example_gen.formats.yolo import Yolo, parse_line
+from components.example_gen.formats.yolo import Yolo
 from components.example_gen.settings import DataSettings
-
-NAMES = {0: "car", 1: "bus"}
 
 
 @pytest.mark.parametrize(
@@ -47,6 +43,7 @@ def test_what_is_bad_and_what_is_background(run, tmp_path, image_bytes) -> None:
         ("malformed_box", "line 4"),
         ("box_outside", "labels/train/0.txt line 6"),
         ("missing_image", ""),
+        ("polygon_box", "line 1"),
     }
     values = result.record("images/train/0.PNG").features.feature
     assert values["image/object/class/text"].bytes_list.value[:] == [b"bus", b"car"]
@@ -79,24 +76,6 @@ def test_labels_are_found_where_images_look_for_them(tmp_path, image_bytes, fold
     items = list(reader.items(source))
     assert [getattr(item, "key", item) for item in items] == [image.format("a"), image.format("b")]
     assert [len(loaded.annotation.objects) for loaded in reader.load(items)] == [1, 1]
-
-
-@given(st.tuples(*[st.floats(0.1, 0.4)] * 4), st.sampled_from(sorted(NAMES)))
-def test_line_round_trip(box: tuple[float, float, float, float], number: int) -> None:
-    cx, cy, width, height = box
-    parsed = parse_line(f" {number}\t{cx!r} {cy!r}  {width!r} {height!r} ", "line 1", NAMES)
-    xmin, ymin, xmax, ymax = parsed.box_xyxy
-    assert ((xmin + xmax) / 2, (ymin + ymax) / 2) == pytest.approx((cx, cy))
-    assert (xmax - xmin, ymax - ymin) == pytest.approx((width, height))
-    assert (parsed.class_name, parsed.class_id) == (NAMES[number], number + 1)
-
-
-@given(st.text(max_size=40))
-def test_no_line_does_worse_than_a_value_error(line: str) -> None:
-    try:
-        parse_line(line or "x", "line 1", NAMES)
-    except ValueError as error:
-        assert "expected: class cx cy width height" in str(error)
 
 
 def test_data_yaml_must_make_sense(tmp_path, image_bytes) -> None:
@@ -132,3 +111,123 @@ def test_a_list_that_is_not_utf8_is_named(tmp_path) -> None:
     reader = Yolo(DataSettings(format="yolo", path=str(tmp_path)))
     with pytest.raises(DataError, match=r"train.txt: cannot be read .*byte 0xe4 in position 7"):
         list(reader.items(*reader.sources(str(tmp_path))))
+
+
+def write(folder, files: dict[str, str | bytes]) -> None:
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def class_names(run, folder, **settings) -> dict[str, int]:
+    result = run(format="yolo", path=str(folder), split={"source": "hash"}, **settings)
+    texts = [
+        text.decode()
+        for records in result.records.values()
+        for record in records
+        for text in record.features.feature["image/object/class/text"].bytes_list.value
+    ]
+    return {name: texts.count(name) for name in texts}
+
+
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        ("[02146, on]", {"02146", "on"}),
+        ("{0: 'no', '1': \"1e3\"}", {"no", "1e3"}),
+        ("\n- ~\n-   stop sign  ", {"~", "stop sign"}),
+        ("[Gro\u0308\u00dfe, \u200b12:30]", {"Größe", "12:30"}),
+    ],
+)
+def test_names_are_read_as_written(run, tmp_path, image_bytes, names: str, read: set[str]) -> None:
+    write(tmp_path, {"data.yaml": f"\ufefftrain: images\nnames: {names}\n"})
+    for i in range(12):
+        row = f"{i % 2} 0.5 0.5 0.5 0.5\n"
+        write(tmp_path, {f"images/{i}.jfif": image_bytes(seed=i), f"labels/{i}.txt": row.encode("utf-16")})
+    assert set(class_names(run, tmp_path)) == read
+
+
+def layout_of(folder) -> list[tuple[str, str | None]]:
+    reader = Yolo(DataSettings(format="yolo", path=str(folder)))
+    found = []
+    for source in reader.sources(str(folder)):
+        items = list(reader.items(source))
+        loaded = list(reader.load([item for item in items if hasattr(item, "key")]))
+        found += [(image.file, source.split, len(image.annotation.objects)) for image in loaded]
+        found += [(item.kind, item.file, 0) for item in items if hasattr(item, "kind")]
+    return found
+
+
+ROW = "0 0.5 0.5 0.5 0.5\n"
+IMAGES = {"images/train/a.jpg": b"", "labels/train/a.txt": ROW, "images/val/b.jpg": b"", "labels/val/b.txt": ROW}
+
+
+@pytest.mark.parametrize(
+    ("described", "found"),
+    [
+        ({"classes.txt": "car\n"}, [("images/train/a.jpg", "train", 1), ("images/val/b.jpg", "eval", 1)]),
+        (
+            {"notes.json": '{"categories": [{"id": 0, "name": "car"}]}', "labels/train/README.txt": "1 a"},
+            [("images/train/a.jpg", "train", 1), ("images/val/b.jpg", "eval", 1)],
+        ),
+        (
+            {"coco8.yaml": "train: images/train\nval: images/val\nvalid: images/val\nnames: [car]", "x.yaml": "a: 1"},
+            [("images/train/a.jpg", "train", 1), ("images/val/b.jpg", "eval", 1)],
+        ),
+        (
+            {"data.yaml": "path: D:\\\\me\ntrain: /content/set/images/train\nval: ..\\images\\val\nnames: [car]"},
+            [("images/train/a.jpg", "train", 1), ("images/val/b.jpg", "eval", 1)],
+        ),
+        (
+            {
+                "x/obj.data": "classes = 1\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n",
+                "x/obj.names": "car\r\n",
+                "x/train.txt": "data/train/a.jpg\r\n../images/train/gone.jpg\n",
+                "x/valid.txt": "../images/val/b.jpg\n",
+            },
+            [
+                ("images/train/a.jpg", "train", 1),
+                ("missing_image", "../images/train/gone.jpg", 0),
+                ("images/val/b.jpg", "eval", 1),
+            ],
+        ),
+    ],
+)
+def test_exports_without_a_data_yaml(tmp_path, described: dict[str, str], found: list) -> None:
+    write(tmp_path, IMAGES | described)
+    assert layout_of(tmp_path) == found
+
+
+def test_what_must_not_be_guessed(tmp_path) -> None:
+    write(tmp_path, IMAGES)
+    for text, message in (
+        ("train: images\nnames: car, bus", r"found the text 'car, bus'; write names: \[car, bus\]"),
+        ("train: images\nnc: 2\nnames: car", "`names` must be a list"),
+        ("train: images\nnames: [car, [bus]]", "a name must be text, found"),
+        ("train: images\nnames: {0.5: car}", "0.5' is no whole number"),
+        ("train: {a: b}\nnames: [car]", "train: expected a folder or a list of folders, found {'a': 'b'}"),
+        ("train: images\nkpt_shape: 8\nnames: [car]", r"kpt_shape: expected \[number of keypoints, 2 or 3\], found 8"),
+        ("train: /x/train/images\nval: /x/val/images\nnames: [car]", "train: /x/train/images and val: .* both lead to"),
+        ("train: a\ntrain: b\nnames: [car]", 'cannot be read as YAML: (.|\n)*duplicate key "train"(.|\n)*line 2'),
+    ):
+        (tmp_path / "data.yaml").write_text(text)
+        with pytest.raises(DataError, match=message):
+            layout_of(tmp_path)
+
+
+def test_labels_of_other_images_are_no_background(tmp_path) -> None:
+    write(tmp_path, {"data.yaml": "train: images\nnames: [car]", "images/a.jpg": b"", "labels/b.txt": ROW})
+    with pytest.raises(DataError, match="images, but no txt file of theirs in labels"):
+        layout_of(tmp_path)
+
+
+def test_every_polygon_that_is_dropped_is_counted(run, tmp_path, image_bytes) -> None:
+    write(tmp_path, {"data.yaml": "train: images\nnames: [car]"})
+    for i in range(12):
+        rows = ROW + "0.0 0.1 0.1 0.9 0.1 0.9 0.8 0.1 0.8\n" * 2
+        write(tmp_path, {f"images/{i}.jpg": image_bytes(seed=i), f"labels/{i}.txt": rows})
+    kept = run(format="yolo", path=str(tmp_path))
+    assert kept.summary.findings == {"polygon_box": 12, "coerced_value": 12}
+    assert (kept.summary.read_boxes, kept.summary.dropped_boxes) == (36, 0)
+    dropped = run(format="yolo", path=str(tmp_path), bad_input={"polygon_box": "drop"})
+    assert (dropped.summary.read_boxes, dropped.summary.dropped_boxes) == (36, 24)
