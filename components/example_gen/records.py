@@ -12,19 +12,27 @@ from components.example_gen.annotations import LoadedImage, MetadataValue, Recor
 from components.example_gen.boxes import CheckedObject, check_objects
 from components.example_gen.metadata import convert
 from components.example_gen.settings import BadInputSettings
-from components.findings import DROP, Finding
+from components.findings import Finding
 from schema import features
 from schema.label_map import LabelMap
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """A serialised record, how many objects it has, their classes as written, and what was found on the way."""
+    """A serialised record, and what became of the image's boxes.
+
+    Attributes:
+      serialized: the ``tf.train.Example``.
+      read_count: boxes the annotation has, before any was dropped.
+      object_count: boxes of the record.
+      spellings: class name of each as the annotation has it.
+      findings: what was found on the way; those of dropped boxes make up the difference.
+    """
 
     serialized: bytes
+    read_count: int
     object_count: int
     spellings: tuple[str, ...]
-    dropped_count: int
     findings: tuple[Finding, ...]
 
 
@@ -73,9 +81,9 @@ def make_record(
     _add_metadata(values, loaded.item.metadata, metadata_types)
     return Record(
         serialized=example.SerializeToString(deterministic=True),
+        read_count=loaded.annotation.box_count,
         object_count=len(objects),
         spellings=tuple(str(checked.annotation.class_name) for checked in objects),
-        dropped_count=sum(finding.treatment == DROP for finding in findings),
         findings=tuple(findings),
     )
 

@@ -74,7 +74,7 @@ class ShardWriter:
                 findings.extend(record.findings)
                 counts[f"images/{split}"] += 1
                 counts[f"boxes/{split}"] += record.object_count
-                counts["read_boxes"] += loaded.annotation.box_count
+                counts["read_boxes"] += record.read_count
                 counts.update(f"class/{name}" for name in record.spellings)
         tf.io.gfile.rename(unfinished, posixpath.join(self._examples_uri, path), overwrite=True)
         return dict(counts), findings
