@@ -10,6 +10,9 @@ CONFIG ?= pipeline/configs/demo.yaml
 NAME ?= demo
 PORT ?= 8500
 DEMO_DATA := build/demo
+# TensorFlow's notices from before its logging is set up, which no variable turns off. Errors pass.
+NOTICES := ^(WARNING: All log messages before absl|[IW][0-9]{4} )
+without_notices = set -o pipefail; { $(1) 2>&1 >&3 | sed -uE '/$(NOTICES)/d' >&2; } 3>&1
 
 export PIPELINE_CONFIG := $(abspath $(CONFIG))
 # The TFX CLI keeps its list of pipelines here instead of in the home directory.
@@ -35,8 +38,8 @@ data: install ## draw the demo's street scenes
 
 run: install $(if $(filter demo,$(NAME)),data) ## run the whole pipeline through the TFX CLI (the demo, unless CONFIG and NAME say otherwise)
 	@verb=create; [ -d "$(LOCAL_HOME)/$(NAME)" ] && verb=update; \
-	 $(BIN)/tfx pipeline $$verb --engine=local --pipeline-path=$(CURDIR)/pipeline/local_runner.py
-	$(BIN)/tfx run create --engine=local --pipeline-name=$(NAME)
+	 $(call without_notices,$(BIN)/tfx pipeline $$verb --engine=local --pipeline-path=$(CURDIR)/pipeline/local_runner.py)
+	@$(call without_notices,$(BIN)/tfx run create --engine=local --pipeline-name=$(NAME))
 
 serve: install ## serve the newest pushed model over gRPC
 	$(BIN)/python -m serving.server --model_base_path build/pipelines/$(NAME)/served/detector --model_name detector --port $(PORT)
