@@ -127,8 +127,8 @@ def run_detector(case: Case, steps: int, part: str) -> dict[str, float]:
     import numpy as np
     import tensorflow as tf
 
-    from components.detector.detector import GroundTruth, Preprocessed
     from components.detector.registry import build_detector
+    from components.detector.structures import GroundTruth, Preprocessed
 
     detector = build_detector(case.detector, num_classes=NUM_CLASSES, image_size=(case.image_size, case.image_size))
     rng = np.random.default_rng(0)
@@ -140,6 +140,7 @@ def run_detector(case: Case, steps: int, part: str) -> dict[str, float]:
         tf.constant(np.concatenate([corners, corners + sides], axis=-1), tf.float32),
         tf.constant(rng.integers(0, NUM_CLASSES, corners.shape[:2]), tf.int32),
         tf.ones(corners.shape[:2]),
+        tf.ones((case.train_batch, 2)),
     )
     batch = images[: case.train_batch]
     figures: dict[str, float] = {"parameters": detector.count_params()}

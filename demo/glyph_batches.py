@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.detector.detector import GroundTruth
+from components.detector.structures import GroundTruth
 from components.trainer.input.input_pipeline import EvaluationBatch, TrainingBatch
 from demo.glyphs import GlyphImage, render_glyphs
 
@@ -41,7 +41,8 @@ def training_batches(pictures: Sequence[GlyphImage], batch_size: int, seed: int,
             boxes = tf.where(mirrored[:, None, None], flipped, boxes)  # [B, M, 4]
             boxes = tf.where(classes[..., None] >= 0, boxes, 0.0)
         same_colours = tf.concat([tf.eye(3, batch_shape=[batch_size]), tf.zeros([batch_size, 1, 3])], axis=1)
-        return TrainingBatch(images, same_colours, GroundTruth(boxes, classes, tf.cast(classes >= 0, tf.float32)))
+        weights, whole_canvas = tf.cast(classes >= 0, tf.float32), tf.ones([batch_size, 2])
+        return TrainingBatch(images, same_colours, GroundTruth(boxes, classes, weights, whole_canvas))
 
     examples = tf.data.Dataset.from_tensor_slices(_padded(pictures))
     batches = examples.shuffle(len(pictures), seed=seed).repeat().batch(batch_size, drop_remainder=True)

@@ -1,72 +1,22 @@
 """The contract every detector keeps, so that training, evaluation, export and serving have no special cases.
 
-A detector is a ``keras.Model`` whose ``call`` maps preprocessed images to raw predictions. Around it stand one way in
-(``preprocess``), one training signal (``training_losses``) and one way out (``postprocess``): ``evaluate`` and
-``serving_default`` of the export and the evaluation during training all go through the same three.
+A detector is cut in two where every way of training needs it: ``features`` is what the backbone makes of images, and
+``head_losses`` and ``head_predictions`` are what all the rest makes of features. The neck (a feature pyramid) belongs
+to the rest, so that the features of a frozen backbone can be computed once and kept while necks and heads learn.
+
+On top stand, the same for every detector, one training signal (``training_losses``) and one way out (``detect``):
+``evaluate`` and ``serving_default`` of the export and the evaluation during training all go through the latter.
 """
 
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
 
-
-class GroundTruth(NamedTuple):
-    """Padded ground truth of a batch, in the frame of the *preprocessed* image.
-
-    Attributes:
-      boxes_yxyx_normalized: float32 [B, M, 4], 0..1 of the model's input canvas (padding included); padded rows are 0.
-      classes: int32 [B, M], 0-based; padded rows are -1.
-      weights: float32 [B, M]: 1 for an object to learn, 0 for padding and for crowd or difficult objects, whose
-        anchors are ignored instead of being taught as background.
-    """
-
-    boxes_yxyx_normalized: tf.Tensor
-    classes: tf.Tensor
-    weights: tf.Tensor
-
-
-class Preprocessed(NamedTuple):
-    """A batch in the model's input frame.
-
-    Attributes:
-      images: float32 [B, H, W, 3], resized, padded and scaled as the backbone expects.
-      valid_height_width: float32 [B, 2]: the share of the canvas (0..1) that holds image, the rest is padding; boxes
-        normalised to the original image times this share are boxes normalised to the canvas.
-    """
-
-    images: tf.Tensor
-    valid_height_width: tf.Tensor
-
-
-class Detections(NamedTuple):
-    """Padded detections of a batch, best score first.
-
-    Attributes:
-      boxes_yxyx_normalized: float32 [B, N, 4], 0..1 of the original image; padded rows are 0.
-      scores: float32 [B, N]; padded rows are 0.
-      classes: int32 [B, N], 0-based; padded rows are -1.
-      counts: int32 [B]: how many rows are detections.
-    """
-
-    boxes_yxyx_normalized: tf.Tensor
-    scores: tf.Tensor
-    classes: tf.Tensor
-    counts: tf.Tensor
-
-
-class ClassRows(NamedTuple):
-    """How the last axis of a variable depends on the classes: as if it were [groups, background + classes, values]."""
-
-    groups: int
-    """Anchors of a location, for a convolution that predicts all of them."""
-    background: int
-    """Columns before the first class: 0 or 1."""
-    values: int
-    """Numbers for each class: 1 for a logit, 4 for a box."""
+from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Preprocessed
 
 
 class Detector(keras.Model, abc.ABC):
@@ -125,11 +75,26 @@ class Detector(keras.Model, abc.ABC):
         return Preprocessed(self.normalize(resized), shares)
 
     @abc.abstractmethod
-    def training_losses(self, images: tf.Tensor, truth: GroundTruth) -> dict[str, tf.Tensor]:
-        """Forward pass in training mode, target assignment and losses.
+    def features(self, images: tf.Tensor, training: bool) -> Features:
+        """What the backbone makes of images.
+
+        Of a backbone in two halves it is the first, which sees the image; the second reads crops and belongs to the
+        heads.
 
         Args:
           images: float32 [B, H, W, 3], normalised.
+          training: whether batch normalisation that is not frozen uses (and learns from) the batch, and dropout drops.
+
+        Returns:
+          Feature maps by level, in the precision that is computed in.
+        """
+
+    @abc.abstractmethod
+    def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
+        """Necks and heads in training mode, target assignment and losses.
+
+        Args:
+          features: of ``features``.
           truth: ground truth in the canvas frame.
 
         Returns:
@@ -138,17 +103,44 @@ class Detector(keras.Model, abc.ABC):
         """
 
     @abc.abstractmethod
-    def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
-        """Raw predictions of ``call(images, training=False)`` -> detections in the frame of the original image."""
+    def head_predictions(
+        self, features: Features, valid_height_width: tf.Tensor, training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """Raw predictions of necks and heads, by the names that the original gives them.
 
-    def raw_predictions(self, preprocessed: Preprocessed) -> dict[str, tf.Tensor]:
-        """``call`` in inference mode, for detectors whose network has to know where on the canvas the image is."""
-        predictions: dict[str, tf.Tensor] = self(preprocessed.images, training=False)
-        return predictions
+        Args:
+          features: of ``features``.
+          valid_height_width: float32 [B, 2], the share of the canvas that is image.
+          training: as there.
+        """
+
+    @abc.abstractmethod
+    def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
+        """``head_predictions`` -> detections in the frame of the original image (float32 [B, 2] as there)."""
+
+    def training_losses(self, images: tf.Tensor, truth: GroundTruth) -> dict[str, tf.Tensor]:
+        """``head_losses`` of the ``features`` of images (float32 [B, H, W, 3], normalised) in training mode."""
+        return self.head_losses(self.features(images, training=True), truth)
 
     def detect(self, preprocessed: Preprocessed) -> Detections:
-        """``raw_predictions`` followed by ``postprocess``: what evaluation, export and serving run."""
-        return self.postprocess(self.raw_predictions(preprocessed), preprocessed.valid_height_width)
+        """Detections in the frame of the original images: what evaluation, export and serving run."""
+        predictions = self.head_predictions(
+            self.features(preprocessed.images, training=False), preprocessed.valid_height_width
+        )
+        return self.postprocess(predictions, preprocessed.valid_height_width)
+
+    def call(self, images: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """``head_predictions`` of images that fill the canvas: float32 [B, H, W, 3], normalised."""
+        whole_canvas = tf.ones((tf.shape(images)[0], 2))  # [B, 2]
+        return self.head_predictions(self.features(images, training), whole_canvas, training)
+
+    @staticmethod
+    def in_float32(outputs: Any) -> Any:
+        """Raw outputs as float32, which boxes, scores and losses need whatever precision the network computes in.
+
+        The one place where mixed precision ends: every detector passes all that leaves its network through it.
+        """
+        return tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
 
     @property
     @abc.abstractmethod

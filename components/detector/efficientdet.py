@@ -96,8 +96,9 @@ class EfficientDet(SingleShotDetector):
             batch_norm_momentum=batch_norm_momentum,
             drop_connect_rate=drop_connect_rate,
         )
+        levels = dict(enumerate(backbone(images), start=MIN_LEVEL))
         pyramid = build_bifpn(
-            dict(enumerate(backbone(images), start=MIN_LEVEL)),
+            levels,
             max_level=MAX_LEVEL,
             filters=size.bifpn_filters,
             iterations=size.bifpn_iterations,
@@ -132,11 +133,9 @@ class EfficientDet(SingleShotDetector):
                 max_detections_per_class=max_detections,
                 max_detections=max_detections,
             ),
-            network=keras.Model(
-                images,
-                {"box_encodings": box_head.outputs, "class_predictions_with_background": class_head.outputs},
-                name="network",
-            ),
+            images=images,
+            features={f"level_{level}": features for level, features in levels.items()},
+            predictions={"box_encodings": box_head.outputs, "class_predictions_with_background": class_head.outputs},
             anchors_yxyx_normalized=multiscale_anchors(
                 [(level.shape[1], level.shape[2]) for level in pyramid.levels],
                 (side, side),

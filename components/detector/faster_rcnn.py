@@ -16,11 +16,12 @@ import tensorflow as tf
 
 from components.detector.backbones import inception_resnet_v2, resnet_v1
 from components.detector.backbones.two_stage_backbone import TwoStageBackbone, layer_with_weights_keys
-from components.detector.detector import ClassRows, Detections, Detector, GroundTruth, Preprocessed
+from components.detector.detector import Detector
 from components.detector.heads import postprocess, region_proposals
 from components.detector.heads.region_proposals import Proposals, RegionProposalHead, clipped_anchors_pixels, propose
 from components.detector.layers import resizing
 from components.detector.layers.roi_crop import crop_regions
+from components.detector.structures import ClassRows, Detections, Features, GroundTruth
 from components.detector.targets import boxes as box_ops
 from components.detector.targets.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
 
@@ -28,6 +29,8 @@ _SECOND_STAGE: Final = "model/_mask_rcnn_box_predictor"
 CLASS_HEAD_KEY: Final = f"{_SECOND_STAGE}/_class_prediction_head/_class_predictor_layers/1/kernel"
 BOX_HEAD_KEY: Final = f"{_SECOND_STAGE}/_box_prediction_head/_box_encoder_layers/1/kernel"
 DEFAULT_IMAGE_SIZE: Final = (640, 640)
+_LEVEL: Final = "level_4"
+"""Of the feature map that regions are proposed on and cropped from."""
 _FIXED_SHAPE_SIZE: Final = (1024, 1024)
 """The size whose published ResNet configurations stretch the image instead of keeping its aspect ratio."""
 
@@ -126,16 +129,13 @@ class FasterRcnn(Detector):
         module = inception_resnet_v2 if _is_inception(self.name) else resnet_v1
         return module.normalize(images)  # [B, H, W, 3]
 
-    def call(
-        self, images: tf.Tensor, valid_height_width: tf.Tensor | None = None, training: bool = False
-    ) -> dict[str, tf.Tensor]:
-        """Both stages on every proposal.
+    def features(self, images: tf.Tensor, training: bool) -> Features:
+        return {_LEVEL: self.proposal_features(images, training=training)}  # [B, h, w, C]
 
-        Args:
-          images: float32 [B, H, W, 3], normalised.
-          valid_height_width: float32 [B, 2], the share of the canvas that is image: proposals are clipped to it. None
-            is the whole canvas, which differs for padded images only.
-          training: whether batch normalisation uses (and learns from) the batch.
+    def head_predictions(
+        self, features: Features, valid_height_width: tf.Tensor, training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """Both stages, the second on every proposal.
 
         Returns:
           ``rpn_box_encodings`` float32 [B, N, 4], ``rpn_objectness_predictions_with_background`` float32 [B, N, 2],
@@ -143,9 +143,7 @@ class FasterRcnn(Detector):
           ``refined_box_encodings`` float32 [B, P, Q, 4] and ``class_predictions_with_background`` float32
           [B, P, 1 + classes] (logits).
         """
-        features = self.proposal_features(images, training=training)  # [B, h, w, C]
-        rpn_boxes, rpn_objectness = self.region_proposal_head(features)
-        proposals = self._propose(rpn_boxes, rpn_objectness, valid_height_width)
+        rpn_boxes, rpn_objectness, proposals = self._propose(features, valid_height_width)
         refined, class_logits = self._classify(features, proposals.boxes_yxyx_pixels, training)
         return {
             "rpn_box_encodings": rpn_boxes,
@@ -156,23 +154,12 @@ class FasterRcnn(Detector):
             "class_predictions_with_background": class_logits,
         }
 
-    def raw_predictions(self, preprocessed: Preprocessed) -> dict[str, tf.Tensor]:
-        predictions: dict[str, tf.Tensor] = self(
-            preprocessed.images, valid_height_width=preprocessed.valid_height_width, training=False
-        )
-        return predictions
-
-    def training_losses(self, images: tf.Tensor, truth: GroundTruth) -> dict[str, tf.Tensor]:
+    def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
         anchors = tf.constant(self._anchors_pixels)  # [N, 4]
         truth_pixels = truth.boxes_yxyx_normalized * self._canvas_pixels()  # [B, M, 4]
-        features = self.proposal_features(images, training=True)  # [B, h, w, C]
-        rpn_boxes, rpn_objectness = self.region_proposal_head(features)
+        rpn_boxes, rpn_objectness, proposals = self._propose(features, truth.valid_height_width)
         sampled = sample_proposals(
-            self._propose(rpn_boxes, rpn_objectness, None),
-            truth_pixels,
-            truth,
-            sample_size=self.settings.proposals_per_step,
-            seed=self._next_seed(),
+            proposals, truth_pixels, truth, sample_size=self.settings.proposals_per_step, seed=self._next_seed()
         )
         refined, class_logits = self._classify(features, sampled.boxes_yxyx_pixels, training=True)
         return {
@@ -256,34 +243,35 @@ class FasterRcnn(Detector):
         """int32 [2], different at every step."""
         return tf.cast(tf.convert_to_tensor(self.sampling_seed.next()), tf.int32)
 
-    def _propose(
-        self, box_encodings: tf.Tensor, objectness_logits: tf.Tensor, valid_height_width: tf.Tensor | None
-    ) -> Proposals:
-        shares = tf.ones((1, 2)) if valid_height_width is None else valid_height_width  # [B or 1, 2]
-        return propose(
+    def _propose(self, features: Features, valid_height_width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Proposals]:
+        """The first stage: box encodings [B, N, 4], objectness logits [B, N, 2], proposals clipped to the images."""
+        box_encodings, objectness_logits = self.in_float32(self.region_proposal_head(features[_LEVEL]))
+        proposals = propose(
             box_encodings,
             objectness_logits,
             tf.constant(self._anchors_pixels),
-            postprocess.canvas_window(shares) * self._canvas_pixels(),
+            postprocess.canvas_window(valid_height_width) * self._canvas_pixels(),
             max_proposals=self.settings.max_proposals,
             iou_threshold=self.settings.proposal_iou_threshold,
         )
+        return box_encodings, objectness_logits, proposals
 
     def _classify(
-        self, features: tf.Tensor, boxes_yxyx_pixels: tf.Tensor, training: bool
+        self, features: Features, boxes_yxyx_pixels: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The second stage: features [B, h, w, C], regions [B, P, 4] -> boxes [B, P, Q, 4], logits [B, P, K + 1]."""
+        """The second stage: regions [B, P, 4] -> boxes [B, P, Q, 4], logits [B, P, K + 1]."""
         crops = crop_regions(
-            features,
+            features[_LEVEL],
             boxes_yxyx_pixels / self._canvas_pixels(),
             crop_size=self.settings.crop_size,
             pool_size=self.settings.pool_size,
         )  # [B * P, s, s, C]
-        pooled = tf.reduce_mean(self.classifier_features(crops, training=training), axis=(1, 2))  # [B * P, D]
-        batch, count = tf.shape(features)[0], boxes_yxyx_pixels.shape[1]
-        boxes_per_proposal = self.box_head.units // 4
-        refined = tf.reshape(self.box_head(pooled), (batch, count, boxes_per_proposal, 4))
-        return refined, tf.reshape(self.class_head(pooled), (batch, count, self.num_classes + 1))
+        described = self.in_float32(self.classifier_features(crops, training=training))  # [B * P, t, t, D]
+        pooled = tf.reduce_mean(described, axis=(1, 2))  # [B * P, D]
+        boxes, logits = self.in_float32((self.box_head(pooled), self.class_head(pooled)))
+        count = boxes_yxyx_pixels.shape[1]
+        refined = tf.reshape(boxes, (-1, count, self.box_head.units // 4, 4))
+        return refined, tf.reshape(logits, (-1, count, self.num_classes + 1))
 
 
 def _is_inception(name: str) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from components.detector.detector import ClassRows, Detections, Detector, GroundTruth
+from components.detector.detector import Detector
 from components.detector.heads import postprocess
+from components.detector.structures import ClassRows, Detections, Features, GroundTruth
 from components.detector.targets import boxes as box_ops
 from components.detector.targets import losses, matching
 
@@ -41,9 +43,18 @@ class SsdSettings:
 class SingleShotDetector(Detector):
     """Anchors, focal loss and smooth L1, sigmoid scores, per-class suppression.
 
-    A subclass makes ``network``: a functional model from images [B, H, W, 3] to a dictionary of ``box_encodings``
-    float32 [B, N, 4] and ``class_predictions_with_background`` float32 logits [B, N, K], K being the number of classes
-    plus one where the settings say ``has_background``.
+    A subclass makes a functional graph.
+
+    Args:
+      num_classes: classes, background not counted.
+      image_size: (height, width) in pixels.
+      settings: see there.
+      images: the graph's input, [B, H, W, 3].
+      features: the feature maps that the backbone ends with, by level.
+      predictions: ``box_encodings`` [B, N, 4] and ``class_predictions_with_background``, logits [B, N, K], K being the
+        number of classes plus one where the settings say ``has_background``.
+      anchors_yxyx_normalized: float32 [N, 4], 0..1 of the canvas.
+      name: the detector's name in the registry.
     """
 
     def __init__(
@@ -52,7 +63,9 @@ class SingleShotDetector(Detector):
         num_classes: int,
         image_size: tuple[int, int],
         settings: SsdSettings,
-        network: keras.Model,
+        images: keras.KerasTensor,
+        features: dict[str, keras.KerasTensor],
+        predictions: dict[str, keras.KerasTensor],
         anchors_yxyx_normalized: NDArray[np.float32],
         name: str,
     ) -> None:
@@ -60,14 +73,27 @@ class SingleShotDetector(Detector):
         self.num_classes = num_classes
         self.image_size = image_size
         self.settings = settings
-        self.network = network
+        self.network = keras.Model(images, predictions, name="network")
+        # The same layers once more, in two parts. Keras must not take these for parts of the detector: it would save
+        # the layers under other paths.
+        self._run_backbone = functools.partial(keras.Model(images, features))
+        self._run_heads = functools.partial(keras.Model(list(features.values()), predictions))
+        self._levels = tuple(features)
         self.anchors_yxyx_normalized = anchors_yxyx_normalized
         """float32 [N, 4], 0..1 of the canvas."""
         self.built = True
 
-    def call(self, images: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        """float32 [B, H, W, 3], normalised -> ``box_encodings`` and ``class_predictions_with_background``."""
-        predictions: dict[str, tf.Tensor] = self.network(images, training=training)
+    def features(self, images: tf.Tensor, training: bool) -> Features:
+        features: Features = self._run_backbone(images, training=training)
+        return features
+
+    def head_predictions(
+        self, features: Features, valid_height_width: tf.Tensor, training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """``box_encodings`` float32 [B, N, 4] and ``class_predictions_with_background`` float32 [B, N, K]."""
+        del valid_height_width
+        levels = [features[level] for level in self._levels]
+        predictions: dict[str, tf.Tensor] = self.in_float32(self._run_heads(levels, training=training))
         return predictions
 
     def assign_targets(self, truth: GroundTruth) -> matching.Targets:
@@ -83,9 +109,9 @@ class SingleShotDetector(Detector):
         )  # [B, N]
         return matching.gather_targets(matches, truth.boxes_yxyx_normalized, truth.classes, truth.weights)
 
-    def training_losses(self, images: tf.Tensor, truth: GroundTruth) -> dict[str, tf.Tensor]:
+    def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
         settings = self.settings
-        predictions = self(images, training=True)
+        predictions = self.head_predictions(features, truth.valid_height_width, training=True)
         targets = self.assign_targets(truth)
         logits = predictions["class_predictions_with_background"]  # [B, N, K]
         columns = targets.classes + int(settings.has_background)  # [B, N]; unmatched anchors are set apart next

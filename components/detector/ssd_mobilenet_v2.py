@@ -19,8 +19,8 @@ from components.detector.ssd import SsdSettings
 from components.detector.targets import anchors
 
 DEFAULT_IMAGE_SIZE: Final = (300, 300)
-_BACKBONE_LEVELS: Final = ("block_13_expand_relu", "out_relu")
-"""Strides 16 and 32."""
+_BACKBONE_LEVELS: Final = {"level_4": "block_13_expand_relu", "level_5": "out_relu"}
+"""Layers that end the levels of strides 16 and 32."""
 _EXTRA_FILTERS: Final = (512, 256, 256, 128)
 """Channels of the feature maps made by strided convolutions."""
 _PREDICTOR_STDDEV: Final = 0.01
@@ -106,13 +106,12 @@ class SsdMobileNetV2(MobileNetV2Ssd):
         if min(image_size) < 33:
             raise ValueError(f"{name}: image sides must be at least 33 pixels, found {image_size}")
         images = keras.Input((*image_size, 3), name="images")
-        features, backbone = mobilenet_v2.mobilenet_v2_features(
+        backbone_maps, backbone = mobilenet_v2.mobilenet_v2_features(
             images, alpha=alpha, batch_norm_momentum=batch_norm_momentum, l2=l2 / 2
         )
-        extra_maps, layers = extra_feature_maps(
-            features["out_relu"], batch_norm_momentum=batch_norm_momentum, l2=l2 / 2
-        )
-        maps = [*(features[level] for level in _BACKBONE_LEVELS), *extra_maps]
+        features = {level: backbone_maps[layer] for level, layer in _BACKBONE_LEVELS.items()}
+        extra_maps, layers = extra_feature_maps(features["level_5"], batch_norm_momentum=batch_norm_momentum, l2=l2 / 2)
+        maps = [*features.values(), *extra_maps]
         specs = anchors.ssd_sizes(len(maps), 0.2, 0.95, anchors.ZOO_SSD_ASPECT_RATIOS)
         boxes: list[keras.KerasTensor] = []
         classes: list[keras.KerasTensor] = []
@@ -148,7 +147,9 @@ class SsdMobileNetV2(MobileNetV2Ssd):
                 max_detections_per_class=max_detections,
                 max_detections=max_detections,
             ),
-            network=keras.Model(images, predictions, name="network"),
+            images=images,
+            features=features,
+            predictions=predictions,
             anchors_yxyx_normalized=anchors.ssd_anchors([tuple(x.shape[1:3]) for x in maps], image_size),
             alpha=alpha,
             backbone=backbone,

@@ -17,8 +17,8 @@ from components.detector.ssd import SsdSettings
 from components.detector.targets import anchors
 
 DEFAULT_IMAGE_SIZE: Final = (320, 320)
-_BACKBONE_LEVELS: Final = ("block_5", "block_12", "out_relu")
-"""Strides 8, 16 and 32."""
+_BACKBONE_LEVELS: Final = {"level_3": "block_5", "level_4": "block_12", "level_5": "out_relu"}
+"""Layers that end the levels of strides 8, 16 and 32."""
 _MIN_LEVEL: Final = 3
 _NUM_COARSE_LEVELS: Final = 2
 _ASPECT_RATIOS: Final = (1.0, 2.0, 0.5)
@@ -72,15 +72,12 @@ class SsdMobileNetV2FpnLite(MobileNetV2Ssd):
         if any(side < 64 or side % 32 for side in image_size):
             raise ValueError(f"{name}: image sides must be multiples of 32 from 64 on, found {image_size}")
         images = keras.Input((*image_size, 3), name="images")
-        features, backbone = mobilenet_v2.mobilenet_v2_features(
+        backbone_maps, backbone = mobilenet_v2.mobilenet_v2_features(
             images, alpha=alpha, batch_norm_momentum=batch_norm_momentum, l2=l2 / 2
         )
+        features = {level: backbone_maps[layer] for level, layer in _BACKBONE_LEVELS.items()}
         convolutions = ConvSettings(depth=fpn_depth, batch_norm_momentum=batch_norm_momentum, l2=l2 / 2)
-        levels, pyramid = fpn_lite(
-            [features[level] for level in _BACKBONE_LEVELS],
-            num_coarse_levels=_NUM_COARSE_LEVELS,
-            settings=convolutions,
-        )
+        levels, pyramid = fpn_lite(list(features.values()), num_coarse_levels=_NUM_COARSE_LEVELS, settings=convolutions)
         predictions, heads = weight_shared_heads(
             levels,
             num_layers=num_head_layers,
@@ -100,7 +97,9 @@ class SsdMobileNetV2FpnLite(MobileNetV2Ssd):
                 max_detections_per_class=max_detections,
                 max_detections=max_detections,
             ),
-            network=keras.Model(images, predictions, name="network"),
+            images=images,
+            features=features,
+            predictions=predictions,
             anchors_yxyx_normalized=anchors.multiscale_anchors(
                 [tuple(level.shape[1:3]) for level in levels],
                 image_size,

@@ -28,7 +28,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.atomic_files import write_folder_atomically
-from components.detector.detector import Detections, Detector, Preprocessed
+from components.detector.detector import Detector
+from components.detector.structures import Detections, Preprocessed
 from components.image_decoding import decode_upright
 from schema import features
 from schema.label_map import LabelMap

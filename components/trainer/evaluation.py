@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from components.detector.detector import Detections, Detector, Preprocessed
+from components.detector.detector import Detector
+from components.detector.structures import Detections, Preprocessed
 from components.evaluator.coco import ImageResult, coco_metrics
 from components.trainer.input.input_pipeline import EvaluationBatch
 

@@ -23,7 +23,7 @@ SMALLEST_ANCHOR_PIXELS = 64.0
 
 _DEPTH = 512
 _SCORE_STEPS = 2.0**20
-"""Objectness that differs by less than one step is equal: a few times the rounding error of a forward pass."""
+"""Objectness is rounded to these: a step is a few times the rounding error of a forward pass."""
 
 
 class Proposals(NamedTuple):
@@ -125,10 +125,13 @@ def propose(
     """
     boxes = box_ops.decode(tf.stop_gradient(box_encodings), anchors_yxyx_pixels)  # [B, N, 4]
     objectness = tf.nn.softmax(tf.stop_gradient(objectness_logits))[..., 1]  # [B, N]
+    # Flat parts of an image (padding above all) give long rows of anchors that score the same but for rounding errors,
+    # which differ with the machine, the number of threads and the batch. Without rounding, so would the proposals.
+    scores = tf.round(objectness * _SCORE_STEPS)  # [B, N]
     found = batch_non_max_suppression(
         boxes[:, :, tf.newaxis],
-        _strict_order(objectness)[..., tf.newaxis],
-        score_threshold=0.0,
+        scores[..., tf.newaxis],
+        score_threshold=-1.0,
         iou_threshold=iou_threshold,
         max_per_class=max_proposals,
         max_total=max_proposals,
@@ -136,20 +139,3 @@ def propose(
     )
     # Suppression works in whatever unit its input has; here pixels.
     return Proposals(found.boxes_yxyx_normalized, found.counts)
-
-
-def _strict_order(scores: tf.Tensor) -> tf.Tensor:
-    """Scores that keep the order and have no ties: of equal ones the first anchor is the best.
-
-    Flat parts of an image (padding above all) give long rows of anchors that score the same but for rounding errors,
-    which differ with the machine, the number of threads and the batch. Without this, so would the proposals.
-
-    Args:
-      scores: float32 [B, N], 0..1.
-
-    Returns:
-      float32 [B, N], above 0 and up to 1.
-    """
-    order = tf.argsort(tf.round(scores * _SCORE_STEPS), axis=1, direction="DESCENDING", stable=True)  # [B, N]
-    ranks = tf.cast(tf.argsort(order, axis=1), tf.float32)  # [B, N]
-    return 1.0 - ranks / tf.cast(tf.shape(scores)[1], tf.float32)

@@ -15,7 +15,7 @@ def crop_regions(features: tf.Tensor, boxes_yxyx_normalized: tf.Tensor, *, crop_
     feature: ``tf.image.crop_and_resize``. No gradient flows into the boxes.
 
     Args:
-      features: float32 [B, h, w, C].
+      features: float [B, h, w, C].
       boxes_yxyx_normalized: float32 [B, P, 4] within 0..1; a box of zeros gives the first feature everywhere.
       crop_size: side of the sampled grid.
       pool_size: window and stride of the pooling; 1 pools nothing.
@@ -26,5 +26,7 @@ def crop_regions(features: tf.Tensor, boxes_yxyx_normalized: tf.Tensor, *, crop_
     shape = tf.shape(boxes_yxyx_normalized)
     images = tf.repeat(tf.range(shape[0]), shape[1])  # [B * P]
     boxes = tf.minimum(tf.reshape(tf.stop_gradient(boxes_yxyx_normalized), (-1, 4)), _INSIDE)  # [B * P, 4]
+    # The crops are float32 whatever the features are, and the gradient's kernel knows no bfloat16.
+    features = tf.cast(features, tf.float32)
     crops = tf.image.crop_and_resize(features, boxes, images, (crop_size, crop_size))  # [B * P, s, s, C]
     return crops if pool_size == 1 else tf.nn.max_pool2d(crops, pool_size, pool_size, "VALID")

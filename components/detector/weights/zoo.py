@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from components.detector.detector import ClassRows, Detector
+from components.detector.detector import Detector
 from components.detector.faster_rcnn import BOX_HEAD_KEY, CLASS_HEAD_KEY
+from components.detector.structures import ClassRows
 from components.detector.targets.boxes import ScaleFactors
 from components.detector.weights import checkpoints, zoo_fingerprints
 from components.detector.weights.checkpoints import Checkpoint, CheckpointError

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from components.detector.detector import Detector, GroundTruth
+from components.detector.detector import Detector
+from components.detector.structures import GroundTruth
 from components.image_decoding import decode_upright, decode_upright_window
 from components.trainer.input import augmentation
 from components.trainer.input.augmentation import Geometry
@@ -165,6 +166,7 @@ def _drawn(
         tf.where(in_sight[..., tf.newaxis], boxes, 0.0),
         tf.cast(tf.where(in_sight, objects.classes, -1), tf.int32),
         tf.cast(in_sight & to_learn & (visible >= min_visible), tf.float32),
+        tf.ones([batch, 2]),
     )
     return parsed[features.IMAGE_ENCODED], geometry, colour_maps, truth
 
@@ -178,7 +180,7 @@ def _canvas(encoded: tf.Tensor, geometry: Geometry, resize: Resizer) -> tuple[tf
 
 def _in_canvas_frame(images: tf.Tensor, shares: tf.Tensor, colour_maps: tf.Tensor, truth: GroundTruth) -> TrainingBatch:
     boxes = truth.boxes_yxyx_normalized * tf.tile(shares, [1, 2])[:, tf.newaxis]  # [B, M, 4]
-    return TrainingBatch(images, colour_maps, truth._replace(boxes_yxyx_normalized=boxes))
+    return TrainingBatch(images, colour_maps, truth._replace(boxes_yxyx_normalized=boxes, valid_height_width=shares))
 
 
 def prepare_images(detector: Detector, batch: TrainingBatch) -> tf.Tensor:

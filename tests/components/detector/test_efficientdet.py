@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from components.detector import registry
 from components.detector.backbones.efficientnet import build_classifier_rest
-from components.detector.detector import GroundTruth
 from components.detector.efficientdet import SIZES, EfficientDet
+from components.detector.structures import GroundTruth
 
 SHARED = pathlib.Path(os.environ.get("SHARED_DIR", pathlib.Path(__file__).parents[3] / ".." / "shared"))
 TINY = {"image_size": (128, 128), "bifpn_iterations": 1, "bifpn_filters": 16, "head_layers": 1}
@@ -72,6 +72,7 @@ def test_every_trainable_variable_learns(tiny: EfficientDet) -> None:
         boxes_yxyx_normalized=tf.constant([[[0.1, 0.1, 0.5, 0.6], [0.4, 0.4, 0.9, 0.8]], [[0.0, 0.0, 0.3, 0.3]] * 2]),
         classes=tf.constant([[0, 2], [1, -1]]),
         weights=tf.constant([[1.0, 1.0], [1.0, 0.0]]),
+        valid_height_width=tf.ones((2, 2)),
     )
     images = tf.random.stateless_normal((2, 128, 128, 3), seed=(0, 1))
     with tf.GradientTape() as tape:
@@ -85,7 +86,7 @@ def test_every_trainable_variable_learns(tiny: EfficientDet) -> None:
 
 
 def test_images_without_objects_train(tiny: EfficientDet) -> None:
-    truth = GroundTruth(tf.zeros((1, 0, 4)), tf.zeros((1, 0), tf.int32), tf.zeros((1, 0)))
+    truth = GroundTruth(tf.zeros((1, 0, 4)), tf.zeros((1, 0), tf.int32), tf.zeros((1, 0)), tf.ones((1, 2)))
     parts = tiny.training_losses(tf.zeros((1, 128, 128, 3)), truth)
     assert parts["localization"] == 0.0
     assert np.isfinite(parts["classification"])

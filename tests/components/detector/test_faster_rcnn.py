@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.detector.detector import GroundTruth, Preprocessed
+from components.detector import faster_rcnn
 from components.detector.faster_rcnn import FasterRcnn, build
+from components.detector.structures import GroundTruth, Preprocessed
+from components.detector.targets.faster_rcnn_losses import sample_proposals
 
 _TINY = {
     "faster_rcnn_resnet50": {"blocks": (1, 1, 1, 1), "width": 0.125},
     "faster_rcnn_inception_resnet_v2": {"blocks": (1, 1, 1), "width": 0.0625, "crop_size": 5},
 }
 _TRUTH = GroundTruth(
-    tf.constant([[[0.1, 0.1, 0.5, 0.5]], [[0.3, 0.2, 0.9, 0.6]]]), tf.constant([[0], [1]]), tf.ones((2, 1))
+    boxes_yxyx_normalized=tf.constant([[[0.1, 0.1, 0.5, 0.5]], [[0.3, 0.2, 0.9, 0.6]]]),
+    classes=tf.constant([[0], [1]]),
+    weights=tf.ones((2, 1)),
+    valid_height_width=tf.ones((2, 2)),
 )
 
 
@@ -77,7 +82,8 @@ def test_boxes_of_a_padded_image_are_normalised_to_the_image():
     image = tf.random.stateless_uniform((1, 32, 64, 3), (0, 1), 0.0, 255.0)
     preprocessed = detector.preprocess(image)
     np.testing.assert_allclose(preprocessed.valid_height_width, [[0.5, 1.0]])
-    proposals = detector.raw_predictions(preprocessed)["proposal_boxes"][0]
+    features = detector.features(preprocessed.images, training=False)
+    proposals = detector.head_predictions(features, preprocessed.valid_height_width)["proposal_boxes"][0]
     assert float(tf.reduce_max(proposals[:, 2])) <= 32.0
     detector.box_head.kernel.assign(tf.zeros_like(detector.box_head.kernel))  # detections are the proposals
     detections = detector.detect(preprocessed)
@@ -86,6 +92,21 @@ def test_boxes_of_a_padded_image_are_normalised_to_the_image():
     assert boxes.min() >= 0.0
     assert boxes.max() <= 1.0 + 1e-6
     assert boxes[:, 2].max() > 0.9
+
+
+def test_training_learns_from_proposals_within_the_image_as_inference_sees_them(monkeypatch):
+    seen = []
+
+    def sample(proposals, *args, **options):
+        seen.append(proposals.boxes_yxyx_pixels)
+        return sample_proposals(proposals, *args, **options)
+
+    monkeypatch.setattr(faster_rcnn, "sample_proposals", sample)
+    detector = _tiny("faster_rcnn_resnet50")
+    shares = tf.constant([[0.5, 1.0], [1.0, 0.75]])
+    detector.training_losses(detector.normalize(_images()), _TRUTH._replace(valid_height_width=shares))
+    # The lowest and the rightmost corner of either image's proposals, in pixels.
+    np.testing.assert_allclose(tf.reduce_max(seen[0][..., 2:], axis=1), [[32.0, 64.0], [64.0, 48.0]])
 
 
 def test_published_configurations():

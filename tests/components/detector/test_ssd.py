@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.detector.detector import Detector, GroundTruth, Preprocessed
+from components.detector.detector import Detector
 from components.detector.registry import build_detector
+from components.detector.structures import GroundTruth, Preprocessed
 
 NAMES = ("ssd_mobilenet_v2", "ssd_mobilenet_v2_fpnlite")
 _OPTIONS = {"ssd_mobilenet_v2": {}, "ssd_mobilenet_v2_fpnlite": {"fpn_depth": 16, "num_head_layers": 1}}
@@ -32,7 +33,7 @@ def detector(request: pytest.FixtureRequest) -> Detector:
 def truth_of(*rows: tuple[tuple[float, float, float, float], int, float]) -> GroundTruth:
     """A batch of one image."""
     boxes, classes, weights = zip(*rows, strict=True)
-    return GroundTruth(tf.constant([boxes]), tf.constant([classes]), tf.constant([weights]))
+    return GroundTruth(tf.constant([boxes]), tf.constant([classes]), tf.constant([weights]), tf.ones((1, 2)))
 
 
 def test_every_object_gets_an_anchor_and_crowds_are_ignored(detector: Detector) -> None:
@@ -47,7 +48,7 @@ def test_every_object_gets_an_anchor_and_crowds_are_ignored(detector: Detector) 
 
 
 def test_losses_are_finite_without_any_object(detector: Detector) -> None:
-    empty = GroundTruth(tf.zeros((2, 0, 4)), tf.zeros((2, 0), tf.int32), tf.zeros((2, 0)))
+    empty = GroundTruth(tf.zeros((2, 0, 4)), tf.zeros((2, 0), tf.int32), tf.zeros((2, 0)), tf.ones((2, 2)))
     parts = detector.training_losses(tf.zeros((2, 96, 64, 3)), empty)
     assert float(parts["localization"]) == 0.0
     assert 0.0 < float(parts["classification"]) < 100.0
@@ -66,7 +67,7 @@ def test_losses_fall_and_saved_weights_detect_the_same(detector: Detector, tmp_p
     pixels[0, 10:60, 8:40] = 250.0
     pixels[1, 40:90, 20:60] = (250.0, 0.0, 0.0)
     boxes = tf.constant([[[10 / 96, 8 / 64, 60 / 96, 40 / 64]], [[40 / 96, 20 / 64, 90 / 96, 60 / 64]]])
-    truth = GroundTruth(boxes, tf.constant([[0], [1]]), tf.ones((2, 1)))
+    truth = GroundTruth(boxes, tf.constant([[0], [1]]), tf.ones((2, 1)), tf.ones((2, 2)))
     images = detector.normalize(tf.constant(pixels))
     optimizer = keras.optimizers.Adam(4e-3)
     optimizer.build(detector.trainable_variables)

@@ -21,8 +21,9 @@ import pytest
 import tensorflow as tf
 
 from components.detector import names
-from components.detector.detector import Detections, Detector, Preprocessed
+from components.detector.detector import Detector
 from components.detector.registry import build_detector
+from components.detector.structures import Detections, Preprocessed
 from components.detector.weights import checkpoints, zoo
 
 _REPOSITORY = pathlib.Path(__file__).parents[3]
@@ -122,7 +123,8 @@ def outputs(folder: str, file: str, checkpoint_folder: pathlib.Path) -> tuple[di
     # As a graph, as serving runs it: eagerly, Keras keeps every activation to the end, gigabytes in the large models.
     @tf.function(autograph=False)
     def run(preprocessed: Preprocessed) -> tuple[dict[str, tf.Tensor], Detections]:
-        predictions = detector.raw_predictions(preprocessed)
+        features = detector.features(preprocessed.images, training=False)
+        predictions = detector.head_predictions(features, preprocessed.valid_height_width)
         return predictions, detector.postprocess(predictions, preprocessed.valid_height_width)
 
     predictions, detections = run(preprocessed)

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.detector.detector import Detector, Preprocessed
+from components.detector.detector import Detector
+from components.detector.structures import Preprocessed
 from components.detector.weights.zoo import restore
 from components.export.saved_model import export
 from components.image_decoding import decode_upright

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from components.detector.detector import GroundTruth
 from components.detector.registry import build_detector
+from components.detector.structures import GroundTruth
 from components.trainer.input.input_pipeline import TrainingBatch
 from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import TrainSettings
@@ -73,13 +73,16 @@ FASTER_RCNN = {"blocks": (1, 1, 1, 1), "width": 0.0625, "proposal_depth": 8, "pr
 )
 def test_a_step_of_every_family(name: str, options: Mapping[str, Any]) -> None:
     detector = build_detector(name, num_classes=2, image_size=(128, 128), **options)
-    truth = GroundTruth(tf.zeros([1, 0, 4]), tf.zeros([1, 0], tf.int32), tf.zeros([1, 0]))
+    truth = GroundTruth(tf.zeros([1, 0, 4]), tf.zeros([1, 0], tf.int32), tf.zeros([1, 0]), tf.ones([1, 2]))
     batch = TrainingBatch(tf.zeros([1, 128, 128, 3], tf.uint8), tf.zeros([1, 4, 3]), truth)
     of_any_size = tf.data.Dataset.from_tensors(batch).element_spec._replace(
         truth=GroundTruth(
-            tf.TensorSpec([1, None, 4]), tf.TensorSpec([1, None], tf.int32), tf.TensorSpec([1, None])
+            tf.TensorSpec([1, None, 4]),
+            tf.TensorSpec([1, None], tf.int32),
+            tf.TensorSpec([1, None]),
+            tf.TensorSpec([1, 2]),
         )
-    )  # fmt: skip
+    )
     step = TrainStep(detector, make_optimizer(TrainSettings(), detector), of_any_size)
     step(batch)
     assert step.losses_are_finite()

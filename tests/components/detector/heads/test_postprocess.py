@@ -5,8 +5,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.detector.detector import Detections
 from components.detector.heads import postprocess
+from components.detector.structures import Detections
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -72,6 +72,35 @@ def test_suppression_is_that_of_a_loop(
         )
         assert (np.asarray(actual.classes[image, rows:]) == -1).all()
         assert (np.asarray(actual.scores[image, rows:]) == 0).all()
+
+
+def test_of_equal_scores_the_lower_anchor_wins_alone_and_in_a_batch() -> None:
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0.0, 0.8, (8, 150, 1, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(0.05, 0.2, corner.shape)], axis=-1).astype(np.float32)
+    scores = rng.choice(np.float32([0.3, 0.5, 0.7]), (8, 150, 3))
+    scores[0] = 0.5
+
+    def suppress(images: slice) -> Detections:
+        return postprocess.batch_non_max_suppression(
+            tf.constant(boxes[images]),
+            tf.constant(scores[images]),
+            score_threshold=0.1,
+            iou_threshold=0.5,
+            max_per_class=20,
+            max_total=50,
+            window_yxyx=[0.0, 0.0, 1.0, 1.0],
+        )
+
+    together = suppress(slice(0, 8))
+    for image in range(8):
+        alone = suppress(slice(image, image + 1))
+        expected = suppress_by_hand(boxes[image], scores[image], 20, 50)
+        assert len(expected) == 50
+        for detections, row in ((together, image), (alone, 0)):
+            np.testing.assert_array_equal(detections.scores[row], np.float32([d[0] for d in expected]))
+            np.testing.assert_array_equal(detections.classes[row], [d[1] for d in expected])
+            np.testing.assert_array_equal(detections.boxes_yxyx_normalized[row], np.float32([d[2] for d in expected]))
 
 
 def test_back_to_the_frame_of_the_image() -> None:

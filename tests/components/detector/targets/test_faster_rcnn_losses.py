@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from components.detector.detector import GroundTruth
 from components.detector.heads.region_proposals import Proposals
+from components.detector.structures import GroundTruth
 from components.detector.targets import boxes as box_ops
 from components.detector.targets.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
 
 _SEED = tf.constant([1, 2])
 _TRUTH_PIXELS = tf.constant([[[0.0, 0.0, 20.0, 20.0], [40.0, 40.0, 60.0, 60.0], [0.0, 0.0, 0.0, 0.0]]])
-_TRUTH = GroundTruth(_TRUTH_PIXELS / 64.0, tf.constant([[1, 0, -1]]), tf.constant([[1.0, 0.0, 0.0]]))
+_TRUTH = GroundTruth(_TRUTH_PIXELS / 64.0, tf.constant([[1, 0, -1]]), tf.constant([[1.0, 0.0, 0.0]]), tf.ones((1, 2)))
 """One object to learn, one to ignore (crowd), one row of padding."""
 
 
@@ -64,7 +64,7 @@ def test_proposals_get_the_class_and_box_of_what_they_overlap():
 
 
 def test_an_image_without_objects_teaches_background_only():
-    truth = GroundTruth(tf.zeros((1, 0, 4)), tf.zeros((1, 0), tf.int32), tf.zeros((1, 0)))
+    truth = GroundTruth(tf.zeros((1, 0, 4)), tf.zeros((1, 0), tf.int32), tf.zeros((1, 0)), tf.ones((1, 2)))
     anchors = tf.constant([[0.0, 0, 20, 20], [40, 40, 60, 60]])
     losses = rpn_losses(tf.ones((1, 2, 4)), tf.zeros((1, 2, 2)), anchors, tf.zeros((1, 0, 4)), truth, _SEED)
     assert losses["rpn_localization"] == 0.0

@@ -42,7 +42,7 @@ def test_boxes_lie_on_the_objects(squares: Squares, parse: Parser, detector: Det
     for batch in batches(squares("train", 16), parse, detector, settings, 6):
         assert batch.images.dtype == tf.uint8
         assert batch.images.shape == (8, 64, 64, 3)
-        for image, boxes, classes, weights in zip(
+        for image, boxes, classes, weights, _ in zip(
             batch.images.numpy(), *(part.numpy() for part in batch.truth), strict=True
         ):
             other = 1 - classes[0]

@@ -1,0 +1,67 @@
+"""What goes into a detector and what comes out of it, as named tuples of tensors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+Features = dict[str, tf.Tensor]
+"""Feature maps of a backbone: ``level_N`` is [B, ceil(H / 2**N), ceil(W / 2**N), C]."""
+
+
+class GroundTruth(NamedTuple):
+    """Padded ground truth of a batch, in the frame of the *preprocessed* image.
+
+    Attributes:
+      boxes_yxyx_normalized: float32 [B, M, 4], 0..1 of the model's input canvas (padding included); padded rows are 0.
+      classes: int32 [B, M], 0-based; padded rows are -1.
+      weights: float32 [B, M]: 1 for an object to learn, 0 for padding and for crowd or difficult objects, whose
+        anchors are ignored instead of being taught as background.
+      valid_height_width: float32 [B, 2]: see :class:`Preprocessed`.
+    """
+
+    boxes_yxyx_normalized: tf.Tensor
+    classes: tf.Tensor
+    weights: tf.Tensor
+    valid_height_width: tf.Tensor
+
+
+class Preprocessed(NamedTuple):
+    """A batch in the model's input frame.
+
+    Attributes:
+      images: float32 [B, H, W, 3], resized, padded and scaled as the backbone expects.
+      valid_height_width: float32 [B, 2]: the share of the canvas (0..1) that holds image, the rest is padding; boxes
+        normalised to the original image times this share are boxes normalised to the canvas.
+    """
+
+    images: tf.Tensor
+    valid_height_width: tf.Tensor
+
+
+class Detections(NamedTuple):
+    """Padded detections of a batch, best score first.
+
+    Attributes:
+      boxes_yxyx_normalized: float32 [B, N, 4], 0..1 of the original image; padded rows are 0.
+      scores: float32 [B, N]; padded rows are 0.
+      classes: int32 [B, N], 0-based; padded rows are -1.
+      counts: int32 [B]: how many rows are detections.
+    """
+
+    boxes_yxyx_normalized: tf.Tensor
+    scores: tf.Tensor
+    classes: tf.Tensor
+    counts: tf.Tensor
+
+
+class ClassRows(NamedTuple):
+    """How the last axis of a variable depends on the classes: as if it were [groups, background + classes, values]."""
+
+    groups: int
+    """Anchors of a location, for a convolution that predicts all of them."""
+    background: int
+    """Columns before the first class: 0 or 1."""
+    values: int
+    """Numbers for each class: 1 for a logit, 4 for a box."""
