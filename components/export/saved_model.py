@@ -52,12 +52,28 @@ class ServingModule(tf.Module):
 
     def __init__(self, detector: Detector, label_map: LabelMap, labels_file: str) -> None:
         super().__init__(name="detector_export")
-        self.detector = detector
+        # The plain variables and not the detector, which as an attribute would be tracked with all its layers: each of
+        # its variables would be found under a Keras variable, too, and saved with two handles, of which the loader of
+        # TF Serving restores one. Its methods are not tracked.
+        self._weights = [variable.value for variable in detector.weights]
+        self._preprocess, self._resize, self._normalize = detector.preprocess, detector.resize, detector.normalize
+        self._canvas = tf.TensorSpec((*detector.image_size, 3), tf.float32)
+        self._share = tf.TensorSpec((2,), tf.float32)
+
+        def detect(frame: Preprocessed) -> Detections:
+            # TensorFlow's oneDNN convolution gives a wrong shape for no images: they go in as one blank image.
+            batch = tf.shape(frame.images)[0]
+            blanks = tf.cast(tf.equal(batch, 0), tf.int32)
+            images = tf.pad(frame.images, [[0, blanks], [0, 0], [0, 0], [0, 0]])
+            shares = tf.pad(frame.valid_height_width, [[0, blanks], [0, 0]], constant_values=1.0)
+            images.set_shape(frame.images.shape)
+            found = detector.detect(Preprocessed(images, shares))
+            return Detections(*(part[:batch] for part in found))
+
         # A function of its own, so that the three signatures share one copy of the network. (Nothing in this module
         # is Python control flow over tensors: AutoGraph would only cost seconds.)
-        canvases = tf.TensorSpec((None, *detector.image_size, 3), tf.float32)
-        frame = Preprocessed(canvases, tf.TensorSpec((None, 2), tf.float32))
-        self._detect = tf.function(detector.detect, input_signature=[frame], autograph=False)
+        frame = Preprocessed(*(tf.TensorSpec((None, *one.shape), one.dtype) for one in (self._canvas, self._share)))
+        self._detect = tf.function(detect, input_signature=[frame], autograph=False)
         self.labels = tf.saved_model.Asset(labels_file)
         # Row 0 is for padding.
         self._names_by_id = ["", *label_map.name_by_index]
@@ -78,7 +94,7 @@ class ServingModule(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")], autograph=False)
     def serving_tensor(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of one size -> named outputs."""
-        return self._named(self._detect(self.detector.preprocess(images)))
+        return self._named(self._detect(self._preprocess(images)))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -97,16 +113,10 @@ class ServingModule(tf.Module):
 
     def _detect_encoded(self, encoded: tf.Tensor) -> Detections:
         """String [B] -> detections; the images may differ in size."""
-        detector = self.detector
         canvases, shares = tf.map_fn(
-            lambda one: detector.resize(decode_upright(one)),
-            encoded,
-            fn_output_signature=(
-                tf.TensorSpec((*detector.image_size, 3), tf.float32),
-                tf.TensorSpec((2,), tf.float32),
-            ),
+            lambda one: self._resize(decode_upright(one)), encoded, fn_output_signature=(self._canvas, self._share)
         )  # [B, H, W, 3], [B, 2]
-        detections: Detections = self._detect(Preprocessed(detector.normalize(canvases), shares))
+        detections: Detections = self._detect(Preprocessed(self._normalize(canvases), shares))
         return detections
 
     def _named(self, detections: Detections) -> dict[str, tf.Tensor]:
