@@ -47,8 +47,8 @@ class Cron:
     Attributes:
       text: with six fields.
       values: the numbers that each field allows.
-      any_day: day of month or day of week is ``*`` or ``?``, also with a step. If neither is, a day that fits one of the
-        two counts; else it has to fit both.
+      any_day: day of month or day of week is ``*`` or ``?``, also with a step. If neither is, a day that fits one of
+        the two counts; else it has to fit both.
     """
 
     text: str

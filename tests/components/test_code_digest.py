@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import pkgutil
+import shutil
 
 import pytest
 
@@ -13,6 +14,8 @@ from components.detector.names import DETECTORS
 from components.detector.registry import _MODULES
 from components.example_gen import formats
 from components.trainer import strategies
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -64,6 +67,15 @@ def test_the_digest_follows_the_source_and_nothing_else(tree: pathlib.Path) -> N
     assert code_digest("components.start") == before
     (tree / "used.py").write_text("x = 1")
     assert code_digest("components.start") != before
+
+
+def test_where_the_code_lies_does_not_count(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout, an image and every step in it agree."""
+    here = code_digest("components.trainer.run")
+    for package in ("components", "schema"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(subject, "_ROOT", tmp_path)
+    assert code_digest("components.trainer.run") == here
 
 
 def test_a_module_that_is_not_there_is_an_error(tree: pathlib.Path) -> None:
