@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not WEIGHTS.exists():
         parser.error(f"{WEIGHTS} is not there; set SHARED_DIR to the folder with data/ and weights/")
     rows = [_row(name, _run(name)) for name in names]
-    print("| data (format) | images train / eval | canvas | steps x batch | Trainer, min | AP | AP50 | gate |")
+    print("| data (format) | images train / judged | canvas | steps x batch | Trainer, min | AP | AP50 | gate |")
     print("|---|---|---|---|---|---|---|---|")
     print("\n".join(rows))
     return 0

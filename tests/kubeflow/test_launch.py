@@ -9,6 +9,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 
 from kubeflow import launch
+from kubeflow.kfp_pipeline import write_kfp_pipeline
 from kubeflow.step_config import cluster_config
 from pipeline import graph
 from pipeline.config import PipelineConfig
@@ -106,6 +107,17 @@ def test_missing_inputs_are_a_failure_though_the_launcher_returns(
 def test_a_node_that_is_not_there(config: PipelineConfig, connection: metadata_store_pb2.ConnectionConfig) -> None:
     with pytest.raises(launch.StepError, match=r"no such node; it has .*Trainer"):
         _run(config, connection, "Trainr")
+
+
+def test_the_package_is_made_without_the_start_weights(
+    config: PipelineConfig, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str | None] = []
+    monkeypatch.setattr(graph, "weights_digest", lambda source: looked_at.append(source) or "")
+    model = config.model.model_copy(update={"pretrained": "gs://only-the-cluster-can-read/model"})
+    write_kfp_pipeline(config.model_copy(update={"model": model}), "image:1", tmp_path / "pipeline.yaml")
+    assert looked_at == [None]
+    assert "Trainer" in (tmp_path / "pipeline.yaml").read_text()
 
 
 def test_compiling_the_graph_leaves_no_store_behind(config: PipelineConfig) -> None:
