@@ -20,7 +20,7 @@ export LOCAL_HOME := $(abspath build/tfx-cli)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help install data run serve test lint benchmark lock clean
+.PHONY: help install data run serve test lint benchmark drawing lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -54,6 +54,9 @@ lint: install ## ruff, and mypy in strict mode
 
 benchmark: install ## measure everything in benchmarks/RESULTS.md (an hour on two cores)
 	$(BIN)/python -m benchmarks.all
+
+drawing: install ## draw docs/architecture.svg anew from the imports
+	$(BIN)/python -m docs.draw_architecture
 
 lock: install ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --python-platform x86_64-manylinux_2_31 \

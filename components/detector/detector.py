@@ -11,6 +11,7 @@ On top stand, the same for every detector, one training signal (``training_losse
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -167,6 +168,18 @@ class Detector(keras.Model, abc.ABC):
         """
         del scale_factors
         return False
+
+    def contradicted_options(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """What ``model.options`` has to say for a zoo checkpoint to fit, where the checkpoint's shapes alone tell.
+
+        Args:
+          shapes: of the checkpoint's variables, by zoo key.
+
+        Returns:
+          A sentence for the user; empty when nothing is contradicted.
+        """
+        del shapes
+        return ""
 
     @abc.abstractmethod
     def load_imagenet_backbone(self, weights: str) -> list[keras.Variable]:

@@ -7,7 +7,7 @@ and refines each. In inference every proposal is classified; in training a balan
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import keras
@@ -18,16 +18,16 @@ from components.detector.backbones import inception_resnet_v2, resnet_v1
 from components.detector.backbones.two_stage_backbone import TwoStageBackbone, layer_with_weights_keys
 from components.detector.detector import Detector
 from components.detector.heads import postprocess, region_proposals
-from components.detector.heads.region_proposals import Proposals, RegionProposalHead, clipped_anchors_pixels, propose
+from components.detector.heads.region_proposals import RegionProposalHead, clipped_anchors_pixels, propose
 from components.detector.layers import resizing
 from components.detector.layers.roi_crop import crop_regions
-from components.detector.structures import ClassRows, Detections, Features, GroundTruth
+from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Proposals
 from components.detector.targets import boxes as box_ops
 from components.detector.targets.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
 
 _SECOND_STAGE: Final = "model/_mask_rcnn_box_predictor"
-CLASS_HEAD_KEY: Final = f"{_SECOND_STAGE}/_class_prediction_head/_class_predictor_layers/1/kernel"
-BOX_HEAD_KEY: Final = f"{_SECOND_STAGE}/_box_prediction_head/_box_encoder_layers/1/kernel"
+_CLASS_HEAD_KEY: Final = f"{_SECOND_STAGE}/_class_prediction_head/_class_predictor_layers/1/kernel"
+_BOX_HEAD_KEY: Final = f"{_SECOND_STAGE}/_box_prediction_head/_box_encoder_layers/1/kernel"
 DEFAULT_IMAGE_SIZE: Final = (640, 640)
 _LEVEL: Final = "level_4"
 """Of the feature map that regions are proposed on and cropped from."""
@@ -225,10 +225,22 @@ class FasterRcnn(Detector):
             **{f"{key}/{variable.name}": variable for key, layer in heads.items() for variable in layer.weights},
         }
 
+    def contradicted_options(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """A checkpoint refines one box a proposal where this detector refines one for each class, or the reverse."""
+        box_columns, class_columns = (shapes.get(key, (0,))[-1] for key in (_BOX_HEAD_KEY, _CLASS_HEAD_KEY))
+        classes = class_columns - 1
+        shared = box_columns == 4
+        if classes <= 1 or box_columns not in (4, 4 * classes) or shared == self.settings.share_box_across_classes:
+            return ""
+        return (
+            f"it refines {'one box for all' if shared else 'a box for each of its'} {classes} classes; set "
+            f"model.options to {{share_box_across_classes: {str(shared).lower()}}}"
+        )
+
     def class_rows(self) -> dict[str, ClassRows]:
-        rows = {CLASS_HEAD_KEY: ClassRows(1, 1, 1)}
+        rows = {_CLASS_HEAD_KEY: ClassRows(1, 1, 1)}
         if not self.settings.share_box_across_classes:
-            rows[BOX_HEAD_KEY] = ClassRows(1, 0, 4)
+            rows[_BOX_HEAD_KEY] = ClassRows(1, 0, 4)
         return {
             f"{key.removesuffix('kernel')}{variable}": layout
             for key, layout in rows.items()

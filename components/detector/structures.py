@@ -1,4 +1,4 @@
-"""What goes into a detector and what comes out of it, as named tuples of tensors."""
+"""What goes into a detector, from one of its parts to another, and out of it, as named tuples of tensors."""
 
 from __future__ import annotations
 
@@ -65,3 +65,20 @@ class ClassRows(NamedTuple):
     """Columns before the first class: 0 or 1."""
     values: int
     """Numbers for each class: 1 for a logit, 4 for a box."""
+
+
+class Proposals(NamedTuple):
+    """Proposed regions, best first.
+
+    Attributes:
+      boxes_yxyx_pixels: float32 [B, P, 4], within the canvas; padded rows are 0.
+      counts: int32 [B]: how many rows are proposals.
+    """
+
+    boxes_yxyx_pixels: tf.Tensor
+    counts: tf.Tensor
+
+    @property
+    def is_real(self) -> tf.Tensor:
+        """bool [B, P]: False for padded rows."""
+        return tf.range(tf.shape(self.boxes_yxyx_pixels)[1])[tf.newaxis] < self.counts[:, tf.newaxis]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from components.detector.heads.postprocess import batch_non_max_suppression
 from components.detector.layers.dense_convolution import DenseConv2D
+from components.detector.structures import Proposals
 from components.detector.targets import anchors as anchor_ops
 from components.detector.targets import boxes as box_ops
 
@@ -24,23 +23,6 @@ SMALLEST_ANCHOR_PIXELS = 64.0
 _DEPTH = 512
 _SCORE_STEPS = 2.0**20
 """Objectness is rounded to these: a step is a few times the rounding error of a forward pass."""
-
-
-class Proposals(NamedTuple):
-    """Proposed regions, best first.
-
-    Attributes:
-      boxes_yxyx_pixels: float32 [B, P, 4], within the canvas; padded rows are 0.
-      counts: int32 [B]: how many rows are proposals.
-    """
-
-    boxes_yxyx_pixels: tf.Tensor
-    counts: tf.Tensor
-
-    @property
-    def is_real(self) -> tf.Tensor:
-        """bool [B, P]: False for padded rows."""
-        return tf.range(tf.shape(self.boxes_yxyx_pixels)[1])[tf.newaxis] < self.counts[:, tf.newaxis]
 
 
 def clipped_anchors_pixels(

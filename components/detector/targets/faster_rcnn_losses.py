@@ -6,8 +6,7 @@ from typing import Final, NamedTuple
 
 import tensorflow as tf
 
-from components.detector.heads.region_proposals import Proposals
-from components.detector.structures import GroundTruth
+from components.detector.structures import GroundTruth, Proposals
 from components.detector.targets import boxes as box_ops
 from components.detector.targets.losses import smooth_l1, softmax_cross_entropy
 from components.detector.targets.matching import argmax_match, gather_targets

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.detector.detector import Detector
-from components.detector.faster_rcnn import BOX_HEAD_KEY, CLASS_HEAD_KEY
 from components.detector.structures import ClassRows
 from components.detector.targets.boxes import ScaleFactors
 from components.detector.weights import checkpoints, zoo_fingerprints
@@ -106,7 +105,8 @@ def restore(
     variables = detector.zoo_variables()
     _check_architecture(detector, checkpoint)
     class_rows = detector.class_rows()
-    _check_box_sharing(checkpoint, class_rows)
+    if advice := detector.contradicted_options(checkpoint.shapes):
+        raise CheckpointError(f"{checkpoint.source}: {advice}")
     _check_shapes(detector, checkpoint, class_rows)
     old_classes = _num_classes(checkpoint, class_rows)
     old_map = source_label_map or checkpoint.label_map
@@ -181,20 +181,6 @@ def _check_architecture(detector: Detector, checkpoint: Checkpoint) -> None:
         f"{checkpoint.source}: this {checkpoint.kind} is not of {detector.recipe['name']} as configured: it "
         f"{' and '.join(differences)}; {advice}"
     )
-
-
-def _check_box_sharing(checkpoint: Checkpoint, class_rows: dict[str, ClassRows]) -> None:
-    """Refuses a Faster R-CNN that refines one box a proposal where the other refines one for each class."""
-    box_columns, class_columns = (checkpoint.shapes.get(key, (0,))[-1] for key in (BOX_HEAD_KEY, CLASS_HEAD_KEY))
-    classes = class_columns - 1
-    if classes <= 1 or box_columns not in (4, 4 * classes):
-        return
-    shared, expected_shared = box_columns == 4, BOX_HEAD_KEY not in class_rows
-    if shared != expected_shared:
-        raise CheckpointError(
-            f"{checkpoint.source}: it refines {'one box for all' if shared else 'a box for each of its'} {classes} "
-            f"classes; set model.options to {{share_box_across_classes: {str(shared).lower()}}}"
-        )
 
 
 def _check_shapes(detector: Detector, checkpoint: Checkpoint, class_rows: dict[str, ClassRows]) -> None:

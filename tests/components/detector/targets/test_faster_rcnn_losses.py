@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from components.detector.heads.region_proposals import Proposals
-from components.detector.structures import GroundTruth
+from components.detector.structures import GroundTruth, Proposals
 from components.detector.targets import boxes as box_ops
 from components.detector.targets.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
 
