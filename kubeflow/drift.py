@@ -1,7 +1,7 @@
 """Is the newest data different enough to train again? ``python -m kubeflow.drift --file CONFIG [--trigger SCHEDULE]``.
 
-Compares the annotations of the newest span with those of the span that the served model was trained on: the share of
-each class, and how large objects are. Annotations are read by the same readers as in ExampleGen, images at most for
+Compares the annotations of the newest span with the profile of the examples that the served model was trained on: the
+share of each class, and how large objects are. Annotations are read and checked as in ExampleGen, images at most for
 their size; no run is started to find out whether a run is worth it.
 """
 
@@ -10,20 +10,21 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
-import io
 import math
+import posixpath
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
-from PIL import Image
 
-from components.example_gen.annotations import DataError, ImageAnnotation, Item, LoadedImage
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile, merged
+from components.example_gen.annotations import DataError, Item, LoadedImage, RecordSkippedError
 from components.example_gen.settings import DataSettings
 from components.example_gen.spans import resolve_spans
+from components.log_histogram import BINS_PER_OCTAVE
 from kubeflow import client as kfp_client
 from kubeflow import schedule
 from kubeflow.client import ClusterError
@@ -31,31 +32,14 @@ from kubeflow.metadata_store import StoreAddress, UnreachableError, wait_for_sto
 from kubeflow.step_config import add_config_arguments, config_from_arguments
 from pipeline.cluster_settings import DriftSettings
 from pipeline.config_errors import ConfigError
+from schema.label_map import read_label_map
 
 EXIT_DRIFT: Final = 10
 _EXAMPLE_GEN: Final = "ObjectDetectionExampleGen"
 _ACTIVE: Final = (metadata_store_pb2.Execution.NEW, metadata_store_pb2.Execution.RUNNING)
 
-# Square root of a box's share of the image, in octaves from 1/64 to 1: half a size is one bin away.
 _SIZE_BINS: Final = 7
-
-
-@dataclasses.dataclass(frozen=True)
-class DataProfile:
-    """What annotations look like.
-
-    Attributes:
-      classes: objects by class name.
-      sizes: objects by octave of their size relative to the image, largest first.
-    """
-
-    classes: collections.Counter[str]
-    sizes: collections.Counter[int]
-
-    @property
-    def objects(self) -> int:
-        """Number of objects."""
-        return self.classes.total()
+"""Sizes relative to the image, in octaves from 1/64 to 1: half a size is one bin away."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,50 +61,67 @@ class Drift:
         return self.class_distance > limits.max_class_distance or self.size_distance > limits.max_size_distance
 
 
-def profile(settings: DataSettings) -> DataProfile:
-    """Reads the annotations of the spans that ``settings`` name.
+def profile(settings: DataSettings) -> SplitProfile:
+    """Reads the annotations of the spans that ``settings`` name, all splits together.
 
     Raises:
       DataError: there are none.
     """
+    from components.example_gen.boxes import check_objects
     from components.example_gen.executor import find_sources
     from components.example_gen.formats import make_format
+    from components.example_gen.images import BadImageError, read_header
 
     reader = make_format(settings)
-    classes: collections.Counter[str] = collections.Counter()
-    sizes: collections.Counter[int] = collections.Counter()
+    label_map = None if settings.label_map is None else read_label_map(settings.label_map)
+    class_names = None if label_map is None else frozenset(label_map.names)
+    found = SplitProfile()
     for source in find_sources(reader, resolve_spans(settings)):
-        items = [item for item in reader.items(source) if isinstance(item, Item)]
-        for loaded in reader.load(items):
-            if isinstance(loaded, LoadedImage):
-                for name, size in _objects(loaded.annotation, loaded.encoded):
-                    classes[name] += 1
-                    sizes[min(_SIZE_BINS - 1, int(-math.log2(max(size, 2.0**-_SIZE_BINS))))] += 1
-    return DataProfile(classes, sizes)
+        for loaded in reader.load([item for item in reader.items(source) if isinstance(item, Item)]):
+            if not isinstance(loaded, LoadedImage):
+                continue
+            try:
+                header = read_header(loaded.encoded)
+                objects, _ = check_objects(loaded.annotation, header, loaded.file, settings.bad_input, class_names)
+            except (BadImageError, RecordSkippedError):
+                continue
+            found.add(
+                [checked.class_name for checked in objects],
+                [checked.box_xyxy_normalized for checked in objects],
+                height_pixels=header.height_pixels,
+                width_pixels=header.width_pixels,
+            )
+    return found
 
 
-def _objects(annotation: ImageAnnotation, encoded: bytes) -> Iterator[tuple[str, float]]:
-    """Class name and relative size (square root of the share of the image, 0..1) of each usable object."""
-    width, height = 1.0, 1.0
-    if not annotation.normalized:
-        if annotation.width_pixels and annotation.height_pixels:
-            width, height = annotation.width_pixels, annotation.height_pixels
-        else:
-            with Image.open(io.BytesIO(encoded)) as image:
-                width, height = image.size
-    for found in annotation.objects:
-        xmin, ymin, xmax, ymax = found.box_xyxy
-        share = (xmax - xmin) / width * (ymax - ymin) / height
-        if found.class_name is not None and math.isfinite(share) and share > 0:
-            yield found.class_name, min(1.0, math.sqrt(share))
+def training_profile(examples: metadata_store_pb2.Artifact) -> SplitProfile | None:
+    """What ExampleGen wrote down about examples, all splits together; None when it is gone."""
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(posixpath.join(examples.uri, DATA_PROFILE_FILE)) as file:
+            return merged(DataProfile.from_json(file.read()).splits.values())
+    except tf.errors.NotFoundError:
+        return None
 
 
-def compare(before: DataProfile, now: DataProfile) -> Drift:
-    """How far two profiles, neither of them empty, are apart."""
-    names = sorted(before.classes.keys() | now.classes.keys())
-    moved = {name: abs(now.classes[name] / now.objects - before.classes[name] / before.objects) for name in names}
-    largest = max(names, key=lambda name: moved[name])
-    return Drift(moved[largest], largest, _jensen_shannon(before.sizes, now.sizes))
+def compare(before: SplitProfile, now: SplitProfile) -> Drift:
+    """How far two profiles, neither of them without objects, are apart."""
+    one, other = before.class_counts, now.class_counts
+    moved = {
+        name: abs(other.get(name, 0) / now.objects - one.get(name, 0) / before.objects)
+        for name in sorted(one.keys() | other.keys())
+    }
+    largest = max(moved, key=lambda name: moved[name])
+    return Drift(moved[largest], largest, _jensen_shannon(_sizes(before), _sizes(now)))
+
+
+def _sizes(profile: SplitProfile) -> collections.Counter[int]:
+    """Objects by octave of their size relative to the image, largest first."""
+    octaves: collections.Counter[int] = collections.Counter()
+    for number, count in profile.relative_size.counts.items():
+        octaves[min(_SIZE_BINS - 1, -number // BINS_PER_OCTAVE)] += count
+    return octaves
 
 
 def _jensen_shannon(one: collections.Counter[int], other: collections.Counter[int]) -> float:
@@ -132,8 +133,8 @@ def _jensen_shannon(one: collections.Counter[int], other: collections.Counter[in
     return divergence
 
 
-def training_span(store: ml_metadata.MetadataStore, pipeline_name: str) -> int | None:
-    """The span that the last pushed model was trained on; None when nothing was pushed."""
+def training_examples(store: ml_metadata.MetadataStore, pipeline_name: str) -> metadata_store_pb2.Artifact | None:
+    """The examples that the last pushed model was trained on; None when nothing was pushed."""
     pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
     artifacts = store.get_artifacts_by_context(pipeline.id) if pipeline else []
     pushed = [
@@ -145,7 +146,7 @@ def training_span(store: ml_metadata.MetadataStore, pipeline_name: str) -> int |
         return None
     [run, *_] = [c for c in store.get_contexts_by_artifact(max(pushed)) if c.type == "pipeline_run"]
     examples = [a for a in store.get_artifacts_by_context(run.id) if a.type == "Examples"]
-    return _span(max(examples, key=lambda artifact: artifact.id))
+    return max(examples, key=lambda artifact: artifact.id)
 
 
 def _span(examples: metadata_store_pb2.Artifact) -> int:
@@ -213,16 +214,19 @@ def judge(store: ml_metadata.MetadataStore, name: str, data: DataSettings, limit
     Raises:
       DataError: a span is not there.
     """
-    trained = training_span(store, name)
+    examples = training_examples(store, name)
+    trained = None if examples is None else _span(examples)
     newest = resolve_spans(data)[0].span
     taken = taken_already(store, name, newest, limits.retry_hours, time.time())
     if taken is not None and newest != trained:
         return False, taken
-    if trained is None:
+    if examples is None:
         return True, "nothing was pushed yet"
     if newest == trained:
         return False, f"span {newest} is the one the served model was trained on"
-    now, before = profile(data), profile(data.model_copy(update={"span": trained}))
+    now, before = profile(data), training_profile(examples)
+    if before is None:
+        return True, f"the profile of span {trained}, which the served model was trained on, is gone"
     if min(now.objects, before.objects) < limits.min_objects:
         return False, f"span {newest} has {now.objects} objects, span {trained} {before.objects}: too few to judge"
     drift = compare(before, now)

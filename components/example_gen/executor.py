@@ -21,6 +21,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile, merged
 from components.example_gen.annotations import AnnotationFormat, Item, Source
 from components.example_gen.formats import make_format
 from components.example_gen.keys import EXAMPLES, FINDINGS, SETTINGS, SPANS
@@ -70,7 +71,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         with self._make_beam_pipeline() as pipeline:
             writer = ShardWriter(settings, reader, label_map, examples.uri)
-            read_examples(pipeline, settings, reader, sources, policy, writer, findings.uri)
+            read_examples(pipeline, settings, reader, sources, policy, writer, examples.uri, findings.uri)
         ShardWriter.remove_unfinished(examples.uri)
         summary = finished_report(findings.uri)
         check_accounts(summary)
@@ -95,6 +96,7 @@ def read_examples(
     sources: Sequence[Source],
     policy: SplitPolicy,
     writer: ShardWriter,
+    examples_uri: str,
     findings_uri: str,
 ) -> None:
     """Adds the whole of ExampleGen to a Beam pipeline; it writes its results itself."""
@@ -133,8 +135,9 @@ def read_examples(
         | "GroupByShard" >> beam.GroupByKey()
         | "WriteShard" >> beam.ParDo(
             _WriteShard(writer), types=beam.pvalue.AsDict(metadata_types)
-        ).with_outputs(_FINDINGS_TAG, main=_COUNTS_TAG)
+        ).with_outputs(_FINDINGS_TAG, _COUNTS_TAG, main="profiles")
     )  # fmt: skip
+    profiles = written["profiles"] | "MergeProfiles" >> beam.CombinePerKey(merged)
     steps = (listed, kept, assigned, written)
     findings = tuple(step[_FINDINGS_TAG] for step in steps) | "AllFindings" >> beam.Flatten()
     counts = (
@@ -155,13 +158,25 @@ def read_examples(
     _ = (
         pipeline
         | "Report" >> beam.Create([findings_uri])
-        | "WriteReport" >> beam.Map(
+        | "WriteReport"
+        >> beam.Map(
             write_report,
             bad_input=settings.bad_input,
             findings=beam.pvalue.AsIter(findings),
             counts=beam.pvalue.AsDict(counts),
+            profiles=beam.pvalue.AsDict(profiles),
         )
-    )  # fmt: skip
+    )
+    _ = (
+        pipeline
+        | "Profile" >> beam.Create([examples_uri])
+        | "WriteProfile" >> beam.Map(_write_profile, profiles=beam.pvalue.AsDict(profiles))
+    )
+
+
+def _write_profile(examples_uri: str, profiles: Mapping[str, SplitProfile]) -> None:
+    with tf.io.gfile.GFile(posixpath.join(examples_uri, DATA_PROFILE_FILE), "w") as file:
+        file.write(DataProfile(dict(profiles)).to_json())
 
 
 def _counts_of_finding(finding: Finding) -> Iterator[tuple[str, int]]:
@@ -218,7 +233,9 @@ class _WriteShard(beam.DoFn):
 
     def process(self, shard: tuple[str, Iterable[Item]], types: Mapping[str, str]) -> Iterator[Any]:
         path, items = shard
-        counts, findings = self._writer.write(path, items, types)
-        yield from counts.items()
-        for finding in findings:
+        written = self._writer.write(path, items, types)
+        yield written.split, written.profile
+        for count in written.counts.items():
+            yield beam.pvalue.TaggedOutput(_COUNTS_TAG, count)
+        for finding in written.findings:
             yield beam.pvalue.TaggedOutput(_FINDINGS_TAG, finding)

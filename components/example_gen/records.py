@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
+from components.data_profile import SplitProfile
 from components.example_gen import images
 from components.example_gen.annotations import LoadedImage, MetadataValue, RecordSkippedError
 from components.example_gen.boxes import CheckedObject, check_objects
@@ -23,17 +24,26 @@ class Record:
 
     Attributes:
       serialized: the ``tf.train.Example``.
+      header: size of the image.
+      objects: what the record has.
       read_count: boxes the annotation has, before any was dropped.
-      object_count: boxes of the record.
-      spellings: class name of each as the annotation has it.
       findings: what was found on the way; those of dropped boxes make up the difference.
     """
 
     serialized: bytes
+    header: images.ImageHeader
+    objects: tuple[CheckedObject, ...]
     read_count: int
-    object_count: int
-    spellings: tuple[str, ...]
     findings: tuple[Finding, ...]
+
+    def add_to(self, profile: SplitProfile) -> None:
+        """Counts the record in its split's profile."""
+        profile.add(
+            [checked.class_name for checked in self.objects],
+            [checked.box_xyxy_normalized for checked in self.objects],
+            height_pixels=self.header.height_pixels,
+            width_pixels=self.header.width_pixels,
+        )
 
 
 def make_record(
@@ -81,9 +91,9 @@ def make_record(
     _add_metadata(values, loaded.item.metadata, metadata_types)
     return Record(
         serialized=example.SerializeToString(deterministic=True),
+        header=header,
+        objects=tuple(objects),
         read_count=loaded.annotation.box_count,
-        object_count=len(objects),
-        spellings=tuple(str(checked.annotation.class_name) for checked in objects),
         findings=tuple(findings),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
+from components.data_profile import SplitProfile
 from components.example_gen.annotations import DataError
 from components.example_gen.settings import BadInputSettings, DataSettings
 from components.findings import (
@@ -33,7 +34,11 @@ class AccountError(RuntimeError):
 
 
 def write_report(
-    findings_uri: str, bad_input: BadInputSettings, findings: Iterable[Finding], counts: Mapping[str, int]
+    findings_uri: str,
+    bad_input: BadInputSettings,
+    findings: Iterable[Finding],
+    counts: Mapping[str, int],
+    profiles: Mapping[str, SplitProfile],
 ) -> None:
     """Writes ``findings.jsonl`` and ``summary.json``.
 
@@ -41,23 +46,20 @@ def write_report(
       findings_uri: folder to write to.
       bad_input: treatments, for what only the whole data set shows.
       findings: all of them.
-      counts: sums of ``listed``, ``skipped``, ``read_boxes``, ``dropped``, ``images/<split>``, ``boxes/<split>`` and
-        ``class/<name as written>``.
+      counts: sums of ``listed``, ``skipped``, ``read_boxes``, ``dropped`` and ``class/<name as written>``.
+      profiles: what was written, by split.
     """
-    grouped: dict[str, dict[str, int]] = {"images": {}, "boxes": {}, "class": {}}
-    for key, count in sorted(counts.items()):
-        what, _, name = key.partition("/")
-        if what in grouped:
-            grouped[what][name] = count
-    kept = [*findings, *similar_names(grouped["class"], bad_input)]
+    spellings = {key.removeprefix("class/"): count for key, count in counts.items() if key.startswith("class/")}
+    kept = [*findings, *similar_names(spellings, bad_input)]
+    written = {split: profile for split, profile in sorted(profiles.items()) if profile.images}
     failures = collections.Counter(finding.kind for finding in kept if finding.treatment == FAIL)
     summary = FindingsSummary(
         listed_images=counts.get("listed", 0),
         skipped_images=counts.get("skipped", 0),
         read_boxes=counts.get("read_boxes", 0),
         dropped_boxes=counts.get("dropped", 0),
-        images=grouped["images"],
-        boxes=grouped["boxes"],
+        images={split: profile.images for split, profile in written.items()},
+        boxes={split: profile.objects for split, profile in written.items()},
         findings=counts_by_kind(kept),
         failures=dict(failures.most_common()),
     )

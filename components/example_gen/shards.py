@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import dataclasses
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Final, TypeVar
 
 import tensorflow as tf
 
+from components.data_profile import SplitProfile
 from components.example_gen.annotations import AnnotationFormat, Item, LoadedImage, RecordSkippedError
 from components.example_gen.records import Record, make_record
 from components.example_gen.settings import DataSettings
@@ -39,6 +41,23 @@ def shard_path(split: str, item: Item, split_images: int, images_per_shard: int,
     return f"Split-{split}/data_tfrecord-{index:05d}-of-{count:05d}.gz"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard that was written.
+
+    Attributes:
+      split: that it is of.
+      profile: what it holds.
+      counts: ``read_boxes``, boxes before any was dropped, and ``class/<name>``, boxes of a class as it is written.
+      findings: what was found on the way.
+    """
+
+    split: str
+    profile: SplitProfile
+    counts: collections.Counter[str]
+    findings: tuple[Finding, ...]
+
+
 class ShardWriter:
     """Reads, checks and writes the images of one shard after another."""
 
@@ -50,16 +69,9 @@ class ShardWriter:
         self._label_map = label_map
         self._examples_uri = examples_uri
 
-    def write(
-        self, path: str, items: Iterable[Item], metadata_types: Mapping[str, str]
-    ) -> tuple[dict[str, int], list[Finding]]:
-        """Writes one shard; it appears under its name when it is complete.
-
-        Returns:
-          Numbers of images and boxes as ``images/<split>`` and ``boxes/<split>``, of boxes before any was dropped as
-          ``read_boxes``, and of boxes of a class as it is written as ``class/<name>``; the findings.
-        """
-        split = path.partition("/")[0].removeprefix("Split-")
+    def write(self, path: str, items: Iterable[Item], metadata_types: Mapping[str, str]) -> Shard:
+        """Writes one shard; it appears under its name when it is complete."""
+        profile = SplitProfile()
         counts: collections.Counter[str] = collections.Counter()
         findings: list[Finding] = []
         unfinished = posixpath.join(self._examples_uri, _UNFINISHED, path)
@@ -72,12 +84,11 @@ class ShardWriter:
                     continue
                 writer.write(record.serialized)
                 findings.extend(record.findings)
-                counts[f"images/{split}"] += 1
-                counts[f"boxes/{split}"] += record.object_count
+                record.add_to(profile)
                 counts["read_boxes"] += record.read_count
-                counts.update(f"class/{name}" for name in record.spellings)
+                counts.update(f"class/{checked.annotation.class_name}" for checked in record.objects)
         tf.io.gfile.rename(unfinished, posixpath.join(self._examples_uri, path), overwrite=True)
-        return dict(counts), findings
+        return Shard(path.partition("/")[0].removeprefix("Split-"), profile, counts, tuple(findings))
 
     def _record(self, loaded: LoadedImage | Finding, metadata_types: Mapping[str, str]) -> Record | Finding:
         if isinstance(loaded, Finding):

@@ -18,6 +18,7 @@ from components.report.run_record import RunNotFoundError, RunRecord, read_run
 from components.report.section import Run, Section, read_section
 from components.report.sections.annotations import Annotations
 from components.report.sections.anomalies import Anomalies
+from components.report.sections.data import Data
 from components.report.sections.example_images import ExampleImages
 from components.report.sections.failures import Failures
 from components.report.sections.findings import Findings
@@ -32,6 +33,7 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     Findings,
     Anomalies,
     Annotations,
+    Data,
     Training,
     ExampleImages,
     Metrics,

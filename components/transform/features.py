@@ -15,7 +15,7 @@ feature                   dtype    shape          content
 ========================  =======  =============  ====================================================================
 
 Objects whose box has no area or whose class is not in the label map are left out. ``components/trainer`` and anyone
-else who needs the classes, their counts or the box sizes reads them with ``components.transform.outputs``.
+else who needs the classes reads them with ``components.transform.outputs``.
 """
 
 from __future__ import annotations
@@ -39,5 +39,5 @@ PER_OBJECT: Final = (BOXES_YXYX, CLASS_INDEX, IS_CROWD, DIFFICULT, AREA)
 
 CLASS_NAMES_ASSET: Final = "class_names.txt"
 """Asset of the transform graph: the class names in the order of their ids, one a line."""
-OBJECT_SUMMARY_ASSET: Final = "object_summary.json"
-"""Asset of the transform graph: what was counted and measured over the analysed split."""
+LABEL_MAP_ASSET: Final = "label_map.json"
+"""Asset of the transform graph: the ``LabelMap``, whose ids may have gaps."""

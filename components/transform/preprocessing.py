@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 
 from components.transform import features as transformed
 from components.transform.box_cleaning import clean_boxes
-from components.transform.object_summary import ObjectSummaryAnalyzer
+from components.transform.class_names import ClassNamesAnalyzer
 from schema import features
 from schema.label_map import LabelMap
 
@@ -78,13 +78,13 @@ def preprocessing_fn(
     difficult = _aligned(inputs[features.OBJECT_DIFFICULT], ymin, 0)  # [N]
 
     class_names_file, _ = tft.experimental.ptransform_analyzer(
-        inputs=[names, boxes, usable, is_crowd, tf.gather(height, image_of_object), tf.gather(width, image_of_object)],
-        ptransform=ObjectSummaryAnalyzer(label_map),
+        inputs=[names, usable],
+        ptransform=ClassNamesAnalyzer(label_map),
         output_dtypes=[tf.string, tf.string],
         output_shapes=[[], []],
         # While the graph is traced, before the analysis has run, the files hold these.
         output_asset_default_values=[b"unknown\n", b"{}\n"],
-        name="object_summary",
+        name="class_names",
     )
     row = tft.apply_vocabulary(names, class_names_file, default_value=-1)  # [N], line in the file of class names
     if label_map is None:

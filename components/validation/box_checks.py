@@ -1,4 +1,8 @@
-"""Checks of boxes and classes, split by split: one pass, a state of fixed size a split."""
+"""Checks of boxes and classes, split by split.
+
+What the splits hold is in the data's profile. What the settings object to, and in which files, takes one pass over the
+records, with a state of fixed size a split.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,14 @@ import collections
 import dataclasses
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
 
 import apache_beam as beam
 import numpy as np
 
-from components.transform.log_histogram import LogHistogram
+from components.data_profile import SplitProfile
 from components.validation.image_facts import ImageFacts
-from components.validation.report_file import CheckResult, SplitFacts, Status
+from components.validation.report_file import CheckResult, Status
 from components.validation.settings import Level, ValidationSettings
-
-QUANTILE_LEVELS: Final = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 _SMALL, _LARGE, _SLIVER = "small_boxes", "large_boxes", "aspect_ratios"
 _EMPTY = "images_without_objects"
@@ -24,38 +25,15 @@ _EMPTY = "images_without_objects"
 
 @dataclasses.dataclass
 class SplitTally:
-    """What is counted of one split.
+    """What the checks object to in one split.
 
     Attributes:
-      images: records.
-      objects: boxes.
       found: boxes (for ``images_without_objects``: images) that a check objects to, by check.
       files: the first file names, in alphabetical order, that a check objects to, by check.
-      class_counts: boxes by class name.
-      side_pixels, relative_size, aspect_ratio: see ``SplitFacts``.
     """
 
-    images: int = 0
-    objects: int = 0
     found: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     files: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    class_counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    side_pixels: LogHistogram = dataclasses.field(default_factory=LogHistogram)
-    relative_size: LogHistogram = dataclasses.field(default_factory=LogHistogram)
-    aspect_ratio: LogHistogram = dataclasses.field(default_factory=LogHistogram)
-
-    def facts(self) -> SplitFacts:
-        """The part of the report that describes the split."""
-        return SplitFacts(
-            images=self.images,
-            objects=self.objects,
-            images_without_objects=self.found[_EMPTY],
-            class_counts=dict(sorted(self.class_counts.items())),
-            quantile_levels=QUANTILE_LEVELS,
-            box_side_pixels=self.side_pixels.quantiles(QUANTILE_LEVELS),
-            box_relative_size=self.relative_size.quantiles(QUANTILE_LEVELS),
-            box_aspect_ratio=self.aspect_ratio.quantiles(QUANTILE_LEVELS),
-        )
 
 
 class TallySplitFn(beam.CombineFn):
@@ -69,9 +47,6 @@ class TallySplitFn(beam.CombineFn):
 
     def add_input(self, tally: SplitTally, image: ImageFacts) -> SplitTally:
         boxes = image.boxes_yxyx_normalized.astype(np.float64)  # [N, 4]
-        tally.images += 1
-        tally.objects += len(boxes)
-        tally.class_counts.update(image.class_names)
         if not len(boxes):
             self._count(tally, _EMPTY, 1, image.file)
             return tally
@@ -88,13 +63,8 @@ class TallySplitFn(beam.CombineFn):
         self._count(tally, _SMALL, int(too_small.sum()), image.file)
         too_large = relative**2 > self._settings.large_boxes.max_relative_area
         self._count(tally, _LARGE, int(too_large.sum()), image.file)
-        has_area = shorter > 0
-        sliver = has_area & (longer > self._settings.aspect_ratios.max_ratio * shorter)
+        sliver = (shorter > 0) & (longer > self._settings.aspect_ratios.max_ratio * shorter)
         self._count(tally, _SLIVER, int(sliver.sum()), image.file)
-
-        tally.side_pixels.add(shorter[has_area])
-        tally.relative_size.add(relative[has_area])
-        tally.aspect_ratio.add(sides[has_area, 1] / sides[has_area, 0])
         return tally
 
     def _count(self, tally: SplitTally, check: str, count: int, file: str) -> None:
@@ -105,16 +75,10 @@ class TallySplitFn(beam.CombineFn):
     def merge_accumulators(self, tallies: Iterable[SplitTally]) -> SplitTally:
         merged = SplitTally()
         for tally in tallies:
-            merged.images += tally.images
-            merged.objects += tally.objects
             merged.found.update(tally.found)
-            merged.class_counts.update(tally.class_counts)
             for check, files in tally.files.items():
                 both = [*merged.files.get(check, ()), *files]
                 merged.files[check] = heapq.nsmallest(self._settings.listed_files, both)
-            merged.side_pixels.merge(tally.side_pixels)
-            merged.relative_size.merge(tally.relative_size)
-            merged.aspect_ratio.merge(tally.aspect_ratio)
         return merged
 
     def extract_output(self, tally: SplitTally) -> SplitTally:
@@ -128,8 +92,16 @@ def status_of(level: Level, objectionable: bool) -> Status:
     return "failed" if level == "fail" else "warned"
 
 
-def box_checks(tallies: Mapping[str, SplitTally], settings: ValidationSettings) -> Iterator[CheckResult]:
-    """Results of the checks that look at one split's boxes and images."""
+def box_checks(
+    tallies: Mapping[str, SplitTally], profiles: Mapping[str, SplitProfile], settings: ValidationSettings
+) -> Iterator[CheckResult]:
+    """Results of the checks that look at one split's boxes and images.
+
+    Args:
+      tallies: by split; what is missing has nothing to object to.
+      profiles: by split.
+      settings: levels and limits.
+    """
     small = settings.small_boxes
     at = "" if small.image_side_pixels is None else f" at a longer image side of {small.image_side_pixels} px"
     rows = (
@@ -159,11 +131,12 @@ def box_checks(tallies: Mapping[str, SplitTally], settings: ValidationSettings) 
         ),
     )
     for check, level, max_share, what in rows:
-        for split, tally in sorted(tallies.items()):
+        for split, profile in sorted(profiles.items()):
             if level == "off":
                 continue
+            tally = tallies.get(split, SplitTally())
             count = tally.found[check]
-            total, unit = (tally.images, "images") if check == _EMPTY else (tally.objects, "boxes")
+            total, unit = (profile.images, "images") if check == _EMPTY else (profile.objects, "boxes")
             yield CheckResult(
                 check=check,
                 split=split,
@@ -174,12 +147,12 @@ def box_checks(tallies: Mapping[str, SplitTally], settings: ValidationSettings) 
             )
 
 
-def class_checks(tallies: Mapping[str, SplitTally], settings: ValidationSettings) -> Iterator[CheckResult]:
+def class_checks(profiles: Mapping[str, SplitProfile], settings: ValidationSettings) -> Iterator[CheckResult]:
     """Results of the checks that look at classes."""
-    everywhere = {name for tally in tallies.values() for name in tally.class_counts}
+    everywhere = {name for profile in profiles.values() for name in profile.class_counts}
     if settings.missing_classes.level != "off":
-        for split, tally in sorted(tallies.items()):
-            missing = sorted(everywhere - set(tally.class_counts))
+        for split, profile in sorted(profiles.items()):
+            missing = sorted(everywhere - set(profile.class_counts))
             yield CheckResult(
                 check="missing_classes",
                 split=split,
@@ -187,7 +160,7 @@ def class_checks(tallies: Mapping[str, SplitTally], settings: ValidationSettings
                 found=f"{len(missing)} of {len(everywhere)} classes are missing" + _named(missing),
                 limit="every class of one split should be in all of them",
             )
-    train = tallies.get("train")
+    train = profiles.get("train")
     if train is None:
         return
     counts = train.class_counts

@@ -4,39 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from components.validation.box_checks import SplitTally, status_of
+from components.data_profile import SplitProfile
+from components.validation.box_checks import status_of
 from components.validation.duplicates import DUPLICATES, LEAKAGE, CopyTally
 from components.validation.report_file import CheckResult
 from components.validation.settings import ValidationSettings
 
 
 def copy_checks(
-    copies: Mapping[tuple[str, str], CopyTally], tallies: Mapping[str, SplitTally], settings: ValidationSettings
+    copies: Mapping[tuple[str, str], CopyTally], profiles: Mapping[str, SplitProfile], settings: ValidationSettings
 ) -> Iterator[CheckResult]:
     """Results of the checks ``duplicates`` and ``leakage``, split by split.
 
     Args:
       copies: by check and split; what is missing has no copies.
-      tallies: by split, for the number of images.
+      profiles: by split, for the number of images.
       settings: levels and limits.
     """
     for check, where, chosen in (
         (DUPLICATES, "in this split", settings.duplicates),
         (LEAKAGE, "in another split", settings.leakage),
     ):
-        for split, tally in sorted(tallies.items()):
+        for split, profile in sorted(profiles.items()):
             if chosen.level == "off" or (check == LEAKAGE and split == "train"):  # the others leak from train
                 continue
             copied = copies.get((check, split), CopyTally())
             near = copied.near if chosen.near else 0
             exact = copied.records - copied.near
-            share = (exact + near) / max(tally.images, 1)
+            share = (exact + near) / max(profile.images, 1)
             yield CheckResult(
                 check=check,
                 split=split,
                 status=status_of(chosen.level, share > chosen.max_share),
                 found=(
-                    f"{exact + near} of {tally.images} images ({share:.1%}) have a copy {where}: "
+                    f"{exact + near} of {profile.images} images ({share:.1%}) have a copy {where}: "
                     f"{exact} the same file, {near} nearly the same picture"
                 ),
                 limit=f"validation.{check}.max_share allows {chosen.max_share:.1%}",

@@ -15,6 +15,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.user_error import UserError
 from components.validation.box_checks import SplitTally, TallySplitFn, box_checks, class_checks
 from components.validation.copy_checks import copy_checks
@@ -53,6 +54,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         measured = distances(
             _statistics(input_dict[STATISTICS]), _statistics(input_dict.get(BASELINE_STATISTICS, [])), schema, settings
         )
+        with tf.io.gfile.GFile(posixpath.join(examples.uri, DATA_PROFILE_FILE)) as file:
+            profiles = DataProfile.from_json(file.read()).splits
         report_uri = artifact_utils.get_single_uri(output_dict[REPORT])
         report_path = posixpath.join(report_uri, REPORT_FILE)
         patterns = {
@@ -60,7 +63,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             for split in artifact_utils.decode_split_names(examples.split_names)
         }
         with self._make_beam_pipeline() as pipeline:
-            _write_report(pipeline, patterns, measured, settings, report_path)
+            _write_report(pipeline, patterns, profiles, measured, settings, report_path)
         with tf.io.gfile.GFile(report_path) as file:
             _raise_failures(AnnotationReport.from_json(file.read()), report_uri)
 
@@ -79,6 +82,7 @@ def _statistics(artifacts: Sequence[types.Artifact]) -> dict[str, statistics_pb2
 def _write_report(
     pipeline: beam.Pipeline,
     patterns: Mapping[str, str],
+    profiles: Mapping[str, SplitProfile],
     measured: Sequence[Distance],
     settings: ValidationSettings,
     report_path: str,
@@ -105,7 +109,7 @@ def _write_report(
         | "One" >> beam.Create([None])
         | "Report"
         >> beam.Map(
-            lambda _, tallies, copies: _report(tallies, copies, measured, settings).to_json(),
+            lambda _, tallies, copies: _report(tallies, copies, profiles, measured, settings).to_json(),
             tallies=beam.pvalue.AsDict(tallies),
             copies=beam.pvalue.AsDict(copies),
         )
@@ -116,15 +120,15 @@ def _write_report(
 def _report(
     tallies: Mapping[str, SplitTally],
     copies: Mapping[tuple[str, str], CopyTally],
+    profiles: Mapping[str, SplitProfile],
     measured: Sequence[Distance],
     settings: ValidationSettings,
 ) -> AnnotationReport:
     return AnnotationReport(
-        splits={split: tally.facts() for split, tally in sorted(tallies.items())},
         checks=(
-            *box_checks(tallies, settings),
-            *class_checks(tallies, settings),
-            *copy_checks(copies, tallies, settings),
+            *box_checks(tallies, profiles, settings),
+            *class_checks(profiles, settings),
+            *copy_checks(copies, profiles, settings),
             *distribution_checks(measured, settings),
         ),
         distances=tuple(measured),

@@ -1,41 +1,16 @@
-"""The annotation report: what the check measured and found, as one JSON file. Imports neither TensorFlow nor TFX."""
+"""The annotation report: what the check compared and found, as one JSON file. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import pathlib
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 REPORT_FILE: Final = "annotation_report.json"
 """Name of the file in an ``AnnotationReport`` artifact."""
 
 Status = Literal["passed", "warned", "failed"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SplitFacts:
-    """What one split holds.
-
-    Attributes:
-      images: records.
-      objects: boxes, crowds included.
-      images_without_objects: records without a box.
-      class_counts: boxes by class name.
-      quantile_levels: shares (0..1) that the quantiles belong to.
-      box_side_pixels: quantiles of the box's shorter side in pixels (of the size that ``small_boxes`` measures at).
-      box_relative_size: quantiles of sqrt(box area / image area), 0..1.
-      box_aspect_ratio: quantiles of width / height in pixels.
-    """
-
-    images: int
-    objects: int
-    images_without_objects: int
-    class_counts: dict[str, int]
-    quantile_levels: tuple[float, ...]
-    box_side_pixels: tuple[float, ...]
-    box_relative_size: tuple[float, ...]
-    box_aspect_ratio: tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +66,6 @@ class Distance:
 class AnnotationReport:
     """Everything the annotation check has to say."""
 
-    splits: dict[str, SplitFacts]
     checks: tuple[CheckResult, ...]
     distances: tuple[Distance, ...]
 
@@ -108,14 +82,9 @@ class AnnotationReport:
         """Reads the text of ``annotation_report.json``."""
         tree = json.loads(text)
         return cls(
-            splits={name: SplitFacts(**_tuples(facts)) for name, facts in tree["splits"].items()},
-            checks=tuple(CheckResult(**_tuples(check)) for check in tree["checks"]),
+            checks=tuple(CheckResult(**{**check, "files": tuple(check["files"])}) for check in tree["checks"]),
             distances=tuple(Distance(**distance) for distance in tree["distances"]),
         )
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
 
 
 def read_report(folder: str | pathlib.Path) -> AnnotationReport:

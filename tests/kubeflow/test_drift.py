@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pathlib
 import time
-from collections import Counter
 from typing import Any
 
 import ml_metadata
@@ -15,9 +14,10 @@ from hypothesis import strategies as st
 from ml_metadata.proto import metadata_store_pb2
 from PIL import Image
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.example_gen.settings import DataSettings
 from kubeflow import drift
-from kubeflow.drift import DataProfile, compare, judge, profile, taken_already
+from kubeflow.drift import compare, judge, profile, taken_already
 from pipeline.cluster_settings import DriftSettings
 
 LIMITS = DriftSettings(min_objects=10)
@@ -47,7 +47,7 @@ def _data(folder: pathlib.Path) -> DataSettings:
 
 
 def _store(folder: pathlib.Path, trained_on: int | None) -> ml_metadata.MetadataStore:
-    """A store in which a model trained on a span was pushed."""
+    """A store in which a model trained on a span, whose profile is written, was pushed."""
     connection = metadata_store_pb2.ConnectionConfig()
     connection.sqlite.filename_uri = str(folder / "mlmd.sqlite")
     connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
@@ -62,19 +62,34 @@ def _store(folder: pathlib.Path, trained_on: int | None) -> ml_metadata.Metadata
         artifact = metadata_store_pb2.Artifact(
             type_id=store.put_artifact_type(metadata_store_pb2.ArtifactType(name=kind))
         )
+        artifact.uri = str(folder / kind)
         artifact.custom_properties[key].int_value = value
         [identity] = store.put_artifacts([artifact])
         attributions = [metadata_store_pb2.Attribution(artifact_id=identity, context_id=c) for c in contexts]
         store.put_attributions_and_associations(attributions, [])
+    examples = folder / "Examples"
+    examples.mkdir()
+    trained = profile(_data(folder).model_copy(update={"span": trained_on}))
+    (examples / DATA_PROFILE_FILE).write_text(DataProfile({"train": trained, "eval": SplitProfile()}).to_json())
     return store
 
 
-def test_profile_counts_classes_and_sizes(tmp_path: pathlib.Path) -> None:
+def test_a_span_has_the_profile_that_its_examples_would_have(tmp_path: pathlib.Path) -> None:
     _span(tmp_path, 1, ["stop", "stop", "yield"])
+    (tmp_path / "span-1" / "2.png").write_bytes(b"no image")
     found = profile(_data(tmp_path))
-    assert found.classes == {"stop": 2, "yield": 1}
-    # 16 of 64 pixels: two octaves down.
-    assert found.sizes == {2: 3}
+    assert (found.images, found.class_counts) == (2, {"stop": 2})
+    assert found.relative_size.quantiles([0.0, 1.0]) == (0.25, 0.25)
+
+
+def test_a_profile_that_is_gone_is_a_reason_to_train(tmp_path: pathlib.Path) -> None:
+    _span(tmp_path, 1, ["stop"] * 10)
+    store = _store(tmp_path, 1)
+    _span(tmp_path, 2, ["stop"] * 10)
+    (tmp_path / "Examples" / DATA_PROFILE_FILE).unlink()
+    drifted, why = judge(store, "signs", _data(tmp_path), LIMITS)
+    assert drifted
+    assert "the profile of span 1" in why
 
 
 @pytest.mark.parametrize(
@@ -216,15 +231,18 @@ def test_a_span_that_cannot_be_read_is_not_tried_every_hour(tmp_path: pathlib.Pa
     assert taken_already(store, "signs", 2, 24, time.time()) is None
 
 
-_PROFILES = st.builds(
-    DataProfile,
-    classes=st.dictionaries(st.sampled_from("abc"), st.integers(1, 50), min_size=1).map(Counter),
-    sizes=st.dictionaries(st.integers(0, 6), st.integers(1, 50), min_size=1).map(Counter),
-)
+def _profile(objects: list[tuple[str, float]]) -> SplitProfile:
+    found = SplitProfile()
+    boxes = [(0.0, 0.0, size, size) for _, size in objects]
+    found.add([name for name, _ in objects], boxes, height_pixels=100, width_pixels=100)
+    return found
+
+
+_PROFILES = st.lists(st.tuples(st.sampled_from("abc"), st.floats(1e-4, 1)), min_size=1, max_size=50).map(_profile)
 
 
 @given(_PROFILES, _PROFILES)
-def test_distances_are_symmetric_bounded_and_zero_for_the_same(one: DataProfile, other: DataProfile) -> None:
+def test_distances_are_symmetric_bounded_and_zero_for_the_same(one: SplitProfile, other: SplitProfile) -> None:
     drift, reverse = compare(one, other), compare(other, one)
     assert 0 <= drift.class_distance <= 1
     assert -1e-9 <= drift.size_distance <= 1 + 1e-9

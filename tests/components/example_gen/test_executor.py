@@ -5,6 +5,7 @@ import json
 import pytest
 import tensorflow as tf
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, merged
 from components.example_gen.annotations import DataError
 from components.example_gen.report import BadInputError
 from schema import features
@@ -78,6 +79,19 @@ def test_every_record_can_be_decoded_by_the_graph_and_matches_its_size(run, tmp_
             assert encoded == good[values[features.IMAGE_FILENAME].bytes_list.value[0].decode()], (
                 "pixels stay as they are"
             )
+
+
+def test_the_profile_counts_what_was_written(run, tmp_path, good, image_bytes) -> None:
+    write_coco(tmp_path, good | {"cut.jpg": image_bytes()[:-20]})
+    result = run(format="coco", path=str(tmp_path), shard_images=4)
+    profile = DataProfile.from_json((result.examples_uri / DATA_PROFILE_FILE).read_text())
+    assert {split: found.images for split, found in profile.splits.items()} == result.summary.images
+    everything = merged(profile.splits.values())
+    assert (everything.images, everything.class_counts) == (20, {"a": 20})
+    # Boxes of 16 x 12 pixels on images of 40 x 30.
+    assert everything.relative_size.quantiles([0.0, 1.0]) == pytest.approx((0.4, 0.4), rel=0.01)
+    assert everything.side_pixels.quantiles([0.0, 1.0]) == pytest.approx((12, 12), rel=0.01)
+    assert everything.aspect_ratio.quantiles([0.0, 1.0]) == pytest.approx((16 / 12, 16 / 12), rel=0.01)
 
 
 def test_shards_are_the_same_on_every_run_and_shuffled(run, tmp_path, good) -> None:

@@ -14,8 +14,9 @@ from ml_metadata.proto import metadata_store_pb2 as proto
 from PIL import Image
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.findings import Finding, FindingsSummary, to_json_lines
-from components.validation.report_file import AnnotationReport, CheckResult, Distance, SplitFacts
+from components.validation.report_file import AnnotationReport, CheckResult, Distance
 from schema import features
 
 PIPELINE = "signs"
@@ -85,9 +86,7 @@ def write_findings(folder: pathlib.Path) -> pathlib.Path:
 def write_annotation_report(folder: pathlib.Path) -> pathlib.Path:
     """An ``AnnotationReport`` artifact."""
     folder.mkdir(parents=True)
-    facts = SplitFacts(10, 25, 1, {"stop": 20, "yield": 5}, (0.0, 0.5, 1.0), (4, 20, 90), (0.02, 0.1, 0.5), (0.5, 1, 2))
     report = AnnotationReport(
-        splits={"train": facts},
         checks=(
             CheckResult(
                 "leakage", "eval", "warned", "1 of 2 images have a copy", "allows 0 %", ("b.jpg = train/c.jpg",)
@@ -127,6 +126,10 @@ def write_examples(folder: pathlib.Path, split: str = "eval", count: int = 3) ->
                 feature[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
             example = tf.train.Example(features=tf.train.Features(feature=feature))
             writer.write(example.SerializeToString())
+    profile = SplitProfile(images_without_objects=1)
+    for _ in range(count):
+        profile.add(["<script>stop</script>"], [(0.2, 0.1, 0.7, 0.6)], height_pixels=40, width_pixels=60)
+    (folder / DATA_PROFILE_FILE).write_text(DataProfile({split: profile}).to_json())
     return folder
 
 

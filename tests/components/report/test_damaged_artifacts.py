@@ -19,7 +19,7 @@ TITLES = {
     "anomalies": ["Anomalies"],
     "report": ["Annotations"],
     "model_run": ["Training"],
-    "examples": ["Examples"],
+    "examples": ["Data", "Examples"],
     "evaluation": ["AP / AP50", "Gate"],
 }
 """Which sections read which artifact."""

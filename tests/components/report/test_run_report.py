@@ -72,6 +72,8 @@ def test_page_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyPatc
         "By weather",
         "<polyline",
         "b.jpg = train/c.jpg",
+        "eval: 3 images, 3 objects, 1 images without",
+        "<th>shorter side, px</th>",
         "Unexpected value: gif",
         "a &lt;1&gt;.jpg",
         "&lt;script&gt;stop&lt;/script&gt; 0.90",

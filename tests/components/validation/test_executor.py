@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import schema as schema_package
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.validation.report_file import AnnotationReport, read_report
 from components.validation.settings import (
     Distribution,
@@ -19,6 +20,7 @@ from components.validation.settings import (
     SmallBoxes,
     ValidationSettings,
 )
+from schema import features
 
 GOOD = (0.1, 0.1, 0.6, 0.5)
 SKEW = Distribution(min_values=5)
@@ -48,6 +50,7 @@ class Artifacts:
         shutil.copy(SCHEMA_FILE, root / "schema")
         options = tfdv.StatsOptions.from_json(statistics_options().to_json())
         options.schema = io_utils.SchemaReader().read(str(SCHEMA_FILE))
+        profiles = {split: _profile(records) for split, records in splits.items()}
         for split, records in splits.items():
             folder = root / "examples" / f"Split-{split}"
             folder.mkdir(parents=True)
@@ -58,6 +61,21 @@ class Artifacts:
             (root / "statistics" / f"Split-{split}").mkdir(parents=True)
             tfdv.write_stats_text(statistics, str(root / "statistics" / f"Split-{split}" / "FeatureStats.pbtxt"))
             (root / "statistics" / f"Split-{split}" / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
+        (root / "examples" / DATA_PROFILE_FILE).write_text(DataProfile(profiles).to_json())
+
+
+def _profile(records: Sequence[tf.train.Example]) -> SplitProfile:
+    profile = SplitProfile()
+    for record in records:
+        values = record.features.feature
+        ymin, xmin, ymax, xmax = (values[key].float_list.value for key in features.BOX_KEYS_YXYX)
+        profile.add(
+            [name.decode() for name in values[features.OBJECT_CLASS_TEXT].bytes_list.value],
+            list(zip(xmin, ymin, xmax, ymax, strict=True)),
+            height_pixels=values[features.IMAGE_HEIGHT].int64_list.value[0],
+            width_pixels=values[features.IMAGE_WIDTH].int64_list.value[0],
+        )
+    return profile
 
 
 def _run(
@@ -99,9 +117,6 @@ def splits(picture: Callable, jpeg: Callable, record: Callable) -> dict[str, lis
 def test_the_report_says_what_is_wrong_and_where(tmp_path: pathlib.Path, splits: dict) -> None:
     report = _run(tmp_path, Artifacts(tmp_path / "data", splits), ValidationSettings(skew=SKEW))
 
-    assert report.splits["train"].images == 14
-    assert report.splits["train"].images_without_objects == 1
-    assert report.splits["eval"].class_counts == {"car": 7, "tram": 1}
     found = {(check.check, check.split): check for check in report.checks}
     assert not report.with_status("failed")
     assert found["small_boxes", "train"].found.startswith("2 of 26 boxes")

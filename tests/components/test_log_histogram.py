@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.transform.log_histogram import LogHistogram
+from components.log_histogram import LogHistogram
 
 NUMBERS = st.lists(st.floats(1e-4, 1e4), min_size=1, max_size=200)
 
@@ -35,9 +35,9 @@ def test_merging_is_adding_in_any_order(some: list[float], others: list[float]) 
     assert merged.quantiles(levels) == swapped.quantiles(levels) == together.quantiles(levels)
 
 
-def test_the_ends_are_exact_and_nothing_has_no_quantiles() -> None:
+def test_powers_of_two_are_exact_and_nothing_has_no_quantiles() -> None:
     histogram = LogHistogram()
     assert histogram.quantiles([0.5]) == ()
     histogram.add(np.array([]))
-    histogram.add(np.array([0.3, 7.7, 2.0]))
-    assert histogram.quantiles([0.0, 1.0]) == (0.3, 7.7)
+    histogram.add(np.array([0.25, 2.0, 1.0]))
+    assert histogram.quantiles([0.0, 0.5, 1.0]) == (0.25, 1.0, 2.0)

@@ -1,0 +1,147 @@
+"""What annotated images hold, in numbers: made once, by ExampleGen, and read by everybody behind it.
+
+The file lies beside the splits of an ``Examples`` artifact. Its size does not grow with the data set, and the profile
+does not depend on the order of the images. Imports neither TensorFlow nor TFX.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from components.log_histogram import LogHistogram
+
+DATA_PROFILE_FILE: Final = "data_profile.json"
+"""Name of the file in an ``Examples`` artifact."""
+
+SIDE_BINS_PER_OCTAVE: Final = 8
+"""Bins of ``SplitProfile.box_sides`` between a side and its double."""
+_LAST_SIDE_BIN: Final = 12 * SIDE_BINS_PER_OCTAVE
+
+
+@dataclasses.dataclass
+class SplitProfile:
+    """Images and boxes of one split.
+
+    Attributes:
+      images: records.
+      images_without_objects: records without a box.
+      box_sides: boxes by class name and by height and width in 0..1 of the image, as logarithmic bins: (8, 16) is a
+        height around 2^(-8/8) and a width around 2^(-16/8). Crowds are boxes, too.
+      side_pixels: the boxes' shorter sides in pixels of the upright image.
+      relative_size: the boxes' sqrt(box area / image area), 0..1.
+      aspect_ratio: the boxes' width / height in pixels.
+    """
+
+    images: int = 0
+    images_without_objects: int = 0
+    box_sides: dict[str, collections.Counter[tuple[int, int]]] = dataclasses.field(default_factory=dict)
+    side_pixels: LogHistogram = dataclasses.field(default_factory=LogHistogram)
+    relative_size: LogHistogram = dataclasses.field(default_factory=LogHistogram)
+    aspect_ratio: LogHistogram = dataclasses.field(default_factory=LogHistogram)
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Boxes by class name, in alphabetical order."""
+        return {name: self.box_sides[name].total() for name in sorted(self.box_sides)}
+
+    @property
+    def objects(self) -> int:
+        """Number of boxes."""
+        return sum(self.class_counts.values())
+
+    def add(
+        self,
+        class_names: Sequence[str],
+        boxes_xyxy_normalized: npt.ArrayLike,
+        *,
+        height_pixels: int,
+        width_pixels: int,
+    ) -> None:
+        """Counts one image.
+
+        Args:
+          class_names: N names.
+          boxes_xyxy_normalized: [N, 4] within 0..1 of the upright image, of positive width and height.
+          height_pixels: of the upright image.
+          width_pixels: of the upright image.
+        """
+        self.images += 1
+        if not class_names:
+            self.images_without_objects += 1
+            return
+        boxes = np.asarray(boxes_xyxy_normalized, np.float64)  # [N, 4]
+        width, height = (boxes[:, 2:] - boxes[:, :2]).T  # [N], [N]
+        bins = np.rint(-np.log2(np.stack([height, width], axis=-1)) * SIDE_BINS_PER_OCTAVE)  # [N, 2]
+        for name, (row, column) in zip(class_names, np.minimum(bins, _LAST_SIDE_BIN).astype(int).tolist(), strict=True):
+            self.box_sides.setdefault(name, collections.Counter())[row, column] += 1
+        self.side_pixels.add(np.minimum(height * height_pixels, width * width_pixels))
+        self.relative_size.add(np.sqrt(height * width))
+        self.aspect_ratio.add(width * width_pixels / (height * height_pixels))
+
+    def merge(self, other: SplitProfile) -> None:
+        """Adds what another profile has counted."""
+        self.images += other.images
+        self.images_without_objects += other.images_without_objects
+        for name, counts in other.box_sides.items():
+            self.box_sides.setdefault(name, collections.Counter()).update(counts)
+        self.side_pixels.merge(other.side_pixels)
+        self.relative_size.merge(other.relative_size)
+        self.aspect_ratio.merge(other.aspect_ratio)
+
+
+def merged(profiles: Iterable[SplitProfile]) -> SplitProfile:
+    """One profile of all that the given ones have counted; Beam takes it as a CombineFn."""
+    total = SplitProfile()
+    for profile in profiles:
+        total.merge(profile)
+    return total
+
+
+@dataclasses.dataclass(frozen=True)
+class DataProfile:
+    """The profiles of a data set's splits, by name."""
+
+    splits: dict[str, SplitProfile]
+
+    def to_json(self) -> str:
+        """The text of ``data_profile.json``: histograms as lists of bin and count."""
+        splits = {
+            name: {
+                "images": split.images,
+                "images_without_objects": split.images_without_objects,
+                "box_sides": {
+                    class_name: sorted([*sides, count] for sides, count in counts.items())
+                    for class_name, counts in sorted(split.box_sides.items())
+                },
+                **{key: sorted(getattr(split, key).counts.items()) for key in _HISTOGRAMS},
+            }
+            for name, split in sorted(self.splits.items())
+        }
+        return json.dumps({"splits": splits}, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> DataProfile:
+        """Reads the text of ``data_profile.json``."""
+        return cls({name: _split_of(tree) for name, tree in json.loads(text)["splits"].items()})
+
+
+_HISTOGRAMS: Final = ("side_pixels", "relative_size", "aspect_ratio")
+
+
+def _split_of(tree: dict[str, Any]) -> SplitProfile:
+    return SplitProfile(
+        images=tree["images"],
+        images_without_objects=tree["images_without_objects"],
+        box_sides={
+            name: collections.Counter({(row, column): count for row, column, count in counts})
+            for name, counts in tree["box_sides"].items()
+        },
+        **{key: LogHistogram(collections.Counter(dict(tree[key]))) for key in _HISTOGRAMS},
+    )
