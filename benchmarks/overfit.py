@@ -73,6 +73,7 @@ def overfit(case: Case, *, seed: int = 0) -> Outcome:
     from components.trainer.evaluation import Evaluation
     from components.trainer.optimizer import make_optimizer
     from components.trainer.settings import OptimizerSettings, TrainSettings
+    from components.trainer.strategies.supervised import detection_losses
     from components.trainer.train_step import TrainStep
     from demo.glyph_batches import evaluation_batches, training_batches
     from demo.glyphs import GLYPH_CLASSES, render_glyphs
@@ -87,7 +88,11 @@ def overfit(case: Case, *, seed: int = 0) -> Outcome:
         steps=case.most_steps, batch_size=PICTURES, optimizer=OptimizerSettings.model_validate(case.optimizer)
     )
     batches = training_batches(pictures, PICTURES, seed, mirror=False)
-    step = TrainStep(detector, make_optimizer(settings, detector), batches.element_spec)
+    variables = detector.trainable_variables
+    optimizer = make_optimizer(
+        settings.optimizer, variables, steps=settings.steps, default_name=detector.default_optimizer
+    )
+    step = TrainStep(detection_losses(detector), variables, optimizer, batches.element_spec)
     evaluate = Evaluation(detector, lambda: evaluation_batches(pictures, PICTURES), GLYPH_CLASSES)
     started = time.monotonic()
     steps_taken, metrics = 0, {"AP": 0.0, "AP50": 0.0}

@@ -30,6 +30,9 @@ from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog
+from components.trainer.strategies.fine_tune import FineTune
+from components.trainer.strategies.settings import FineTuneSettings
+from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.training_loop import train
 
 ROUNDS = 3
@@ -37,15 +40,17 @@ ROUNDS = 3
 
 def bare_images_per_second(detector: Detector, batch: TrainingBatch, settings: TrainSettings) -> float:
     """Gradient steps on one batch: the median round."""
-    optimizer = make_optimizer(settings, detector)
+    variables = detector.trainable_variables
+    optimizer = make_optimizer(
+        settings.optimizer, variables, steps=settings.steps, default_name=detector.default_optimizer
+    )
     images = prepare_images(detector, batch)
 
     @tf.function(jit_compile=False)
     def step() -> None:
         with tf.GradientTape() as tape:
             total = tf.add_n([*detector.training_losses(images, batch.truth).values(), *detector.losses])
-        gradients = tape.gradient(total, detector.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, detector.trainable_variables, strict=True))
+        optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
 
     step()
     start = time.perf_counter()
@@ -56,8 +61,6 @@ def bare_images_per_second(detector: Detector, batch: TrainingBatch, settings: T
 
 def loop_images_per_second(detector: Detector, records: str, folder: pathlib.Path, settings: TrainSettings) -> float:
     """The whole loop from the end of its first step, which compiles; one evaluation that costs nothing."""
-    optimizer = make_optimizer(settings, detector)
-    variables = [*detector.variables, *optimizer.variables]
     progress = Progress()
     started: list[float] = []
 
@@ -70,14 +73,16 @@ def loop_images_per_second(detector: Detector, records: str, folder: pathlib.Pat
 
     log = Log(str(folder / "run"), steps=settings.steps, batch_size=settings.batch_size, line_every_seconds=5.0,
               history=progress.history)  # fmt: skip
+    inputs = TrainingInputs(
+        settings,
+        lambda step: training_batches([records], parse_clean_records, detector, settings, start_step=step),
+    )
     train(
         detector,
-        optimizer,
+        FineTune(FineTuneSettings()).phases(detector, inputs),
         settings,
-        make_batches=lambda step: training_batches([records], parse_clean_records, detector, settings, start_step=step),
-        repair=lambda: False,
         evaluate=lambda: dict.fromkeys(COCO_METRICS, 0.0),
-        checkpoints=CheckpointFolder(str(folder / "checkpoint"), variables, detector.variables),
+        checkpoints=CheckpointFolder(str(folder / "checkpoint"), detector.variables),
         progress=progress,
         log=log,
     )

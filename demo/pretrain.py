@@ -46,6 +46,7 @@ def pretrain(output: pathlib.Path, images: int, steps: int, seed: int) -> dict[s
     from components.trainer.evaluation import Evaluation
     from components.trainer.optimizer import make_optimizer
     from components.trainer.settings import OptimizerSettings, TrainSettings
+    from components.trainer.strategies.supervised import detection_losses
     from components.trainer.train_step import TrainStep
     from demo.glyph_batches import evaluation_batches, render_many, training_batches
 
@@ -62,8 +63,9 @@ def pretrain(output: pathlib.Path, images: int, steps: int, seed: int) -> dict[s
         steps=steps, batch_size=_BATCH_SIZE, seed=seed, optimizer=OptimizerSettings(learning_rate=4e-3)
     )
     dataset = training_batches(pictures[_EVALUATION_IMAGES:], _BATCH_SIZE, seed, mirror=True)
-    optimizer = make_optimizer(settings, detector)
-    train_step = TrainStep(detector, optimizer, dataset.element_spec)
+    variables = detector.trainable_variables
+    optimizer = make_optimizer(settings.optimizer, variables, steps=steps, default_name=detector.default_optimizer)
+    train_step = TrainStep(detection_losses(detector), variables, optimizer, dataset.element_spec)
     started = time.monotonic()
     for step, batch in enumerate(dataset.take(steps), start=1):
         train_step(batch)

@@ -16,7 +16,8 @@ from components.evaluator.settings import EvalSettings
 from components.example_gen.settings import DataSettings
 from components.path_settings import LocalPath
 from components.settings import Settings
-from components.trainer.settings import ModelSettings, TrainSettings, TransferSettings
+from components.trainer.settings import ModelSettings, TrainSettings
+from components.trainer.strategies.settings import FineTuneSettings, TransferSettings
 from components.validation.settings import ValidationSettings
 from pipeline.beam_settings import BeamSettings
 from pipeline.cluster_settings import ClusterSettings
@@ -52,7 +53,7 @@ class PipelineConfig(Settings):
     """What is checked about the data before training."""
     model: ModelSettings = ModelSettings()
     """Which detector, and from which weights it starts."""
-    transfer: TransferSettings = TransferSettings()
+    transfer: TransferSettings = FineTuneSettings()
     """What of the detector is trained, and how."""
     train: TrainSettings = TrainSettings()
     """The training run."""

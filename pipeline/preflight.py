@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import pathlib
 
 from pipeline.config import PipelineConfig
@@ -48,15 +47,16 @@ def check_detector(config: PipelineConfig) -> None:
     import keras
 
     from components.detector.registry import build_detector
+    from components.trainer.strategies.strategy import build_strategy
 
     model, transfer = config.model, config.transfer
     try:
         detector = build_detector(model.detector, num_classes=1, image_size=model.image_size, **model.options)
-        importlib.import_module(f"components.trainer.strategies.{transfer.strategy}").apply(detector, transfer)
+        build_strategy(transfer).prepare(detector)
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"model, transfer: {model.detector} cannot be made with image_size {model.image_size}, options "
-            f"{model.options} and trainable {transfer.trainable!r}: {error}"
+            f"model, transfer: {model.detector} cannot be made with image_size {model.image_size} and options "
+            f"{model.options}, or adapted by {transfer.strategy}: {error}"
         ) from error
     finally:
         keras.backend.clear_session()

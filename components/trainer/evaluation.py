@@ -9,7 +9,7 @@ import tensorflow as tf
 from components.detector.detector import Detector
 from components.detector.structures import Detections, Preprocessed
 from components.evaluator.coco import ImageResult, coco_metrics
-from components.trainer.input.input_pipeline import EvaluationBatch
+from components.trainer.input.input_pipeline import EvaluationBatch, iterate
 
 
 class Evaluation:
@@ -35,7 +35,7 @@ class Evaluation:
     def __call__(self) -> dict[str, float]:
         """The metrics of ``components.evaluator.coco``, overall and by class."""
         results: list[ImageResult] = []
-        for batch in self._make_batches():
+        for batch in iterate(self._make_batches()):
             results.extend(image_results(self._detect(batch.images, batch.valid_height_width), batch))
         return coco_metrics(results, self._class_names)
 

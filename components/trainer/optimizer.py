@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import keras
 
-from components.detector.detector import Detector
-from components.trainer.settings import OptimizerSettings, TrainSettings
+from components.trainer.settings import OptimizerSettings, Precision
 
 _LEARNING_RATES: Final = {"adam": 1e-3, "sgd": 1e-2}
 """Where the settings name none."""
@@ -36,26 +35,40 @@ def learning_rate_schedule(
     )
 
 
-def make_optimizer(settings: TrainSettings, detector: Detector) -> keras.optimizers.Optimizer:
-    """A built optimizer for the detector's variables that learn; what the settings leave open suits the detector."""
-    chosen, variables = settings.optimizer, detector.trainable_variables
-    name = chosen.name or detector.default_optimizer
-    peak = chosen.learning_rate or _LEARNING_RATES[name]
+def make_optimizer(
+    settings: OptimizerSettings,
+    variables: Sequence[keras.Variable],
+    *,
+    steps: int,
+    default_name: Literal["adam", "sgd"],
+    precision: Precision = "float32",
+) -> keras.optimizers.Optimizer:
+    """A built optimizer.
+
+    Args:
+      settings: which one, and how it learns.
+      variables: those that learn.
+      steps: over which the learning rate runs.
+      default_name: where the settings name none.
+      precision: what is computed in.
+    """
+    name = settings.name or default_name
+    peak = settings.learning_rate or _LEARNING_RATES[name]
     common = {
-        "learning_rate": learning_rate_schedule(chosen, peak, settings.steps),
-        "weight_decay": chosen.weight_decay or None,
-        "global_clipnorm": chosen.clip_norm,
-        "use_ema": chosen.ema_momentum is not None,
-        "ema_momentum": chosen.ema_momentum or 0.99,
+        "learning_rate": learning_rate_schedule(settings, peak, steps),
+        "weight_decay": settings.weight_decay or None,
+        "global_clipnorm": settings.clip_norm,
+        "use_ema": settings.ema_momentum is not None,
+        "ema_momentum": settings.ema_momentum or 0.99,
     }
     optimizer = (
-        keras.optimizers.SGD(momentum=chosen.momentum, **common)
+        keras.optimizers.SGD(momentum=settings.momentum, **common)
         if name == "sgd"
-        else keras.optimizers.Adam(beta_1=chosen.momentum, **common)
+        else keras.optimizers.Adam(beta_1=settings.momentum, **common)
     )
-    if chosen.weight_decay:
+    if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
-    if settings.precision == "mixed_float16":
+    if precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(list(variables))
     return optimizer

@@ -1,11 +1,10 @@
-"""What the ``model``, ``transfer`` and ``train`` sections of the config hold.
+"""What the ``model`` and ``train`` sections of the config hold.
 
 Imports neither TensorFlow nor TFX: a mistake in the config is found before anything heavy is loaded.
 """
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Literal
 
 import pydantic
@@ -16,6 +15,7 @@ from components.path_settings import Source
 from components.settings import Settings
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 OptionValue = bool | int | float | str | list[int | float] | None
 
 
@@ -51,32 +51,6 @@ class ModelSettings(Settings):
     def _known_options(self) -> ModelSettings:
         check_option_names(self.detector, self.options)
         return self
-
-
-class TransferSettings(Settings):
-    """How the weights the training starts from are adapted."""
-
-    strategy: Literal["fine_tune"] = "fine_tune"
-    """`fine_tune` trains the detector, or a part of it, by gradient descent."""
-    trainable: Literal["all", "heads"] | Share | str = "all"
-    """Which part learns: `all`; `heads` (everything but the backbone); a number from 0 to 1, the share of the
-    backbone's layers, counted from its output, that learns; or the name of the first backbone layer that learns."""
-    freeze_batch_norm: bool = False
-    """Keep the backbone's batch normalisation as the pretrained weights have it. Use it for small batches."""
-    warm_start_from_blessed: bool = False
-    """Start from the last blessed model, when there is one, instead of from `model.pretrained`. Classes are matched by
-    name."""
-
-    @pydantic.field_validator("trainable")
-    @classmethod
-    def _no_misspelt_word(cls, trainable: str | float) -> str | float:
-        # Layers have other names than these words; whether the backbone has such a layer only the detector can say.
-        words = ("all", "heads")
-        if isinstance(trainable, str) and trainable not in words:
-            near = difflib.get_close_matches(trainable, words, n=1, cutoff=0.75)
-            if near:
-                raise ValueError(f"found {trainable!r}; did you mean {near[0]!r}?")
-        return trainable
 
 
 class OptimizerSettings(Settings):
@@ -147,9 +121,6 @@ class InputSettings(Settings):
     """Memory for shuffling records (encoded images)."""
     parallel_images: pydantic.PositiveInt | None = None
     """Images decoded at the same time. None: TensorFlow finds out."""
-    max_corrupt_share: Share = 0.01
-    """Largest share of training images that may turn out not to decode; they are named and left out. More fail the
-    run."""
 
 
 class TrainSettings(Settings):
@@ -176,7 +147,7 @@ class TrainSettings(Settings):
     """At most this much work is lost when the process is killed. 0: a checkpoint at every step."""
     progress_every_seconds: pydantic.PositiveFloat = 15.0
     """Time between progress lines in a log; a terminal shows one line that is kept up to date."""
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    precision: Precision = "float32"
     """What is computed in: the mixed ones keep variables in float32 and need a GPU to pay off (`mixed_bfloat16` one of
     Ampere or later)."""
     seed: pydantic.NonNegativeInt = 0

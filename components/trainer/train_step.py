@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
-
-from components.detector.detector import Detector
-from components.trainer.input.input_pipeline import TrainingBatch, prepare_images
 
 
 class TrainStep:
@@ -15,13 +15,21 @@ class TrainStep:
     The sums are only fetched when somebody looks (``mean_losses``), so a step does not wait for its own result.
 
     Args:
-      detector: what learns: its ``trainable_variables``.
+      losses: of one batch, scalar float32 [] by name, as graph ops; their sum is minimised.
+      variables: what learns.
       optimizer: built for them.
-      element_spec: of the dataset of ``TrainingBatch``es.
+      element_spec: of the dataset of batches.
     """
 
-    def __init__(self, detector: Detector, optimizer: keras.optimizers.Optimizer, element_spec: TrainingBatch) -> None:
-        self._detector = detector
+    def __init__(
+        self,
+        losses: Callable[[Any], dict[str, tf.Tensor]],
+        variables: Sequence[keras.Variable],
+        optimizer: keras.optimizers.Optimizer,
+        element_spec: Any,
+    ) -> None:
+        self._losses = losses
+        self._variables = tuple(variables)
         self._optimizer = optimizer
         self._names: tuple[str, ...] = ()
         self._sums: tf.Tensor | None = None
@@ -29,7 +37,7 @@ class TrainStep:
         # Nothing here is Python control flow over tensors: AutoGraph would only cost seconds.
         self._run = tf.function(self._step, input_signature=[element_spec], autograph=False, jit_compile=False)
 
-    def __call__(self, batch: TrainingBatch) -> None:
+    def __call__(self, batch: Any) -> None:
         """Takes one step."""
         losses = self._run(batch)  # [parts]
         self._sums = losses if self._sums is None else self._sums + losses
@@ -47,19 +55,14 @@ class TrainStep:
         self._sums, self._steps = None, 0
         return dict(zip(self._names, means, strict=True))
 
-    def _step(self, batch: TrainingBatch) -> tf.Tensor:
+    def _step(self, batch: Any) -> tf.Tensor:
         """One update; float32 [parts], the losses in the order of ``_names``."""
-        detector = self._detector
-        images = prepare_images(detector, batch)
         with tf.GradientTape() as tape:
-            losses = dict(detector.training_losses(images, batch.truth))
-            if detector.losses:
-                losses["regularization"] = tf.add_n(detector.losses)
+            losses = dict(self._losses(batch))
             total = tf.add_n(list(losses.values()))
             scaled = self._optimizer.scale_loss(total)
-        variables = detector.trainable_variables
-        gradients = tape.gradient(scaled, variables)
-        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        gradients = tape.gradient(scaled, self._variables)
+        self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
         losses["total"] = total
         # Tracing tells the names. A variable to sum up in, made here, would have everything traced a second time.
         self._names = tuple(losses)

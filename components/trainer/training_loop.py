@@ -1,4 +1,4 @@
-"""The training: steps, evaluations, checkpoints, and when to stop.
+"""The training: the phases of a strategy, their steps, evaluations, checkpoints, and when to stop.
 
 A loop of our own rather than ``keras.Model.fit``: it counts steps instead of epochs, goes on after a kill at the very
 batch it had reached, keeps the best weights by the COCO metric, and shows the parts of the loss.
@@ -7,20 +7,20 @@ batch it had reached, keeps the best weights by the COCO metric, and shows the p
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-
-import keras
-import tensorflow as tf
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from components.detector.detector import Detector
-from components.trainer.optimizer import averaged_weights
+from components.trainer.input.input_pipeline import iterate
+from components.trainer.optimizer import averaged_weights, make_optimizer
 from components.trainer.settings import TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog, evaluations_left
+from components.trainer.strategies.strategy import Phase
 from components.trainer.train_step import TrainStep
 from components.user_error import UserError
 
@@ -38,11 +38,9 @@ class TrainingInterrupted(SystemExit):
 
 def train(
     detector: Detector,
-    optimizer: keras.optimizers.Optimizer,
+    phases: Iterable[Phase],
     settings: TrainSettings,
     *,
-    make_batches: Callable[[int], tf.data.Dataset],
-    repair: Callable[[], bool],
     evaluate: Callable[[], dict[str, float]],
     checkpoints: CheckpointFolder,
     progress: Progress,
@@ -51,12 +49,9 @@ def train(
     """Trains from ``progress`` to the end and leaves the best weights in the detector.
 
     Args:
-      detector: what learns.
-      optimizer: built for its trainable variables.
+      detector: what is trained, with the weights of ``progress``.
+      phases: those of the strategy, all of them; the ones that are over are skipped.
       settings: steps, intervals, patience.
-      make_batches: the dataset of ``TrainingBatch``es from a step on.
-      repair: called when a batch cannot be made; False when it found no cause it can avoid, otherwise batches are
-        made anew.
       evaluate: metrics with the weights as they are.
       checkpoints: where the state is kept.
       progress: where to begin; kept up to date.
@@ -65,26 +60,60 @@ def train(
     Raises:
       NonFiniteLossError: the loss is infinite or not a number.
       TrainingInterrupted: the process was asked to end.
-      tf.errors.InvalidArgumentError: a batch cannot be made, for a reason other than damaged images.
+      UnusableRecordError: a batch cannot be made.
     """
-    dataset = make_batches(progress.step)
-    batches = iter(dataset)
-    step = TrainStep(detector, optimizer, dataset.element_spec)
-    log_interval = max(1, settings.steps // _HISTORY_POINTS)
-    last_checkpoint = time.monotonic()
-    first_step = progress.step
     with _termination() as asked_to_end:
-        while progress.step < settings.steps and not _out_of_patience(progress, settings):
-            try:
-                batch = next(batches)
-            except tf.errors.InvalidArgumentError:
-                if not repair():
-                    raise
-                batches = iter(make_batches(progress.step))
-                continue
-            step(batch)
+        training = _Training(detector, settings, evaluate, checkpoints, progress, log, asked_to_end)
+        for number, phase in enumerate(phases):
+            if number == progress.phase:
+                training.run(phase)
+                progress.begin_next_phase()
+    if checkpoints.restore_best():
+        log.message(f"best weights are those of step {progress.best_step} (AP {progress.best_ap:.4f})")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """What is the same in all phases; see ``train``."""
+
+    detector: Detector
+    settings: TrainSettings
+    evaluate: Callable[[], dict[str, float]]
+    checkpoints: CheckpointFolder
+    progress: Progress
+    log: ProgressLog
+    asked_to_end: threading.Event
+
+    def run(self, phase: Phase) -> None:
+        """The steps of a phase from ``progress`` on, with an evaluation after the last."""
+        settings, progress, log = self.settings, self.progress, self.log
+        optimizer = make_optimizer(
+            phase.optimizer,
+            phase.variables,
+            steps=phase.steps,
+            default_name=self.detector.default_optimizer,
+            precision=settings.precision,
+        )
+        state = [*optimizer.variables, *phase.helpers]
+        if progress.phase_step:
+            self.checkpoints.restore_phase(state)
+        dataset = phase.make_batches(progress.phase_step)
+        batches = iterate(dataset)
+        step = TrainStep(phase.losses, phase.variables, optimizer, dataset.element_spec)
+        log_interval = max(1, settings.steps // _HISTORY_POINTS)
+        last_checkpoint = time.monotonic()
+        first_step = progress.step
+        log.begin_phase(phase.name, phase.steps, len(phase.variables))
+        while progress.phase_step < phase.steps and not self._out_of_patience():
+            if self.asked_to_end.is_set():
+                raise TrainingInterrupted(
+                    f"asked to end at step {progress.step}; the same training started again goes on from there "
+                    f"({self.checkpoints.folder})"
+                )
+            step(next(batches))
             progress.step += 1
-            at_end = progress.step == settings.steps
+            progress.phase_step += 1
+            at_end = progress.phase_step == phase.steps
             if progress.step == first_step + 1:
                 # The first step compiles.
                 log.start_clock(progress.step)
@@ -94,30 +123,38 @@ def train(
             evaluated = progress.step % settings.evaluation_interval == 0 or at_end
             if evaluated:
                 _check(step, progress.step)
-                with averaged_weights(optimizer, detector.trainable_variables, settings.optimizer):
-                    _evaluate(evaluate, settings, checkpoints, progress, log)
+                with averaged_weights(optimizer, phase.variables, phase.optimizer):
+                    self._evaluate()
                 log.start_clock(progress.step)
             due = time.monotonic() - last_checkpoint >= settings.checkpoint_every_seconds
-            if evaluated or due or asked_to_end.is_set():
+            if evaluated or due or self.asked_to_end.is_set():
                 _check(step, progress.step)
-                checkpoints.save(progress)
+                self.checkpoints.save(progress, state)
                 last_checkpoint = time.monotonic()
-            if asked_to_end.is_set() and not at_end:
-                raise TrainingInterrupted(
-                    f"asked to end at step {progress.step}; the same training started again goes on from there "
-                    f"({checkpoints.folder})"
-                )
-    if _out_of_patience(progress, settings):
-        log.message(
-            f"stopped early at step {progress.step}: no better AP in {progress.evaluations_without_gain} evaluations"
-        )
-    if checkpoints.restore_best():
-        log.message(f"best weights are those of step {progress.best_step} (AP {progress.best_ap:.4f})")
+        if self._out_of_patience():
+            log.message(
+                f"{phase.name} stopped early at step {progress.step}: no better AP in "
+                f"{progress.evaluations_without_gain} evaluations"
+            )
 
+    def _out_of_patience(self) -> bool:
+        patience = self.settings.early_stopping_patience
+        return patience is not None and self.progress.evaluations_without_gain >= patience
 
-def _out_of_patience(progress: Progress, settings: TrainSettings) -> bool:
-    patience = settings.early_stopping_patience
-    return patience is not None and progress.evaluations_without_gain >= patience
+    def _evaluate(self) -> None:
+        settings, progress = self.settings, self.progress
+        start = time.monotonic()
+        metrics = self.evaluate()
+        left = evaluations_left(progress.step, settings.steps, settings.evaluation_interval)
+        self.log.evaluation(progress.step, metrics, time.monotonic() - start, left)
+        # Without an object in the eval split there is no AP; then the latest weights are as good as any.
+        average_precision = metrics["AP"] if not math.isnan(metrics["AP"]) else 0.0
+        if progress.best_ap is None or average_precision > progress.best_ap or math.isnan(metrics["AP"]):
+            if self.checkpoints.save_best():
+                progress.best_ap, progress.best_step = average_precision, progress.step
+                progress.evaluations_without_gain = 0
+        else:
+            progress.evaluations_without_gain += 1
 
 
 def _check(step: TrainStep, number: int) -> None:
@@ -128,27 +165,6 @@ def _check(step: TrainStep, number: int) -> None:
             "Lower train.optimizer.learning_rate, lengthen train.optimizer.warmup_share or set "
             "train.optimizer.clip_norm; the last checkpoint is from before"
         )
-
-
-def _evaluate(
-    evaluate: Callable[[], dict[str, float]],
-    settings: TrainSettings,
-    checkpoints: CheckpointFolder,
-    progress: Progress,
-    log: ProgressLog,
-) -> None:
-    start = time.monotonic()
-    metrics = evaluate()
-    left = evaluations_left(progress.step, settings.steps, settings.evaluation_interval)
-    log.evaluation(progress.step, metrics, time.monotonic() - start, left)
-    # Without an object in the eval split there is no AP; then the latest weights are as good as any.
-    average_precision = metrics["AP"] if not math.isnan(metrics["AP"]) else 0.0
-    if progress.best_ap is None or average_precision > progress.best_ap or math.isnan(metrics["AP"]):
-        if checkpoints.save_best():
-            progress.best_ap, progress.best_step = average_precision, progress.step
-            progress.evaluations_without_gain = 0
-    else:
-        progress.evaluations_without_gain += 1
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ and of the transfer to the device, which applies it faster than the host could.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -23,6 +23,7 @@ from components.trainer.input.augmentation import Geometry
 from components.trainer.input.record_stream import ordered_records, shuffled_records
 from components.trainer.settings import TrainSettings
 from components.transform import features
+from components.user_error import UserError
 
 Features = Mapping[str, tf.Tensor | tf.RaggedTensor]
 Parser = Callable[[tf.Tensor], Features]
@@ -105,7 +106,6 @@ def training_batches(
     settings: TrainSettings,
     *,
     start_step: int = 0,
-    skip_source_ids: Sequence[bytes] = (),
 ) -> tf.data.Dataset:
     """Endless ``TrainingBatch``es; the batch of a step depends on the settings and the step alone.
 
@@ -115,18 +115,15 @@ def training_batches(
       detector: gives the canvas.
       settings: batch size, seed, augmentation and input settings.
       start_step: first step to make a batch for.
-      skip_source_ids: records to leave out.
 
     Raises:
       NoRecordsError: there are no records.
-      tf.errors.InvalidArgumentError: while iterating, at an image that does not decode. ``corrupt_images`` finds it.
     """
     records = shuffled_records(
         patterns,
         seed=settings.seed,
         shuffle_memory_megabytes=settings.input.shuffle_memory_megabytes,
         start=start_step * settings.batch_size,
-        skip_source_ids=skip_source_ids,
     )
     batches = records.batch(settings.batch_size, drop_remainder=True).enumerate(start_step)
     batches = batches.map(lambda step, batch: _drawn(parse(batch), step, settings), num_parallel_calls=tf.data.AUTOTUNE)
@@ -196,7 +193,6 @@ def evaluation_batches(
     batch_size: int,
     *,
     max_images: int | None = None,
-    skip_source_ids: Sequence[bytes] = (),
 ) -> tf.data.Dataset:
     """``EvaluationBatch``es of a split, once and in order; the last may be smaller.
 
@@ -206,11 +202,9 @@ def evaluation_batches(
       detector: gives the canvas.
       batch_size: images in a batch.
       max_images: leave out the rest.
-      skip_source_ids: records to leave out.
 
     Raises:
       NoRecordsError: there is no file.
-      tf.errors.InvalidArgumentError: while iterating, at an image that does not decode. ``corrupt_images`` finds it.
     """
 
     def parsed(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, _Objects]:
@@ -218,7 +212,7 @@ def evaluation_batches(
         sizes = tf.stack([of_batch[features.HEIGHT], of_batch[features.WIDTH]], axis=-1)  # [B, 2]
         return of_batch[features.IMAGE_ENCODED], sizes, _Objects.of(of_batch)
 
-    records = ordered_records(patterns, skip_source_ids)
+    records = ordered_records(patterns)
     records = records if max_images is None else records.take(max_images)
     of_batches = records.batch(batch_size).map(parsed, num_parallel_calls=tf.data.AUTOTUNE)
     images = _one_by_one(of_batches).map(
@@ -228,6 +222,26 @@ def evaluation_batches(
     )
     batches = images.batch(batch_size).map(lambda image, share, size, o: EvaluationBatch(image, share, size, *o))
     return batches.prefetch(_PREFETCHED_BATCHES).with_options(_options())
+
+
+class UnusableRecordError(UserError):
+    """Records from which a batch cannot be made."""
+
+
+def iterate(batches: tf.data.Dataset) -> Iterator[Any]:
+    """The batches of a dataset.
+
+    Raises:
+      UnusableRecordError: a batch cannot be made; the message says what to do.
+    """
+    try:
+        yield from batches
+    except tf.errors.InvalidArgumentError as error:
+        raise UnusableRecordError(
+            f"a batch cannot be made of the records: {error.message}. ExampleGen writes only images that decode, so "
+            "these records were made by another version or damaged since: delete the folder of ExampleGen's `examples` "
+            "and start the run again, which makes them anew"
+        ) from error
 
 
 def _one_by_one(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from components.user_error import UserError
-from schema import features
 
 _READ_AT_ONCE_FILES = 8
 _SAMPLE_RECORDS = 64
@@ -43,26 +42,20 @@ def _read(files: tf.data.Dataset) -> tf.data.Dataset:
     )
 
 
-def ordered_records(patterns: Sequence[str], skip_source_ids: Sequence[bytes] = ()) -> tf.data.Dataset:
+def ordered_records(patterns: Sequence[str]) -> tf.data.Dataset:
     """Every record of a split once, scalar strings, always in the same order.
 
     Args:
       patterns: globs of gzipped TFRecord files.
-      skip_source_ids: records to leave out.
 
     Raises:
       NoRecordsError: no file matches.
     """
-    return _without(_read(tf.data.Dataset.from_tensor_slices(matching_files(patterns))), skip_source_ids)
+    return _read(tf.data.Dataset.from_tensor_slices(matching_files(patterns)))
 
 
 def shuffled_records(
-    patterns: Sequence[str],
-    *,
-    seed: int,
-    shuffle_memory_megabytes: int,
-    start: int = 0,
-    skip_source_ids: Sequence[bytes] = (),
+    patterns: Sequence[str], *, seed: int, shuffle_memory_megabytes: int, start: int = 0
 ) -> tf.data.Dataset:
     """The records of a split over and over, scalar strings, in a new order every time.
 
@@ -71,13 +64,12 @@ def shuffled_records(
       seed: decides the order.
       shuffle_memory_megabytes: what the shuffle buffer may hold.
       start: number of records to leave out at the beginning of the endless stream (those before a checkpoint).
-      skip_source_ids: records to leave out altogether.
 
     Raises:
       NoRecordsError: no file matches, or they hold no record.
     """
     files = matching_files(patterns)
-    ordered = ordered_records(patterns, skip_source_ids)
+    ordered = ordered_records(patterns)
     sizes = [len(record) for record in ordered.take(_SAMPLE_RECORDS).as_numpy_iterator()]
     if not sizes:
         raise NoRecordsError(f"the files that match {', '.join(patterns)} hold no record")
@@ -91,7 +83,7 @@ def shuffled_records(
         tf.compat.v1.set_random_seed(None)
         epoch_seed = seed + number * 1_000_003
         in_new_order = tf.data.Dataset.from_tensor_slices(files).shuffle(len(files), seed=epoch_seed)
-        return _without(_read(in_new_order), skip_source_ids).shuffle(buffer_records, seed=epoch_seed + 1)
+        return _read(in_new_order).shuffle(buffer_records, seed=epoch_seed + 1)
 
     return tf.data.Dataset.counter(tf.constant(whole_epochs, tf.int64)).flat_map(epoch).skip(rest)
 
@@ -99,16 +91,3 @@ def shuffled_records(
 def count_records(records: tf.data.Dataset) -> int:
     """Number of elements, found by reading them all."""
     return int(records.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
-
-
-def _without(records: tf.data.Dataset, source_ids: Sequence[bytes]) -> tf.data.Dataset:
-    if not source_ids:
-        return records
-    unwanted = tf.constant(list(source_ids))
-    return records.filter(lambda record: tf.reduce_all(tf.not_equal(source_id(record), unwanted)))
-
-
-def source_id(record: tf.Tensor) -> tf.Tensor:
-    """Serialised record, scalar string -> its ``image/source_id``."""
-    specification = {features.IMAGE_SOURCE_ID: tf.io.FixedLenFeature([], tf.string, "")}
-    return tf.io.parse_single_example(record, specification)[features.IMAGE_SOURCE_ID]

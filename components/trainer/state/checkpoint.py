@@ -25,6 +25,8 @@ from components.atomic_files import write_atomically
 _STATE_FILE = "state.npz"
 _BEST_FILE = "best.npz"
 _PROGRESS_KEY = "progress"
+_WEIGHTS = "weight"
+_PHASE_STATE = "phase"
 
 
 @dataclasses.dataclass
@@ -32,20 +34,28 @@ class Progress:
     """Where a training stands.
 
     Attributes:
-      step: steps done.
+      step: steps done, of all phases.
+      phase: the phase it is in, counted from 0.
+      phase_step: steps done of that phase.
       best_ap: of the weights kept as the best; None before the first evaluation.
       best_step: when it was reached.
-      evaluations_without_gain: since then.
+      evaluations_without_gain: since then, or since the phase began.
       history: entries of ``training_history.jsonl`` so far.
       start_weights: what became of the variables when the training started, as text.
     """
 
     step: int = 0
+    phase: int = 0
+    phase_step: int = 0
     best_ap: float | None = None
     best_step: int = 0
     evaluations_without_gain: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     start_weights: str = ""
+
+    def begin_next_phase(self) -> None:
+        """The phase is over."""
+        self.phase, self.phase_step, self.evaluations_without_gain = self.phase + 1, 0, 0
 
 
 def fingerprint(settings: Mapping[str, str], inputs: Sequence[str]) -> str:
@@ -60,22 +70,27 @@ class CheckpointFolder:
 
     Args:
       folder: made when the first one is written.
-      variables: all that a checkpoint holds (weights and optimizer state), in an order that a later process repeats.
-      weights: those that the best model is made of.
+      weights: of the detector, in an order that a later process repeats.
     """
 
-    def __init__(self, folder: str, variables: Sequence[keras.Variable], weights: Sequence[keras.Variable]) -> None:
+    def __init__(self, folder: str, weights: Sequence[keras.Variable]) -> None:
         self.folder = folder
-        self._variables = variables
         self._weights = weights
 
-    def save(self, progress: Progress) -> bool:
-        """Writes the state; False, with a warning, when that was not possible (the last one stays)."""
+    def save(self, progress: Progress, phase_state: Sequence[keras.Variable]) -> bool:
+        """Writes the state; False, with a warning, when that was not possible (the last one stays).
+
+        Args:
+          progress: where the training stands.
+          phase_state: what its phase keeps beside the weights (optimizer, helpers), in an order that a later process
+            repeats.
+        """
         text = np.array(json.dumps(dataclasses.asdict(progress)))
-        return self._write(_STATE_FILE, {**_arrays(self._variables), _PROGRESS_KEY: text})
+        arrays = _arrays(_WEIGHTS, self._weights) | _arrays(_PHASE_STATE, phase_state)
+        return self._write(_STATE_FILE, {**arrays, _PROGRESS_KEY: text})
 
     def restore(self) -> Progress | None:
-        """Reads the state into the variables; None when there is none that can be read.
+        """Reads the weights and where the training stood; None when there is no checkpoint that can be read.
 
         Raises:
           ValueError: it belongs to other variables.
@@ -83,20 +98,27 @@ class CheckpointFolder:
         arrays = self._read(_STATE_FILE)
         if arrays is None:
             return None
-        progress = Progress(**json.loads(str(arrays.pop(_PROGRESS_KEY))))
-        self._assign(self._variables, arrays, _STATE_FILE)
-        return progress
+        self._assign(_WEIGHTS, self._weights, arrays, _STATE_FILE)
+        return Progress(**json.loads(str(arrays[_PROGRESS_KEY])))
+
+    def restore_phase(self, phase_state: Sequence[keras.Variable]) -> None:
+        """Reads what the phase kept beside the weights, which ``restore`` has read before the phase was made.
+
+        Raises:
+          ValueError: it belongs to other variables, or is gone.
+        """
+        self._assign(_PHASE_STATE, phase_state, self._read(_STATE_FILE) or {}, _STATE_FILE)
 
     def save_best(self) -> bool:
         """Keeps the weights as they are now; False, with a warning, when that was not possible."""
-        return self._write(_BEST_FILE, _arrays(self._weights))
+        return self._write(_BEST_FILE, _arrays(_WEIGHTS, self._weights))
 
     def restore_best(self) -> bool:
         """Reads the kept weights into the variables; False when there are none."""
         arrays = self._read(_BEST_FILE)
         if arrays is None:
             return False
-        self._assign(self._weights, arrays, _BEST_FILE)
+        self._assign(_WEIGHTS, self._weights, arrays, _BEST_FILE)
         return True
 
     def remove(self) -> None:
@@ -132,18 +154,21 @@ class CheckpointFolder:
             print(f"WARNING: {path} cannot be read and is not used: {error}", flush=True)
             return None
 
-    def _assign(self, variables: Sequence[keras.Variable], arrays: dict[str, NDArray[Any]], name: str) -> None:
-        shapes = [tuple(array.shape) for array in arrays.values()]
+    def _assign(
+        self, kind: str, variables: Sequence[keras.Variable], arrays: Mapping[str, NDArray[Any]], name: str
+    ) -> None:
+        values = [array for key, array in arrays.items() if key.startswith(f"{kind}/")]
+        shapes = [tuple(array.shape) for array in values]
         expected = [tuple(variable.shape) for variable in variables]
         if shapes != expected:
             raise ValueError(
-                f"{self.folder}/{name} holds {len(shapes)} variables that do not fit the {len(expected)} of this "
-                "training; it was written by another version of the code. Delete the folder to start afresh"
+                f"{self.folder}/{name} holds {len(shapes)} {kind} variables that do not fit the {len(expected)} of "
+                "this training; it was written by another version of the code. Delete the folder to start afresh"
             )
-        for variable, array in zip(variables, arrays.values(), strict=True):
+        for variable, array in zip(variables, values, strict=True):
             variable.assign(array)
 
 
-def _arrays(variables: Sequence[keras.Variable]) -> dict[str, NDArray[Any]]:
+def _arrays(kind: str, variables: Sequence[keras.Variable]) -> dict[str, NDArray[Any]]:
     # By position: Keras numbers names anew in every process.
-    return {f"{index:05d}": variable.numpy() for index, variable in enumerate(variables)}
+    return {f"{kind}/{index:05d}": variable.numpy() for index, variable in enumerate(variables)}

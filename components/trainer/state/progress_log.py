@@ -14,8 +14,8 @@ import tensorflow as tf
 from components.evaluator.coco import COCO_METRICS
 
 HISTORY_FILE = "training_history.jsonl"
-"""In the model run's folder. Two kinds of lines: ``{"step": 20, "losses": {"total": 1.2, ...}, "learning_rate": 1e-3,
-"images_per_second": 30.1}`` and ``{"step": 100, "AP": 0.41, "AP50": 0.73, ...}``."""
+"""In the model run's folder. Two kinds of lines: ``{"step": 20, "phase": "fine_tune", "losses": {"total": 1.2, ...},
+"learning_rate": 1e-3, "images_per_second": 30.1}`` and ``{"step": 100, "phase": "fine_tune", "AP": 0.41, ...}``."""
 _TERMINAL_INTERVAL_SECONDS = 0.5
 
 
@@ -42,11 +42,18 @@ class ProgressLog:
         self._history_path = f"{folder}/{HISTORY_FILE}"
         tf.io.gfile.makedirs(folder)
         self._write_history()
+        self._phase = ""
         self._images_per_second = 0.0
         self._last_line = 0.0
         self._evaluation_seconds = 0.0
         self._evaluations_left = 0
         self._measured_from: tuple[int, float] | None = None
+
+    def begin_phase(self, name: str, steps: int, variables: int) -> None:
+        """What follows belongs to this phase, in which so many variables learn."""
+        self._phase = name
+        self._measured_from = None
+        self.message(f"{name}: {steps} steps, {variables} variables learn")
 
     def start_clock(self, step: int) -> None:
         """Speed is measured from here: after the first step (which compiles) and after every evaluation."""
@@ -60,6 +67,7 @@ class ProgressLog:
             self.start_clock(step)
         entry = {
             "step": step,
+            "phase": self._phase,
             "losses": {name: round(value, 6) for name, value in losses.items()},
             "learning_rate": learning_rate,
             "images_per_second": round(self._images_per_second, 2),
@@ -79,7 +87,9 @@ class ProgressLog:
         self._evaluation_seconds, self._evaluations_left = seconds, evaluations_left
         overall = {name: metrics[name] for name in COCO_METRICS}
         # JSON has no NaN; a metric with nothing to find behind it is null.
-        self._append({"step": step} | {k: round(v, 6) if v == v else None for k, v in overall.items()})
+        self._append(
+            {"step": step, "phase": self._phase} | {k: round(v, 6) if v == v else None for k, v in overall.items()}
+        )
         with self._writer.as_default(step=step):
             for name, value in metrics.items():
                 tf.summary.scalar(f"eval/{name}", value)

@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Iterator
 
 import keras
 
 from components.detector.detector import Detector
-from components.trainer.settings import TransferSettings
+from components.trainer.strategies.settings import FineTuneSettings
+from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
+from components.trainer.strategies.supervised import detection_losses
 
 
-def apply(detector: Detector, settings: TransferSettings) -> None:
-    """Marks what learns (``trainable`` of the layers).
+class FineTune(Strategy):
+    """One phase: everything that is not frozen learns from the annotated images."""
 
-    Layers that do not learn also leave their batch normalisation's moving statistics alone.
+    def __init__(self, settings: FineTuneSettings) -> None:
+        self._settings = settings
 
-    Raises:
-      ValueError: ``trainable`` names no layer of the backbone.
-    """
-    layers = detector.backbone_layers
-    for layer in layers[: _first_trainable(layers, settings.trainable)]:
-        layer.trainable = False
-    if settings.freeze_batch_norm:
-        for layer in layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
+    def prepare(self, detector: Detector) -> None:
+        """Marks what learns (``trainable`` of the layers).
+
+        Layers that do not learn also leave their batch normalisation's moving statistics alone.
+
+        Raises:
+          ValueError: ``trainable`` names no layer of the backbone.
+        """
+        layers = detector.backbone_layers
+        for layer in layers[: _first_trainable(layers, self._settings.trainable)]:
+            layer.trainable = False
+        if self._settings.freeze_batch_norm:
+            for layer in layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.trainable = False
+
+    def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
+        """All of the training."""
+        yield Phase(
+            name="fine_tune",
+            steps=inputs.settings.steps,
+            optimizer=inputs.settings.optimizer,
+            make_batches=inputs.make_batches,
+            losses=detection_losses(detector),
+            variables=detector.trainable_variables,
+        )
 
 
 def _first_trainable(layers: list[keras.layers.Layer], trainable: str | float) -> int:

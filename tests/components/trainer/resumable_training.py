@@ -1,4 +1,7 @@
-"""A small training as a program, for tests that kill it: ``resumable_training.py RECORDS FOLDER [KILL_AT_STEP]``."""
+"""A small training in two phases as a program, for tests that kill it.
+
+resumable_training.py RECORDS FOLDER [KILL_AT_STEP]
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,27 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import keras
+import numpy as np
+import tensorflow as tf
 
+from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.evaluator.coco import COCO_METRICS
-from components.trainer.input.input_pipeline import training_batches
+from components.trainer.input.input_pipeline import TrainingBatch, training_batches
 from components.trainer.input.record_parser import parse_clean_records
-from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog
+from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
+from components.trainer.strategies.supervised import detection_losses
 from components.trainer.training_loop import train
 
+HEADS_STEPS = 4
 SETTINGS = TrainSettings(
-    steps=8,
+    steps=10,
     batch_size=4,
     optimizer=OptimizerSettings(learning_rate=1e-3),
     evaluate_every=4,
@@ -29,16 +37,53 @@ SETTINGS = TrainSettings(
 )
 
 
+class HeadsFirst(Strategy):
+    """The heads, then everything, held to a slow average of what the first phase has learnt: the helpers."""
+
+    helpers: tuple[keras.Variable, ...]
+
+    def prepare(self, detector: Detector) -> None:
+        for layer in detector.backbone_layers:
+            layer.trainable = False
+
+    def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
+        losses = detection_losses(detector)
+        heads = detector.trainable_variables
+        optimizer = inputs.settings.optimizer
+        yield Phase("heads", HEADS_STEPS, optimizer, inputs.make_batches, losses, heads)
+
+        for layer in detector.backbone_layers:
+            layer.trainable = True
+        self.helpers = tuple(keras.Variable(head, trainable=False) for head in heads)
+
+        def held(batch: TrainingBatch) -> dict[str, tf.Tensor]:
+            distances = []
+            for helper, head in zip(self.helpers, heads, strict=True):
+                helper.assign(0.9 * helper + 0.1 * head)
+                distances.append(tf.reduce_sum(tf.square(head - tf.stop_gradient(helper))))
+            return losses(batch) | {"distance": 10.0 * tf.add_n(distances)}
+
+        yield Phase(
+            "all",
+            inputs.settings.steps - HEADS_STEPS,
+            optimizer,
+            lambda step: inputs.make_batches(HEADS_STEPS + step),
+            held,
+            detector.trainable_variables,
+            self.helpers,
+        )
+
+
 def main(records: str, folder: str, kill_at_step: int | None) -> None:
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(1)
     detector = build_detector(
         "ssd_mobilenet_v2_fpnlite", num_classes=2, image_size=(64, 64), alpha=0.35, fpn_depth=16, num_head_layers=1
     )
-    optimizer = make_optimizer(SETTINGS, detector)
-    variables = [*detector.variables, *optimizer.variables]
-    checkpoints = CheckpointFolder(f"{folder}/checkpoint", variables, detector.variables)
+    strategy = HeadsFirst()
+    strategy.prepare(detector)
+    checkpoints = CheckpointFolder(f"{folder}/checkpoint", detector.variables)
     progress = checkpoints.restore() or Progress()
-    print(f"starting at step {progress.step}", flush=True)
+    print(f"starting at step {progress.step}, step {progress.phase_step} of phase {progress.phase}", flush=True)
 
     class Log(ProgressLog):
         """Kills the process after a step and before its checkpoint."""
@@ -49,20 +94,21 @@ def main(records: str, folder: str, kill_at_step: int | None) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     log = Log(f"{folder}/run", steps=SETTINGS.steps, batch_size=4, line_every_seconds=1e9, history=progress.history)
+
+    def make_batches(step: int) -> tf.data.Dataset:
+        return training_batches([records], parse_clean_records, detector, SETTINGS, start_step=step)
+
     train(
         detector,
-        optimizer,
+        strategy.phases(detector, TrainingInputs(SETTINGS, make_batches)),
         SETTINGS,
-        make_batches=lambda start_step: training_batches(
-            [records], parse_clean_records, detector, SETTINGS, start_step=start_step
-        ),
-        repair=lambda: False,
         evaluate=lambda: dict.fromkeys(COCO_METRICS, progress.step / 10),
         checkpoints=checkpoints,
         progress=progress,
         log=log,
     )
     detector.save_weights(pathlib.Path(folder) / "final.weights.h5")
+    np.savez(pathlib.Path(folder) / "helpers.npz", *(helper.numpy() for helper in strategy.helpers))
 
 
 if __name__ == "__main__":

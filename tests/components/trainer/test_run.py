@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 import schema as schema_package
-from components.trainer.settings import ModelSettings, TrainSettings, TransferSettings
+from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
+from components.trainer.strategies.settings import FineTuneSettings
 
 MODEL = ModelSettings(
     image_size=(64, 64),
@@ -61,7 +62,7 @@ def test_trains_exports_and_starts_warm(
 
     checkpoint_root = tmp_path / "checkpoints"
 
-    def run(name: str, base_model: str | None, transfer: TransferSettings) -> pathlib.Path:
+    def run(name: str, base_model: str | None, transfer: FineTuneSettings) -> pathlib.Path:
         folder = tmp_path / name
         run_fn(
             FnArgs(
@@ -81,7 +82,7 @@ def test_trains_exports_and_starts_warm(
         )
         return folder
 
-    first = run("first", None, TransferSettings(warm_start_from_blessed=True))
+    first = run("first", None, FineTuneSettings(warm_start_from_blessed=True))
     assert (first / "Format-Serving" / "assets" / "labels.txt").read_text() == "green\nred\n"
     history = [json.loads(line) for line in (first / "run" / HISTORY_FILE).read_text().splitlines()]
     assert [entry["step"] for entry in history if "AP" in entry] == [2, 3]
@@ -93,7 +94,7 @@ def test_trains_exports_and_starts_warm(
     assert model.signatures["evaluate"](examples=record[tf.newaxis])["detections"].shape[2] == 6
 
     blessed = str(first / "Format-Serving")
-    second = run("second", blessed, TransferSettings(warm_start_from_blessed=True, trainable="heads"))
+    second = run("second", blessed, FineTuneSettings(warm_start_from_blessed=True, trainable="heads"))
     report = (second / "run" / "start_weights.txt").read_text()
     assert report.startswith("warm start from the last blessed model")
     assert "re-initialised" not in report

@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from components.trainer.settings import ModelSettings, TrainSettings, TransferSettings
+from components.trainer.settings import ModelSettings, TrainSettings
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,6 @@ from components.trainer.settings import ModelSettings, TrainSettings, TransferSe
         (TrainSettings, {"augmentation": {"crop": 0.7, "zoom_out": 0.4}}, "found 0.7 [+] 0.4"),
         (TrainSettings, {"optimizer": {"name": "adan"}}, "'adam' or 'sgd'"),
         (TrainSettings, {"stepz": 3}, "Extra inputs are not permitted"),
-        (TransferSettings, {"strategy": "distill"}, "fine_tune"),
     ],
 )
 def test_refused(section: type[pydantic.BaseModel], values: dict[str, Any], message: str) -> None:
@@ -33,7 +32,7 @@ def test_refused(section: type[pydantic.BaseModel], values: dict[str, Any], mess
         section.model_validate(values)
 
 
-@pytest.mark.parametrize("section", [ModelSettings, TransferSettings, TrainSettings])
+@pytest.mark.parametrize("section", [ModelSettings, TrainSettings])
 def test_json_and_back(section: type[pydantic.BaseModel]) -> None:
     assert section.model_validate_json(section().model_dump_json()) == section()
 
@@ -44,11 +43,6 @@ def test_options_keep_their_types() -> None:
     model = ModelSettings.model_validate_json(ModelSettings.model_validate(section).model_dump_json())
     assert model.options == options
     assert type(model.options["share_box_across_classes"]) is bool
-
-
-@pytest.mark.parametrize("trainable", ["all", "heads", 0.25, "block_12_expand"])
-def test_trainable_keeps_its_type(trainable: str | float) -> None:
-    assert TransferSettings(trainable=trainable).trainable == trainable
 
 
 def test_evaluation_interval() -> None:

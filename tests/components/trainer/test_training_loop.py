@@ -24,6 +24,9 @@ from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import HISTORY_FILE, ProgressLog, evaluations_left
+from components.trainer.strategies.fine_tune import FineTune
+from components.trainer.strategies.settings import FineTuneSettings
+from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.training_loop import NonFiniteLossError, TrainingInterrupted, train
 
 REPOSITORY = pathlib.Path(__file__).parents[3]
@@ -42,10 +45,7 @@ class Run:
     progress: Progress = dataclasses.field(default_factory=Progress)
 
     def __call__(self, settings: TrainSettings, average_precisions: Iterator[float] | None = None) -> None:
-        optimizer = make_optimizer(settings, self.detector)
-        self.checkpoints = CheckpointFolder(
-            str(self.folder / "checkpoint"), [*self.detector.variables, *optimizer.variables], self.detector.variables
-        )
+        self.checkpoints = CheckpointFolder(str(self.folder / "checkpoint"), self.detector.variables)
         scores = average_precisions or iter([0.5] * 100)
         log = ProgressLog(
             str(self.folder / "run"),
@@ -54,14 +54,14 @@ class Run:
             line_every_seconds=1e9,
             history=self.progress.history,
         )
+        inputs = TrainingInputs(
+            settings,
+            lambda start: training_batches([self.pattern], self.parse, self.detector, settings, start_step=start),
+        )
         train(
             self.detector,
-            optimizer,
+            FineTune(FineTuneSettings()).phases(self.detector, inputs),
             settings,
-            make_batches=lambda start: training_batches(
-                [self.pattern], self.parse, self.detector, settings, start_step=start
-            ),
-            repair=lambda: False,
             evaluate=lambda: dict.fromkeys(COCO_METRICS, next(scores)),
             checkpoints=self.checkpoints,
             progress=self.progress,
@@ -103,11 +103,14 @@ def weights(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def test_a_killed_training_ends_where_an_undisturbed_one_does(squares: Squares, tmp_path: pathlib.Path) -> None:
     records = squares("train", 10)
-    killed = program(records, tmp_path / "killed", "6")
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    # In its first phase, then in the second.
+    for kill_at_step in ("3", "8"):
+        killed = program(records, tmp_path / "killed", kill_at_step)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert "starting at step 2, step 2 of phase 0" in killed.stdout
     resumed = program(records, tmp_path / "killed")
     assert resumed.returncode == 0, resumed.stderr
-    assert "starting at step 5" in resumed.stdout
+    assert "starting at step 7, step 3 of phase 1" in resumed.stdout
     undisturbed = program(records, tmp_path / "undisturbed")
     assert undisturbed.returncode == 0, undisturbed.stderr
 
@@ -115,15 +118,20 @@ def test_a_killed_training_ends_where_an_undisturbed_one_does(squares: Squares, 
         [json.loads(line) for line in (tmp_path / name / "run" / HISTORY_FILE).read_text().splitlines()]
         for name in ("killed", "undisturbed")
     ]
-    assert [entry["step"] for entry in histories[0]] == [entry["step"] for entry in histories[1]]
+    for key in ("step", "phase"):
+        assert [entry[key] for entry in histories[0]] == [entry[key] for entry in histories[1]]
+    assert [entry["phase"] for entry in histories[0] if "losses" in entry] == ["heads"] * 4 + ["all"] * 6
     for one, other in zip(*histories, strict=True):
         assert one.keys() == other.keys()
         if "losses" in one:
             assert one["losses"] == pytest.approx(other["losses"], rel=1e-2)
-    one, other = (weights(tmp_path / name / "final.weights.h5") for name in ("killed", "undisturbed"))
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_allclose(one[name], other[name], atol=5e-3)
+    for one, other in (
+        [weights(tmp_path / name / "final.weights.h5") for name in ("killed", "undisturbed")],
+        [dict(np.load(tmp_path / name / "helpers.npz")) for name in ("killed", "undisturbed")],
+    ):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], atol=5e-3)
 
 
 def test_termination_leaves_a_checkpoint(run: Run) -> None:
@@ -209,17 +217,19 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(run: Run, capsys: pyt
 
 def test_a_checkpoint_of_other_code_is_refused(run: Run) -> None:
     run(settings())
-    run.checkpoints.save(run.progress)
-    other = CheckpointFolder(run.checkpoints.folder, run.detector.variables[:3], run.detector.variables)
-    with pytest.raises(ValueError, match=r"do not fit the 3 .*Delete the folder"):
+    run.checkpoints.save(run.progress, run.detector.variables[:2])
+    other = CheckpointFolder(run.checkpoints.folder, run.detector.variables[:3])
+    with pytest.raises(ValueError, match=r"weight variables that do not fit the 3 .*Delete the folder"):
         other.restore()
+    with pytest.raises(ValueError, match=r"holds 2 phase variables that do not fit the 1 .*Delete the folder"):
+        other.restore_phase(run.detector.variables[:1])
     run.checkpoints.remove()
     assert run.checkpoints.restore() is None
 
 
 def test_a_checkpoint_that_cannot_be_read_is_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(settings())
-    run.checkpoints.save(run.progress)
+    run.checkpoints.save(run.progress, [])
     for state in pathlib.Path(run.checkpoints.folder).glob("*.npz"):
         state.write_bytes(state.read_bytes()[:-100])
     assert run.checkpoints.restore() is None
@@ -250,8 +260,10 @@ def test_settings_leave_the_optimizer_to_the_detector() -> None:
     detector = build_detector("faster_rcnn_resnet50", num_classes=1, image_size=(64, 64), **options)
 
     def made(**chosen: Any) -> tuple[type, float]:
-        settings = TrainSettings(optimizer=OptimizerSettings.model_validate({"warmup_share": 0.0, **chosen}))
-        optimizer = make_optimizer(settings, detector)
+        settings = OptimizerSettings.model_validate({"warmup_share": 0.0, **chosen})
+        optimizer = make_optimizer(
+            settings, detector.trainable_variables, steps=10, default_name=detector.default_optimizer
+        )
         return type(optimizer), pytest.approx(float(optimizer.learning_rate))
 
     assert made() == (keras.optimizers.SGD, 0.01)

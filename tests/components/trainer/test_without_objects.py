@@ -16,7 +16,8 @@ from components.detector.registry import build_detector
 from components.detector.structures import GroundTruth
 from components.trainer.input.input_pipeline import TrainingBatch
 from components.trainer.optimizer import make_optimizer
-from components.trainer.settings import TrainSettings
+from components.trainer.settings import OptimizerSettings
+from components.trainer.strategies.supervised import detection_losses
 from components.trainer.train_step import TrainStep
 
 REPOSITORY = pathlib.Path(__file__).parents[3]
@@ -82,8 +83,10 @@ def test_a_step_of_every_family(name: str, options: Mapping[str, Any]) -> None:
             tf.TensorSpec([1, None]),
             tf.TensorSpec([1, 2]),
         )
-    )
-    step = TrainStep(detector, make_optimizer(TrainSettings(), detector), of_any_size)
+    )  # fmt: skip
+    variables = detector.trainable_variables
+    optimizer = make_optimizer(OptimizerSettings(), variables, steps=1, default_name=detector.default_optimizer)
+    step = TrainStep(detection_losses(detector), variables, optimizer, of_any_size)
     step(batch)
     assert step.losses_are_finite()
     assert step.mean_losses()["localization"] == 0.0

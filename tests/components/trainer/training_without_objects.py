@@ -16,6 +16,7 @@ from components.trainer.input.input_pipeline import evaluation_batches, training
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import AugmentationSettings, TrainSettings
+from components.trainer.strategies.supervised import detection_losses
 from components.trainer.train_step import TrainStep
 
 STEPS = 3
@@ -28,7 +29,9 @@ def main(records: str, batch_size: int) -> None:
     for augmentation in (None, AugmentationSettings()):
         settings = TrainSettings(steps=STEPS, batch_size=batch_size, augmentation=augmentation)
         batches = training_batches([records], parse_clean_records, detector, settings)
-        step = TrainStep(detector, make_optimizer(settings, detector), batches.element_spec)
+        variables = detector.trainable_variables
+        optimizer = make_optimizer(settings.optimizer, variables, steps=STEPS, default_name="adam")
+        step = TrainStep(detection_losses(detector), variables, optimizer, batches.element_spec)
         for batch in batches.take(STEPS):
             step(batch)
         assert step.losses_are_finite()

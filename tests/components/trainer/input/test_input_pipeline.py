@@ -9,15 +9,16 @@ import pytest
 import tensorflow as tf
 
 from components.detector.detector import Detector
-from components.trainer.input.corrupt_images import CorruptImages, CorruptImagesError
 from components.trainer.input.input_pipeline import (
     Parser,
     TrainingBatch,
+    UnusableRecordError,
     evaluation_batches,
+    iterate,
     prepare_images,
     training_batches,
 )
-from components.trainer.input.record_stream import NoRecordsError, count_records, ordered_records, shuffled_records
+from components.trainer.input.record_stream import NoRecordsError, ordered_records, shuffled_records
 from components.trainer.settings import AugmentationSettings, TrainSettings
 
 Squares = Callable[[str, int], str]
@@ -124,34 +125,20 @@ def test_a_split_without_records_is_named(tmp_path: object, write_records: Calla
         shuffled_records([write_records("train", [])], seed=0, shuffle_memory_megabytes=1)
 
 
-def test_damaged_images_are_found_and_left_out(
+def test_a_damaged_image_says_what_to_do(
     write_records: Callable[..., str],
     make_record: Callable[..., bytes],
     make_square: Callable[..., tuple[bytes, list[float], int]],
     parse: Parser,
     detector: Detector,
 ) -> None:
-    records = []
-    for number in range(8):
-        encoded, box, index = make_square(number)
-        # The header is whole, so that ExampleGen does not notice.
-        # An id is made of a file name, which need not be UTF-8.
-        name = "image 2" if number == 2 else f"im\udce4ge {number}"
-        records.append(make_record(encoded[:700] if number in (2, 5) else encoded, name, [box], [index]))
-    pattern = write_records("train", records)
-    settings = TrainSettings(batch_size=4)
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        batches(pattern, parse, detector, settings, 4)
-
-    said: list[str] = []
-    corrupt = CorruptImages([pattern], 0.5, said.append)
-    assert corrupt.find()
-    assert corrupt.source_ids == [b"image 2", b"im\xe4ge 5"]
-    assert "2 of 8 images do not decode" in said[0]
-    assert not corrupt.find()
-    good = training_batches([pattern], parse, detector, settings, skip_source_ids=corrupt.source_ids)
-    assert len(list(good.take(4))) == 4
-    assert count_records(ordered_records([pattern], corrupt.source_ids)) == 6
-
-    with pytest.raises(CorruptImagesError, match=r"2 of 8 .*max_corrupt_share.*image 2, im\ufffdge 5"):
-        CorruptImages([pattern], 0.01, said.append).find()
+    encoded, box, index = make_square(0)
+    # The header is whole, so that nobody notices before the pixels are wanted.
+    pattern = write_records("train", [make_record(encoded[:700], "damaged", [box], [index])])
+    settings = TrainSettings(batch_size=1)
+    for dataset in (
+        training_batches([pattern], parse, detector, settings),
+        evaluation_batches([pattern], parse, detector, 1),
+    ):
+        with pytest.raises(UnusableRecordError, match=r"delete the folder of ExampleGen.* start the run again"):
+            next(iterate(dataset))

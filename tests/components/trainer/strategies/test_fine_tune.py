@@ -7,8 +7,8 @@ import pytest
 
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
-from components.trainer.settings import TransferSettings
-from components.trainer.strategies import fine_tune
+from components.trainer.strategies.fine_tune import FineTune
+from components.trainer.strategies.settings import FineTuneSettings
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def learning(detector: Detector) -> list[bool]:
 
 def test_all(detector: Detector) -> None:
     count = len(detector.trainable_variables)
-    fine_tune.apply(detector, TransferSettings())
+    FineTune(FineTuneSettings()).prepare(detector)
     assert all(learning(detector))
     assert len(detector.trainable_variables) == count
 
@@ -39,14 +39,14 @@ def test_all(detector: Detector) -> None:
 def test_heads(detector: Detector) -> None:
     of_backbone = {id(v) for layer in detector.backbone_layers for v in layer.trainable_variables}
     count = len(detector.trainable_variables)
-    fine_tune.apply(detector, TransferSettings(trainable="heads"))
+    FineTune(FineTuneSettings(trainable="heads")).prepare(detector)
     assert not any(learning(detector))
     assert len(detector.trainable_variables) == count - len(of_backbone)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_a_share_counts_from_the_output(detector: Detector, share: float) -> None:
-    fine_tune.apply(detector, TransferSettings(trainable=share))
+    FineTune(FineTuneSettings(trainable=share)).prepare(detector)
     flags = learning(detector)
     assert sum(flags) == pytest.approx(share * len(flags), abs=1)
     assert flags == sorted(flags)
@@ -54,13 +54,13 @@ def test_a_share_counts_from_the_output(detector: Detector, share: float) -> Non
 
 def test_from_a_layer(detector: Detector) -> None:
     name = detector.backbone_layers[10].name
-    fine_tune.apply(detector, TransferSettings(trainable=name))
+    FineTune(FineTuneSettings(trainable=name)).prepare(detector)
     assert learning(detector).index(True) == 10
     with pytest.raises(ValueError, match=rf"no layer '{name}x'; did you mean '{name}'"):
-        fine_tune.apply(detector, TransferSettings(trainable=f"{name}x"))
+        FineTune(FineTuneSettings(trainable=f"{name}x")).prepare(detector)
 
 
 def test_batch_norm_alone(detector: Detector) -> None:
-    fine_tune.apply(detector, TransferSettings(freeze_batch_norm=True))
+    FineTune(FineTuneSettings(freeze_batch_norm=True)).prepare(detector)
     for layer in detector.backbone_layers:
         assert layer.trainable != isinstance(layer, keras.layers.BatchNormalization)

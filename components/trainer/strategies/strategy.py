@@ -1,0 +1,88 @@
+"""What a strategy is: phases, which the training loop runs one after the other without knowing more about them."""
+
+from __future__ import annotations
+
+import abc
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from components.detector.detector import Detector
+from components.trainer.settings import OptimizerSettings, TrainSettings
+from components.trainer.strategies.settings import StrategySettings
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a training in which the same variables learn from the same losses.
+
+    Attributes:
+      name: for the log and the history.
+      steps: how many batches it takes.
+      optimizer: made anew for the phase; its learning rate runs over the steps of the phase.
+      make_batches: endless batches from a step of the phase on (0 is its first). The batch of a step depends on the
+        step alone, so that a training that was killed goes on with the very batch it had reached.
+      losses: of one batch, scalar float32 [] by name, as graph ops; their sum is minimised.
+      variables: what learns.
+      helpers: further variables that the phase keeps and changes, such as those of a teacher; they are in checkpoints,
+        never in the export. Whatever the phase makes of weights when it begins has to be among them: a resumed phase
+        begins with the weights of its checkpoint.
+    """
+
+    name: str
+    steps: int
+    optimizer: OptimizerSettings
+    make_batches: Callable[[int], tf.data.Dataset]
+    losses: Callable[[Any], dict[str, tf.Tensor]]
+    variables: Sequence[keras.Variable]
+    helpers: Sequence[keras.Variable] = ()
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """What a strategy makes its phases of.
+
+    Attributes:
+      settings: of the training; its ``steps`` are those of all phases together.
+      make_batches: endless ``TrainingBatch``es of the ``train`` split from a step on.
+    """
+
+    settings: TrainSettings
+    make_batches: Callable[[int], tf.data.Dataset]
+
+
+class Strategy(abc.ABC):
+    """A way to adapt a detector to new data. Made with the settings that name it (``implementation``)."""
+
+    @abc.abstractmethod
+    def prepare(self, detector: Detector) -> None:
+        """Changes a freshly built detector, before its weights are read: what is frozen, what is added.
+
+        The preflight calls it, too, to refuse settings that do not fit the detector before a run begins.
+
+        Raises:
+          ValueError: they do not.
+        """
+
+    @abc.abstractmethod
+    def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
+        """The phases in their order.
+
+        A generator: what follows a ``yield`` runs when that phase is over, and sees what it has learnt. A resumed
+        training asks for all phases again and skips those that are over, so nothing that takes long stands in between.
+        """
+
+    def finish(self, detector: Detector) -> Detector:
+        """The detector to export, made of the trained one, which holds its best weights."""
+        return detector
+
+
+def build_strategy(settings: StrategySettings) -> Strategy:
+    """The strategy of a ``transfer`` section."""
+    module, _, name = settings.implementation.rpartition(".")
+    strategy: Strategy = getattr(importlib.import_module(module), name)(settings)
+    return strategy
