@@ -38,6 +38,8 @@ def run_locally(config: PipelineConfig) -> None:
     config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
     started = time.time()
     with run_log(config.pipeline_root / "logs") as log:
+        # Now, for a process that dies cannot say it any more.
+        print(f"Log: {log.path}", file=sys.stderr, flush=True)
         try:
             with node_progress(len(pipeline.components)):
                 tfx.orchestration.LocalDagRunner().run(pipeline)
@@ -46,7 +48,7 @@ def run_locally(config: PipelineConfig) -> None:
             message = user_error_message(error)
             if message is None:
                 raise
-            raise RunFailedError(f"{message}\nThe traceback is in {log.path}") from error
+            raise RunFailedError(f"{message}\nThe traceback is in the log: {log.path}") from error
         finally:
             _report(config, started, log)
 
@@ -59,7 +61,7 @@ def _report(config: PipelineConfig, started: float, log: RunLog) -> None:
         log.write_traceback(error)
         print(
             f"The run is over, but not all of its report could be made: {type(error).__name__}: {error}\n"
-            f"The traceback is in {log.path}",
+            f"The traceback is in the log: {log.path}",
             file=sys.stderr,
             flush=True,
         )
