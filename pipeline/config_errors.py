@@ -41,6 +41,8 @@ def _describe(error: Any, place: Place) -> str:
             return f"the key {context['discriminator']} is required here"
         case "tuple_type" | "list_type":
             return f"found {found!r}, expected a list (did you mean [{found}]?)"
+        case "model_type" | "dict_type":
+            return f"found {found!r}, expected keys with their values"
         case "value_error":
             return f"{context['error']}"
         case _:

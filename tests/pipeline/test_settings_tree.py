@@ -54,7 +54,7 @@ class Deep(Settings):
 
 
 def _strategy(value: Any) -> str:
-    return str(value.get("strategy", "tune") if isinstance(value, dict) else value.strategy)
+    return str(value.get("strategy", "tune")) if isinstance(value, dict) else getattr(value, "strategy", "tune")
 
 
 class Whole(Settings):
@@ -86,6 +86,7 @@ class Whole(Settings):
         ("by_field:\n  strategy: distill", ["file:1: by_field.teacher: this key is required"]),
         ("by_field:\n  strategy: distil", ["file:1: by_field: found 'distil'", "did you mean 'distill'?"]),
         ("by_field:\n  freeze: true", ["file:1: by_field: the key 'strategy' is required here"]),
+        ("by_tag: distill", ["file:1: by_tag: found 'distill', expected keys with their values"]),
         ("by_tag:\n  momentum: 1\n  freeze: 3", ["file:3: by_tag.freeze: found 3"]),
         ("by_tag:\n  strategy: distill\n  teacher: [x]", ["file:3: by_tag.teacher: found ['x']"]),
         ("by_class:\n  dept: 3", ["file:2: by_class.dept: unknown key", "did you mean 'depth'?"]),
