@@ -74,7 +74,8 @@ class LabelMap:
 def parse_labels_txt(text: str) -> LabelMap:
     """Label map of a ``labels.txt``: line n (from 1) is the name of class n; empty lines are ids without a class."""
     # Not `splitlines`: it would also part a name at the likes of U+2028, and number what follows anew.
-    names = ((number, clean_name(line)) for number, line in enumerate(text.split("\n"), start=1))
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    names = ((number, clean_name(line)) for number, line in enumerate(lines, start=1))
     pairs = [(number, name) for number, name in names if name]
     return LabelMap(tuple(number for number, _ in pairs), tuple(name for _, name in pairs))
 
@@ -107,9 +108,10 @@ def _parse_items(text: str) -> Iterable[Any]:
     try:
         return text_format.Parse(text, _label_map_message()(), allow_unknown_field=True).item
     except text_format.ParseError as error:
-        where = f"line {error.GetLine()}, column {error.GetColumn()}"
-        found = str(error).partition(" : ")[2]
-        raise LabelMapError(f"{where}: {found} Expected `item {{ id: 1 name: 'x' }}` for each class") from error
+        found = str(error)
+        if error.GetLine() is not None:
+            found = f"line {error.GetLine()}, column {error.GetColumn()}: {found.partition(' : ')[2]}"
+        raise LabelMapError(f"{found} Expected `item {{ id: 1 name: 'x' }}` for each class") from error
 
 
 @functools.cache

@@ -26,6 +26,9 @@ def decode(content: bytes) -> str:
     Raises:
       UnicodeDecodeError: it is none of these.
     """
+    if 0 in content[:2] and not content.startswith(codecs.BOM_UTF32_BE):
+        reason = "a zero byte, as in UTF-16 without its byte order mark; save the file as UTF-8"
+        raise UnicodeDecodeError("utf-8", content, content.index(0), content.index(0) + 1, reason)
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), "utf-8-sig")
     return content.decode(encoding)
 

@@ -80,6 +80,7 @@ def test_what_is_no_label_map(ids: tuple[int, ...], names: tuple[str, ...], mess
         ("map.pbtxt", b"item { id: 1 name: 'a' }\nitem { id: 2 }", "item 2 needs `id` and `name`, found id: 2"),
         ("map.pbtxt", b"item {\n  id: 1\n  name a\n}", 'line 3, column 8: .*Expected ":".*Expected `item'),
         ("map.pbtxt", b"item { id: 1.5 name: 'a' }", "line 1, column 12: .*Couldn't parse integer: 1.5"),
+        ("map.pbtxt", b"item { id: 1 name: '\\377' }", "codec can't decode byte 0xff.* Expected `item"),
         ("map.pbtxt", b"item { id: 0 name: 'a' }", "positive and increasing"),
         ("map.pbtxt", b"item { id: 1 name: 'a' } item { id: 1 name: 'b' }", "positive and increasing"),
     ],

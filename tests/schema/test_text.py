@@ -16,6 +16,17 @@ def test_a_byte_order_mark_tells_the_encoding(tmp_path, encoding: str) -> None:
     assert read_label_map(tmp_path / "classes.txt").names == ("größe", "b")
 
 
+def test_utf_16_without_its_mark_is_told() -> None:
+    with pytest.raises(UnicodeDecodeError, match=r"UTF-16 without its byte order mark; save the file as UTF-8"):
+        decode("names".encode("utf-16-le"))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_of_every_system(tmp_path, end: str) -> None:
+    (tmp_path / "classes.txt").write_bytes(f"a{end}{end}b{end}".encode())
+    assert list(read_label_map(tmp_path / "classes.txt")) == [(1, "a"), (3, "b")]
+
+
 @pytest.mark.parametrize(
     ("written", "name"),
     [

@@ -54,15 +54,19 @@ class Coco:
             return named_sources(root, self._settings.annotations)
         found = [entry.path for entry in files.list_files(root) if entry.path.lower().endswith(".json")]
         instances = [path for path in found if posixpath.basename(path).startswith("instances_")]
-        if len(found) > 1 and not instances:  # captions and the files of tools lie beside
-            found = [path for path in found if b'"categories"' in files.read_bytes(files.join(root, path))] or found
-        return one_source_a_split(root, instances or found, "COCO JSON files (*.json)")
+        try:
+            return one_source_a_split(root, instances or found, "COCO JSON files (*.json)")
+        except DataError:  # captions and files of other tools lie beside
+            narrowed = [path for path in found if not _is_something_else(files.join(root, path))]
+            if instances or not narrowed or narrowed == found:
+                raise
+            return one_source_a_split(root, narrowed, "COCO JSON files (*.json)")
 
     def items(self, source: Source) -> Iterator[Item | Finding]:
         """Images of one JSON file with their boxes."""
         data = _parse(files.join(source.root, source.path))
         coercions = Coercions()
-        categories = _Categories(data, source.path)
+        categories = _Categories(data, files.join(source.root, source.path))
         images, findings = self._images(data.pop("images"), source, coercions)
         yield from findings
         ids = IdTable(images)
@@ -192,6 +196,15 @@ def _parse(path: str) -> dict[str, Any]:
     if not isinstance(data.setdefault("annotations", []), list):
         raise DataError(f"{path}: `annotations` must be a list, found {str(data['annotations'])[:80]}")
     return data
+
+
+def _is_something_else(path: str) -> bool:
+    """Whether a file is JSON, but none of COCO's with categories; a damaged file could be anything."""
+    try:
+        data = json.loads(files.read_text(path), object_hook=_without_segmentation)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return not isinstance(data, dict) or "categories" not in data
 
 
 def _drain(entries: list[Any]) -> Iterator[Any]:

@@ -153,7 +153,7 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[int, dict[str, str
         text = files.read_text(path)
         header = next(iter(text.splitlines()), "")
         delimiter = max(_DELIMITERS, key=header.count)
-        reader = csv.reader(io.StringIO(text), skipinitialspace=True, delimiter=delimiter)
+        reader = csv.reader(io.StringIO(text, newline=None), skipinitialspace=True, delimiter=delimiter)
         columns = [_column(name) for name in next(reader, [])]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from error

@@ -252,8 +252,9 @@ def _read_text(full: str) -> str:
 
 
 def _read_yaml(full: str) -> dict[Any, Any]:
+    text = _read_text(full)
     try:
-        data = YAML(typ="base", pure=True).load(_read_text(full))
+        data = YAML(typ="base", pure=True).load(text)
     except (YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"{full}: cannot be read as YAML: {error}") from error
     if not isinstance(data, dict):

@@ -264,3 +264,16 @@ def test_a_folder_of_images_for_each_split(tmp_path, image_bytes) -> None:
         ("eval", "pictures/val/a.jpg"),
     ]
     assert not findings
+
+
+def test_a_damaged_file_is_not_taken_for_another_tools(tmp_path, image_bytes) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "a.jpg").write_bytes(image_bytes())
+        (tmp_path / split / "x.json").write_text(coco([{"id": 1, "file_name": "a.jpg"}], []))
+    (tmp_path / "train" / "captions.json").write_text('{"images": []}')
+    items, _ = read(tmp_path)
+    assert [(item.split, item.file) for item in items] == [("train", "train/a.jpg"), ("eval", "val/a.jpg")]
+    (tmp_path / "train" / "x.json").write_text("{")
+    with pytest.raises(DataError, match=r"train/x.json: cannot be read as JSON"):
+        read(tmp_path)

@@ -83,7 +83,7 @@ def test_metadata_that_are_not_utf8_are_named(tmp_path) -> None:
 def test_tables_of_spreadsheets(tmp_path, image_bytes, delimiter: str, encoding: str) -> None:
     (tmp_path / "a.jpg").write_bytes(image_bytes())
     rows = ["Filename,width,height,Class,xmin,ymin,xmax,YMAX", '"a.jpg","40","30"," 007 ","0","0","9.5","1e1"']
-    text = "\r\n".join(row.replace(",", delimiter) for row in rows)
+    text = ("\r\n" if delimiter == "," else "\r").join(row.replace(",", delimiter) for row in rows)
     (tmp_path / "a.csv").write_bytes(text.encode(encoding))
     reader = CsvTable(DataSettings(format="csv", path=str(tmp_path)))
     (item,) = reader.items(*reader.sources(str(tmp_path)))
