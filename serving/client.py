@@ -19,13 +19,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from schema import exported_model
 from serving import drawing, image_files
 from serving.detections import Detection, ImageDetections, table
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis import predict_pb2
-
-_OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "detection_class_names", "num_detections")
 
 
 class ServerError(Exception):
@@ -42,7 +41,7 @@ class DetectorClient:
     def __init__(
         self,
         server: str,
-        model_name: str = "detector",
+        model_name: str = exported_model.MODEL_NAME,
         model_version: int | None = None,
         timeout_seconds: float = 30.0,
         max_message_mib: int = 64,
@@ -100,11 +99,13 @@ class DetectorClient:
 
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self.model_name
-        request.model_spec.signature_name = "serving_default"
+        request.model_spec.signature_name = exported_model.SERVING_SIGNATURE
         if self._model_version is not None:
             request.model_spec.version.value = self._model_version
-        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(list(images), dtype=tf.string, shape=[len(images)]))
-        request.output_filter.extend(_OUTPUTS)
+        request.inputs[exported_model.IMAGE_BYTES].CopyFrom(
+            tf.make_tensor_proto(list(images), dtype=tf.string, shape=[len(images)])
+        )
+        request.output_filter.extend(exported_model.OUTPUTS)
         try:
             response = self._stub.Predict(request, timeout=self._timeout_seconds)
         except grpc.RpcError as error:
@@ -145,10 +146,10 @@ def _detections(response: predict_pb2.PredictResponse, score_threshold: float) -
     """Arrays of a response -> detections by image."""
     import tensorflow as tf
 
-    missing = [name for name in _OUTPUTS if name not in response.outputs]
+    missing = [name for name in exported_model.OUTPUTS if name not in response.outputs]
     if missing:
         raise ServerError(f"the model is no detector of ours: its answer has no {', '.join(missing)}")
-    boxes, scores, classes, names, counts = (tf.make_ndarray(response.outputs[name]) for name in _OUTPUTS)
+    boxes, scores, classes, names, counts = (tf.make_ndarray(response.outputs[name]) for name in exported_model.OUTPUTS)
     images = []
     for image, count in enumerate(counts):
         rows = [row for row in range(int(count)) if scores[image, row] >= score_threshold]
@@ -180,7 +181,7 @@ def _arguments() -> argparse.ArgumentParser:
         "images", nargs="+", metavar="IMAGE", help="image file, or a quoted pattern such as 'a/**/*.jpg'"
     )
     parser.add_argument("--server", default="localhost:8500", metavar="HOST:PORT", help="default: %(default)s")
-    parser.add_argument("--model_name", default="detector", help="default: %(default)s")
+    parser.add_argument("--model_name", default=exported_model.MODEL_NAME, help="default: %(default)s")
     parser.add_argument("--model_version", type=int, default=None, help="insist on a version")
     parser.add_argument(
         "--output", type=pathlib.Path, default=None, metavar="DIR", help="write images with boxes there"

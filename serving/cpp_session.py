@@ -1,6 +1,6 @@
 """A SavedModel under TensorFlow's C++ loader, the one TF Serving is built on.
 
-``tf.saved_model.load`` rebuilds a model from its object graph. The C++ loader does not look at that: it imports the
+`tf.saved_model.load` rebuilds a model from its object graph. The C++ loader does not look at that: it imports the
 MetaGraphDef, restores the checkpoint into it and runs the signatures in a session. A model can answer under the one
 and not under the other (a variable that is tracked twice has a second handle, which nothing restores), so a model that
 is to be served is asked here.
@@ -32,7 +32,7 @@ class CppSession:
     """
 
     def __init__(self, path: pathlib.Path, tags: Sequence[str] = (tf.saved_model.SERVING,)) -> None:
-        """Loads the SavedModel in the folder ``path``.
+        """Loads the SavedModel in the folder `path`.
 
         Raises:
           tf.errors.OpError: it is broken or incomplete, or holds no graph with exactly these tags.
@@ -87,8 +87,8 @@ class CppSession:
         """Runs a signature.
 
         Args:
-          signature_name: a key of ``signature_defs``.
-          inputs: arrays by input alias; strings are arrays of ``bytes`` objects.
+          signature_name: a key of `signature_defs`.
+          inputs: arrays by input alias; strings are arrays of `bytes` objects.
 
         Returns:
           Arrays by output alias.
@@ -127,13 +127,13 @@ class CppSession:
                 call("TF_DeleteTensor", tensor)
 
     def _output(self, tensor_name: str) -> Output:
-        """The handle of a tensor with a name such as ``StatefulPartitionedCall:2``."""
+        """The handle of a tensor with a name such as `StatefulPartitionedCall:2`."""
         operation, _, index = tensor_name.partition(":")
         return Output(call("TF_GraphOperationByName", self._graph, operation.encode()), int(index))
 
 
 def _to_tensor(array: Array) -> int:
-    """A ``TF_Tensor`` with a copy of an array; the caller frees it."""
+    """A `TF_Tensor` with a copy of an array; the caller frees it."""
     dtype = tf.as_dtype(array.dtype)
     size_bytes = array.size * TSTRING_BYTES if dtype == tf.string else array.nbytes
     shape = (ctypes.c_int64 * array.ndim)(*array.shape)
@@ -148,7 +148,7 @@ def _to_tensor(array: Array) -> int:
 
 
 def _to_array(tensor: int) -> Array:
-    """An array with a copy of a ``TF_Tensor``."""
+    """An array with a copy of a `TF_Tensor`."""
     dtype = tf.as_dtype(call("TF_TensorType", tensor))
     array = np.empty([call("TF_Dim", tensor, axis) for axis in range(call("TF_NumDims", tensor))], dtype.as_numpy_dtype)
     if dtype == tf.string:
@@ -162,7 +162,7 @@ def _to_array(tensor: int) -> Array:
 
 
 def _strings(tensor: int) -> Iterator[int]:
-    """Addresses of the ``TF_TString`` elements of a string tensor; none of a tensor of another type."""
+    """Addresses of the `TF_TString` elements of a string tensor; none of a tensor of another type."""
     if call("TF_TensorType", tensor) == tf.string.as_datatype_enum:
         start = call("TF_TensorData", tensor)
         for number in range(call("TF_TensorElementCount", tensor)):

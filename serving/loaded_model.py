@@ -12,11 +12,10 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_shape_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from schema.exported_model import SAVED_MODEL_FILE, SERVING_SIGNATURE
 from serving import errors
 from serving.errors import RequestError
-from serving.version_folder import SAVED_MODEL_FILE
 
-DEFAULT_SIGNATURE = "serving_default"
 _SERVING_TAG = "serve"
 
 Array = npt.NDArray[np.generic]
@@ -61,7 +60,7 @@ class LoadedModel:
         Raises:
           RequestError: the signature, an alias, a type or a shape does not fit, or the graph refused the values.
         """
-        name = signature_name or DEFAULT_SIGNATURE
+        name = signature_name or SERVING_SIGNATURE
         definition = self.signature_defs.get(name)
         if definition is None:
             known = ", ".join(sorted(self.signature_defs))

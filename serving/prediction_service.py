@@ -14,9 +14,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from schema.exported_model import SERVING_SIGNATURE
 from serving import tensors
 from serving.errors import RequestError, abort
-from serving.loaded_model import DEFAULT_SIGNATURE
 from serving.model_versions import ModelVersions
 
 _SIGNATURE_DEF = "signature_def"
@@ -46,7 +46,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = predict_pb2.PredictResponse()
         response.model_spec.name = spec.name
         response.model_spec.version.value = model.version
-        response.model_spec.signature_name = spec.signature_name or DEFAULT_SIGNATURE
+        response.model_spec.signature_name = spec.signature_name or SERVING_SIGNATURE
         for alias, array in outputs.items():
             response.outputs[alias].CopyFrom(tensors.to_message(array))
         return response

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from schema.exported_model import MODEL_NAME
 from serving import version_folder
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class ModelServer:
     def __init__(
         self,
         model_base_path: pathlib.Path,
-        model_name: str = "detector",
+        model_name: str = MODEL_NAME,
         host: str = "127.0.0.1",
         port: int = 8500,
         poll_seconds: float = 2.0,
@@ -117,7 +118,7 @@ def _arguments() -> argparse.ArgumentParser:
         description="Serves the newest version of a pushed model over TF Serving's gRPC, and follows new versions.",
     )
     parser.add_argument("--model_base_path", type=pathlib.Path, required=True, help="folder of numbered versions")
-    parser.add_argument("--model_name", default="detector", help="name that requests give (default: %(default)s)")
+    parser.add_argument("--model_name", default=MODEL_NAME, help="name that requests give (default: %(default)s)")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for other machines (default: %(default)s)"
     )

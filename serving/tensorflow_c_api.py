@@ -14,17 +14,17 @@ from typing import Any, Final
 import tensorflow as tf
 
 TSTRING_BYTES: Final = 24
-"""Size of a ``TF_TString`` (tensorflow/core/platform/ctstring_internal.h); a string tensor is an array of them."""
+"""Size of a `TF_TString` (tensorflow/core/platform/ctstring_internal.h); a string tensor is an array of them."""
 
 
 class Output(ctypes.Structure):
-    """``TF_Output``: what an operation of a graph puts out at an index."""
+    """`TF_Output`: what an operation of a graph puts out at an index."""
 
     _fields_ = (("operation", ctypes.c_void_p), ("index", ctypes.c_int))
 
 
 class Buffer(ctypes.Structure):
-    """``TF_Buffer``: a serialised message."""
+    """`TF_Buffer`: a serialised message."""
 
     _fields_ = (("data", ctypes.c_void_p), ("length_bytes", ctypes.c_size_t), ("deallocator", ctypes.c_void_p))
 
@@ -102,7 +102,7 @@ def call(name: str, *arguments: object) -> Any:
 
 
 def call_checked(name: str, *arguments: object) -> Any:
-    """Calls a function of the library whose last argument is a ``TF_Status``, which is left out here.
+    """Calls a function of the library whose last argument is a `TF_Status`, which is left out here.
 
     Raises:
       tf.errors.OpError: what the status says.

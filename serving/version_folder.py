@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Final
 
-SAVED_MODEL_FILE: Final = "saved_model.pb"
-WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
+from schema.exported_model import SAVED_MODEL_FILE
 
 Fingerprint = frozenset[tuple[str, int, int]]
 """(relative path, size in bytes, modification time in ns) of every file."""

@@ -8,9 +8,9 @@ import pathlib
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from schema.exported_model import WARMUP_FILE
 from serving import tensors
 from serving.loaded_model import LoadedModel
-from serving.version_folder import WARMUP_FILE
 
 _LOG = logging.getLogger(__name__)
 _MAX_REQUESTS = 1000
@@ -18,7 +18,7 @@ _MAX_REQUESTS = 1000
 
 
 def warm_up(model: LoadedModel, version_path: pathlib.Path) -> int:
-    """Runs the requests in `assets.extra/tf_serving_warmup_requests`, if there are any.
+    """Runs the requests in `WARMUP_FILE`, if there are any.
 
     Returns:
       How many were run.

@@ -14,10 +14,10 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluator.coco import class_metric
 from components.evaluator.coco_metric import CocoMetrics, guarded, known
 from components.evaluator.settings import Drop, EvalSettings
+from schema.exported_model import EVALUATE_SIGNATURE
 
 EXTRACTORS_MODULE: Final = "components.evaluator.extractors"
 """``module_path`` of TFX's Evaluator."""
-EVALUATE_SIGNATURE: Final = "evaluate"
 
 
 def build_eval_config(settings: EvalSettings) -> config_pb2.EvalConfig:

@@ -8,7 +8,7 @@ feature is cut or padded on the way.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -24,9 +24,8 @@ from components.evaluator.eval_config import settings_of
 from components.evaluator.settings import EvalSettings
 from components.evaluator.slicing import slice_columns
 from schema import features
+from schema.exported_model import LABELS_FILE
 from schema.label_map import LabelMap, LabelMapError, parse_labels_txt
-
-LABELS_ASSET: Final = "assets/labels.txt"
 
 Extracts = dict[str, Any]
 
@@ -58,7 +57,7 @@ def custom_extractors(
 
 
 def _labels_of(model_path: str) -> LabelMap:
-    path = f"{model_path}/{LABELS_ASSET}"
+    path = f"{model_path}/{LABELS_FILE}"
     try:
         with tf.io.gfile.GFile(path) as file:
             return parse_labels_txt(file.read())
@@ -211,7 +210,7 @@ def _result(record: _Record, detections: Any, label_map: LabelMap, vocabulary: S
     except KeyError as error:
         raise ValueError(
             f"record {record.image_id!r}: the model's `evaluate` signature answered class id {error.args[0]}, expected "
-            f"ids of its {LABELS_ASSET} ({min(label_map.ids)}..{max(label_map.ids)}), or -1 for padding"
+            f"ids of its {LABELS_FILE} ({min(label_map.ids)}..{max(label_map.ids)}), or -1 for padding"
         ) from error
     names = record.texts(features.OBJECT_CLASS_TEXT)
     try:

@@ -1,27 +1,17 @@
 """The trained detector as a SavedModel: the contract between this pipeline and everything that serves it.
 
-Signatures, all with a free batch dimension:
-
-``serving_default``  ``image_bytes`` string [B], JPEG or PNG files of any sizes
-``serving_tensor``   ``images`` uint8 [B, H, W, 3], RGB
-``evaluate``         ``examples`` string [B], serialised records; gives ``detections`` float32 [B, N, 6] with rows
-                     (ymin, xmin, ymax, xmax, class id, score), -1 throughout in padded rows
-
-The first two give ``detection_boxes`` float32 [B, N, 4] (ymin, xmin, ymax, xmax in 0..1 of the original, upright
-image), ``detection_scores`` float32 [B, N], ``detection_classes`` int64 [B, N] (1-based ids, 0 in padded rows),
-``detection_class_names`` string [B, N] and ``num_detections`` int64 [B]. An image that does not decode fails the whole
-request (InvalidArgument): a caller who must not lose its neighbours sends it alone.
-
-Beside them: ``assets/labels.txt``; ``assets.extra/tf_serving_warmup_requests``; and the detector itself
-(``assets.extra/detector.weights.h5``, ``detector.json``), so that a pushed model can be what the next one starts from.
+``schema.exported_model`` has its signatures, all with a free batch dimension, and the files beside them: among these is
+the detector itself, so that a pushed model can be what the next one starts from. An image that does not decode fails
+its whole request (InvalidArgument): a caller who must not lose its neighbours sends it alone.
 """
 
 from __future__ import annotations
 
 import json
 import pathlib
+import posixpath
 import tempfile
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -31,14 +21,8 @@ from components.atomic_files import write_folder_atomically
 from components.detector.detector import Detector
 from components.detector.structures import Detections, Preprocessed
 from components.image_decoding import decode_upright
-from schema import features
+from schema import exported_model, features
 from schema.label_map import LabelMap
-
-WEIGHTS_FILE: Final = "detector.weights.h5"
-DESCRIPTION_FILE: Final = "detector.json"
-WARMUP_FILE: Final = "tf_serving_warmup_requests"
-_MODEL_NAME: Final = "detector"
-"""In the warm-up requests; servers replay them whatever the model is called there."""
 
 
 class ServingModule(tf.Module):
@@ -47,7 +31,7 @@ class ServingModule(tf.Module):
     Args:
       detector: trained.
       label_map: the class with index i has id i + 1.
-      labels_file: path of a ``labels.txt`` with these names, which becomes an asset.
+      labels_file: path of a file with these names, which becomes the asset of its name.
     """
 
     def __init__(self, detector: Detector, label_map: LabelMap, labels_file: str) -> None:
@@ -81,22 +65,24 @@ class ServingModule(tf.Module):
     def signatures(self) -> dict[str, Any]:
         """Concrete functions by signature name."""
         return {
-            "serving_default": self.serving_default.get_concrete_function(),
-            "serving_tensor": self.serving_tensor.get_concrete_function(),
-            "evaluate": self.evaluate.get_concrete_function(),
+            exported_model.SERVING_SIGNATURE: self.serving_default.get_concrete_function(),
+            exported_model.TENSOR_SIGNATURE: self.serving_tensor.get_concrete_function(),
+            exported_model.EVALUATE_SIGNATURE: self.evaluate.get_concrete_function(),
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=exported_model.IMAGE_BYTES)], autograph=False)
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded images of any sizes -> named outputs."""
         return self._named(self._detect_encoded(image_bytes))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")], autograph=False)
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name=exported_model.IMAGES)], autograph=False
+    )
     def serving_tensor(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of one size -> named outputs."""
         return self._named(self._detect(self._preprocess(images)))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=exported_model.EXAMPLES)], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialised records -> one array."""
         specification = {features.IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string)}
@@ -109,7 +95,7 @@ class ServingModule(tf.Module):
             ],
             axis=-1,
         )  # [B, N, 6]
-        return {"detections": tf.where(detections.classes[..., tf.newaxis] >= 0, rows, -1.0)}
+        return {exported_model.DETECTIONS: tf.where(detections.classes[..., tf.newaxis] >= 0, rows, -1.0)}
 
     def _detect_encoded(self, encoded: tf.Tensor) -> Detections:
         """String [B] -> detections; the images may differ in size."""
@@ -122,11 +108,11 @@ class ServingModule(tf.Module):
     def _named(self, detections: Detections) -> dict[str, tf.Tensor]:
         ids = tf.cast(detections.classes + 1, tf.int64)  # [B, N]
         return {
-            "detection_boxes": detections.boxes_yxyx_normalized,
-            "detection_scores": detections.scores,
-            "detection_classes": ids,
-            "detection_class_names": tf.gather(tf.constant(self._names_by_id), ids),
-            "num_detections": tf.cast(detections.counts, tf.int64),
+            exported_model.BOXES: detections.boxes_yxyx_normalized,
+            exported_model.SCORES: detections.scores,
+            exported_model.CLASSES: ids,
+            exported_model.CLASS_NAMES: tf.gather(tf.constant(self._names_by_id), ids),
+            exported_model.COUNTS: tf.cast(detections.counts, tf.int64),
         }
 
 
@@ -140,20 +126,19 @@ def export(folder: str, detector: Detector, label_map: LabelMap, *, serving_batc
       serving_batch_size: largest batch to warm up with.
     """
     with tempfile.TemporaryDirectory() as local:
-        labels_file = pathlib.Path(local) / "labels.txt"
+        labels_file = pathlib.Path(local) / posixpath.basename(exported_model.LABELS_FILE)
         labels_file.write_text(label_map.to_labels_txt(), encoding="utf-8")
         module = ServingModule(detector, label_map, str(labels_file))
-        weights_file = pathlib.Path(local) / WEIGHTS_FILE
+        weights_file = pathlib.Path(local) / posixpath.basename(exported_model.WEIGHTS_FILE)
         detector.save_weights(weights_file)
 
         def fill(partial: str) -> None:
             tf.saved_model.save(module, partial, signatures=module.signatures())
-            extra = f"{partial}/assets.extra"
-            tf.io.gfile.makedirs(extra)
-            tf.io.gfile.copy(str(weights_file), f"{extra}/{WEIGHTS_FILE}")
-            with tf.io.gfile.GFile(f"{extra}/{DESCRIPTION_FILE}", "w") as file:
+            tf.io.gfile.makedirs(f"{partial}/{posixpath.dirname(exported_model.WEIGHTS_FILE)}")
+            tf.io.gfile.copy(str(weights_file), f"{partial}/{exported_model.WEIGHTS_FILE}")
+            with tf.io.gfile.GFile(f"{partial}/{exported_model.DESCRIPTION_FILE}", "w") as file:
                 file.write(json.dumps(description(detector, label_map), indent=2) + "\n")
-            with tf.io.TFRecordWriter(f"{extra}/{WARMUP_FILE}") as writer:
+            with tf.io.TFRecordWriter(f"{partial}/{exported_model.WARMUP_FILE}") as writer:
                 for batch_size in sorted({1, serving_batch_size}):
                     writer.write(_warmup_request(detector.image_size, batch_size).SerializeToString())
 
@@ -161,7 +146,7 @@ def export(folder: str, detector: Detector, label_map: LabelMap, *, serving_batc
 
 
 def description(detector: Detector, label_map: LabelMap) -> dict[str, Any]:
-    """What ``detector.json`` says: all that is needed to build the detector again."""
+    """What ``DESCRIPTION_FILE`` says: all that is needed to build the detector again."""
     options = dict(detector.recipe)
     return {
         "detector": options.pop("name"),
@@ -177,7 +162,8 @@ def _warmup_request(height_width: tuple[int, int], batch_size: int) -> predictio
     noise = np.random.default_rng(0).integers(0, 256, (*height_width, 3), dtype=np.uint8)
     encoded = tf.io.encode_jpeg(noise).numpy()
     request = predict_pb2.PredictRequest()
-    request.model_spec.name = _MODEL_NAME
-    request.model_spec.signature_name = "serving_default"
-    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([encoded] * batch_size))
+    # Servers replay it whatever the model is called there.
+    request.model_spec.name = exported_model.MODEL_NAME
+    request.model_spec.signature_name = exported_model.SERVING_SIGNATURE
+    request.inputs[exported_model.IMAGE_BYTES].CopyFrom(tf.make_tensor_proto([encoded] * batch_size))
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))

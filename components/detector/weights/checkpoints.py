@@ -24,12 +24,11 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from components.detector import registry
 from components.detector.detector import Detector
 from components.user_error import UserError
+from schema.exported_model import DESCRIPTION_FILE, SAVED_MODEL_FILE, WEIGHTS_FILE
 from schema.label_map import LabelMap
 
 VALUE_SUFFIX: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 _OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_DESCRIPTION: Final = "assets.extra/detector.json"
-_WEIGHTS: Final = "assets.extra/detector.weights.h5"
 
 ACCEPTED: Final = (
     "a folder of the TF2 Detection Zoo, a checkpoint prefix such as .../checkpoint/ckpt-0, a SavedModel folder of the "
@@ -92,7 +91,7 @@ def locate(source: str) -> Located:
         raise CheckpointError(f"{source}: no such file or folder; expected {ACCEPTED}")
     if not tf.io.gfile.isdir(prefix):
         return _locate_file(source)
-    if exists(f"{prefix}/{_DESCRIPTION}"):
+    if exists(f"{prefix}/{DESCRIPTION_FILE}"):
         return Located("pushed", prefix)
     for folder in (f"{prefix}/checkpoint", prefix):
         indices = sorted(tf.io.gfile.glob(f"{folder}/ckpt-*.index")) if tf.io.gfile.isdir(folder) else []
@@ -100,10 +99,10 @@ def locate(source: str) -> Located:
             newest = max(indices, key=lambda path: int(re.findall(r"\d+", pathlib.Path(path).name)[0]))
             return Located("zoo", newest.removesuffix(".index"))
     for folder in (f"{prefix}/saved_model", prefix):
-        if exists(f"{folder}/saved_model.pb"):
+        if exists(f"{folder}/{SAVED_MODEL_FILE}"):
             return Located("saved_model", folder)
     versions = [name.rstrip("/") for name in tf.io.gfile.listdir(prefix)]
-    versions = [name for name in versions if name.isdigit() and exists(f"{prefix}/{name}/{_DESCRIPTION}")]
+    versions = [name for name in versions if name.isdigit() and exists(f"{prefix}/{name}/{DESCRIPTION_FILE}")]
     if versions:
         return Located("pushed", f"{prefix}/{max(versions, key=int)}")
     raise CheckpointError(f"{source}: found neither a checkpoint nor a SavedModel in this folder; expected {ACCEPTED}")
@@ -195,7 +194,7 @@ def open_checkpoint(located: Located, source: str, like: Detector) -> Checkpoint
     with tempfile.TemporaryDirectory() as folder:
         weights = pathlib.Path(folder) / "detector.weights.h5"
         if located.kind == "pushed":
-            tf.io.gfile.copy(f"{located.path}/{_WEIGHTS}", str(weights))
+            tf.io.gfile.copy(f"{located.path}/{WEIGHTS_FILE}", str(weights))
             recipe, label_map = pushed_recipe(located.path)
             return _open_weights(source, "pushed version", weights, recipe, label_map)
         if located.kind == "keras":
@@ -214,7 +213,7 @@ def pushed_recipe(folder: str) -> tuple[dict[str, Any], LabelMap]:
     Raises:
       CheckpointError: its description cannot be read.
     """
-    path = f"{folder}/{_DESCRIPTION}"
+    path = f"{folder}/{DESCRIPTION_FILE}"
     try:
         with tf.io.gfile.GFile(path) as file:
             description = json.load(file)

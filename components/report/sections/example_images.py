@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.report.section import Run, Section, TextPair, UnreadableError, reading
-from schema import features
+from schema import exported_model, features
 
 SHOWN_IMAGES: Final = 12
 """How many images the page shows."""
@@ -151,11 +151,13 @@ def _chosen_records(folder: str) -> list[tf.train.Example]:
 
 
 def _detect(model_uri: str, encoded: Sequence[bytes]) -> Outputs:
-    """Outputs of ``serving_default`` for all images."""
+    """Outputs of the served signature for all images."""
     folder = posixpath.join(model_uri, "Format-Serving")
     with reading(folder):
         model = tf.saved_model.load(folder)
-        outputs = model.signatures["serving_default"](image_bytes=tf.constant(list(encoded)))
+        outputs = model.signatures[exported_model.SERVING_SIGNATURE](
+            **{exported_model.IMAGE_BYTES: tf.constant(list(encoded))}
+        )
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
@@ -196,9 +198,9 @@ def _truths(record: tf.train.Example) -> Iterator[DrawnBox]:
 
 
 def _detections(found: Outputs, image: int) -> Iterator[DrawnBox]:
-    for row in range(int(found["num_detections"][image])):
-        score = float(found["detection_scores"][image, row])
+    for row in range(int(found[exported_model.COUNTS][image])):
+        score = float(found[exported_model.SCORES][image, row])
         if score >= SCORE_SHOWN:
-            ymin, xmin, ymax, xmax = (float(x) for x in found["detection_boxes"][image, row])
-            name = found["detection_class_names"][image, row].decode("utf-8", "replace")
+            ymin, xmin, ymax, xmax = (float(x) for x in found[exported_model.BOXES][image, row])
+            name = found[exported_model.CLASS_NAMES][image, row].decode("utf-8", "replace")
             yield DrawnBox((ymin, xmin, ymax, xmax), name, score)

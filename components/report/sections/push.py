@@ -12,6 +12,7 @@ from typing import Self
 import tensorflow as tf
 
 from components.report.section import Run, Section, TextPair, reading
+from schema.exported_model import MODEL_NAME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,4 +54,4 @@ def _serve_command(push_directory: str | None) -> str | None:
     # The interpreter of this run: another may lack what the server needs.
     shown = python.relative_to(here) if python.is_relative_to(here) else python
     server = [str(shown), "-m", "serving.server", "--model_base_path", push_directory]
-    return shlex.join([*server, "--model_name", "detector", "--port", "8500"])
+    return shlex.join([*server, "--model_name", MODEL_NAME, "--port", "8500"])

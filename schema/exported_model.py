@@ -1,0 +1,51 @@
+"""Names in an exported model: what the export writes, and a server, the evaluator and the next training look for.
+
+A pushed version is a contract with every server that runs by then: names may be added, none may change.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SERVING_SIGNATURE: Final = "serving_default"
+"""Encoded images -> ``OUTPUTS``; what TF Serving runs when a request names no signature."""
+TENSOR_SIGNATURE: Final = "serving_tensor"
+"""Decoded images of one size -> ``OUTPUTS``."""
+EVALUATE_SIGNATURE: Final = "evaluate"
+"""Serialised records -> ``DETECTIONS``."""
+
+IMAGE_BYTES: Final = "image_bytes"
+"""Input of ``SERVING_SIGNATURE``: string [B], JPEG or PNG files of any sizes."""
+IMAGES: Final = "images"
+"""Input of ``TENSOR_SIGNATURE``: uint8 [B, H, W, 3], RGB."""
+EXAMPLES: Final = "examples"
+"""Input of ``EVALUATE_SIGNATURE``: string [B], serialised records."""
+
+BOXES: Final = "detection_boxes"
+"""float32 [B, N, 4]: (ymin, xmin, ymax, xmax) in 0..1 of the original, upright image; padded rows are 0."""
+SCORES: Final = "detection_scores"
+"""float32 [B, N], best first; padded rows are 0."""
+CLASSES: Final = "detection_classes"
+"""int64 [B, N]: 1-based ids of the label map; padded rows are 0."""
+CLASS_NAMES: Final = "detection_class_names"
+"""string [B, N]; padded rows are empty."""
+COUNTS: Final = "num_detections"
+"""int64 [B]: how many rows are detections."""
+OUTPUTS: Final = (BOXES, SCORES, CLASSES, CLASS_NAMES, COUNTS)
+DETECTIONS: Final = "detections"
+"""Output of ``EVALUATE_SIGNATURE``: float32 [B, N, 6] with rows (ymin, xmin, ymax, xmax, class id, score); padded rows
+are -1 throughout."""
+
+SAVED_MODEL_FILE: Final = "saved_model.pb"
+"""This and the paths below are relative to the version's folder."""
+LABELS_FILE: Final = "assets/labels.txt"
+"""One class name a line, the line number is the id."""
+DESCRIPTION_FILE: Final = "assets.extra/detector.json"
+"""What it takes to build the detector again."""
+WEIGHTS_FILE: Final = "assets.extra/detector.weights.h5"
+"""The detector's weights, as Keras saves them."""
+WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
+"""PredictionLogs that TF Serving replays before a version takes over."""
+
+MODEL_NAME: Final = "detector"
+"""What the model is called on a server, where nobody says otherwise."""
