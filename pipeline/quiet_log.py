@@ -14,6 +14,8 @@ _HARMLESS: Final = (
     "Tables initialized inside a tf.function",  # Transform's vocabulary
     "Not using the in-place Transform",  # holds for every analyzer
     "tf_record_iterator (from tensorflow.python.lib.io.tf_record) is deprecated",  # TFMA's writer
+    "No semi_persistent_directory found",  # every worker process of Beam
+    "Discarding unparseable args",  # what Beam itself hands to its worker processes
 )
 """Parts of warnings that are the same in every good run."""
 
