@@ -331,6 +331,7 @@ class Reading:
         """Reads it, and checks the accounts."""
         import tensorflow as tf
 
+        from components.data_profile import SplitProfile
         from components.example_gen.annotations import RecordSkippedError
         from components.example_gen.executor import find_sources
         from components.example_gen.formats import make_format
@@ -362,6 +363,7 @@ class Reading:
         columns = [(name, type_of(value)) for item in unique.values() for name, value in item.metadata.items()]
         types = {name: widest(kind for other, kind in columns if other == name) for name, _ in columns}
         self.classes: set[str] = set()
+        profiles: dict[str, SplitProfile] = collections.defaultdict(SplitProfile)
         for loaded in itertools.chain.from_iterable(reader.load(members) for members in in_streams(unique.values())):
             try:
                 if isinstance(loaded, Finding):
@@ -371,15 +373,14 @@ class Reading:
                 findings.append(skipped.finding)
                 continue
             findings += record.findings
-            counts[f"images/{policy.assign(loaded.item)}"] += 1
-            counts[f"boxes/{policy.assign(loaded.item)}"] += record.object_count
+            record.add_to(profiles[policy.assign(loaded.item)])
             counts["read_boxes"] += record.read_count
-            counts.update(f"class/{name}" for name in record.spellings)
+            counts.update(f"class/{checked.annotation.class_name}" for checked in record.objects)
             values = tf.train.Example.FromString(record.serialized).features.feature
             self.classes |= {text.decode() for text in values["image/object/class/text"].bytes_list.value}
         counts["skipped"] = sum(finding.loses_record for finding in findings)
         counts["dropped"] = sum(finding.treatment == DROP for finding in findings)
-        write_report(str(output), settings.bad_input, findings, counts)
+        write_report(str(output), settings.bad_input, findings, counts, profiles)
         self.summary = finished_report(str(output))
         check_accounts(self.summary)
 

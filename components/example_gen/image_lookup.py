@@ -92,7 +92,7 @@ class ImageFinder:
         if found is not None:
             return FoundImage(found)
         wanted = name.replace("\\", "/").strip()
-        paths = [] if self._is_strict else self._elsewhere(root, wanted, split)
+        paths = self._elsewhere(root, wanted, split)
         if len(paths) == 1:
             return FoundImage(paths[0], self._moved(paths[0], name, wanted, where))
         looked = ", ".join(folder or "." for folder in folders)
@@ -110,8 +110,15 @@ class ImageFinder:
         )
         raise RecordSkippedError(self._bad_input.finding("missing_image", name, where, found))
 
+    def only_elsewhere(self, root: str, name: str, split: str | None) -> str | None:
+        """Path of the only image in the data folder that is called so, None when there is none or several."""
+        paths = self._elsewhere(root, name, split)
+        return paths[0] if len(paths) == 1 else None
+
     def _elsewhere(self, root: str, wanted: str, split: str | None) -> list[str]:
         """Images of the same file name; those whose folders agree with the name or are of the split, if any."""
+        if self._is_strict:
+            return []
         found = self.tree(root).called(wanted, files.IMAGE_SUFFIXES)
         exact = [path for path in found if _nfc(posixpath.basename(path)) == _nfc(posixpath.basename(wanted))]
         paths = exact or found

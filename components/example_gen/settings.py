@@ -127,8 +127,8 @@ class DataSettings(Settings):
 
     format: Literal["pascal_voc", "coco", "yolo", "csv", "tfrecord"]
     """``pascal_voc``: XML files, ImageSets/Main when present. ``coco``: one JSON file, or one a split. ``yolo``: txt
-    files and a data.yaml. ``csv``: filename,width,height,class,xmin,ymin,xmax,ymax. ``tfrecord``: records with the TF
-    Object Detection API's keys."""
+    files and a data.yaml, obj.data or classes.txt. ``csv``: filename,width,height,class,xmin,ymin,xmax,ymax.
+    ``tfrecord``: records with the TF Object Detection API's keys."""
     path: Source
     """The data folder, on this machine or in Cloud Storage (``gs://``). ``{SPAN}`` and ``{VERSION}`` (or ``{SPAN:3}``,
     zero-padded to three digits) stand for numbers: ``/data/span-{SPAN}/v{VERSION}``; the newest span, and of it the

@@ -160,6 +160,8 @@ class PascalVoc:
         folders = self._image_folders(item)
         own_name = item.image_id or posixpath.splitext(posixpath.basename(item.file))[0]
         own = exact_image(item.root, folders, own_name)
+        if own is None and (not filename or exact_image(item.root, folders, filename) is None):
+            own = self._finder.only_elsewhere(item.root, own_name, item.split)
         if own is None:
             return self._finder.find(item.root, folders, filename or own_name, item.split, item.file)
         if item.image_id or not filename or same_stem(filename, own_name):

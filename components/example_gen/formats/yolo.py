@@ -25,7 +25,7 @@ from components.example_gen.formats.yolo_rows import parse_row
 from components.example_gen.image_lookup import ImageFinder
 from components.example_gen.metadata import Sidecar
 from components.example_gen.settings import DataSettings
-from components.example_gen.sources import listed_lines, named_sources
+from components.example_gen.sources import given_folders, listed_lines, named_sources
 from components.findings import DROP, Finding
 
 
@@ -80,7 +80,8 @@ class Yolo:
         return _below(source.root, source.path, files.IMAGE_SUFFIXES)
 
     def _of_list(self, source: Source) -> Iterator[str | Finding]:
-        folders = list(dict.fromkeys((posixpath.dirname(source.path), "")))
+        given = given_folders(self._settings.images, source.split)
+        folders = list(dict.fromkeys((posixpath.dirname(source.path), ""))) if given is None else given
         for number, name in listed_lines(source):
             try:
                 image = self._finder.find(source.root, folders, name, source.split, f"{source.path} line {number}")

@@ -35,6 +35,8 @@ from schema.label_map import LabelMapError, parse_labels_txt, read_label_map
 _SPLIT_KEYS: Final = (("train", "train"), ("val", "eval"), ("valid", "eval"), ("test", "test"))
 _NOTHING: Final = ("", "~", "null", "none")
 _YAML_SUFFIXES: Final = (".yaml", ".yml")
+_NOT_IN_ONE_NAME: Final = frozenset(",[]{}/\\")
+"""Characters of a list written as text, or of a path."""
 _DRIVE: Final = re.compile(r"^[A-Za-z]:")
 
 
@@ -158,11 +160,11 @@ def _of_yaml(root: str, path: str, data: Mapping[Any, Any]) -> YoloLayout:
 def _names(root: str, path: str, data: Mapping[Any, Any]) -> dict[int, str]:
     full, names = files.join(root, path), data.get("names")
     if isinstance(names, str) and names.strip().lower() not in _NOTHING:
-        if "," not in names and str(data.get("nc", "1")).strip() == "1":
+        if not set(names) & _NOT_IN_ONE_NAME and str(data.get("nc", "1")).strip() == "1":
             return {0: names}
         raise DataError(
-            f"{full}: `names` must be a list, or a map of numbers to names; found the text {names!r}; write "
-            f"names: [{names.strip()}]"
+            f"{full}: `names` must be a list, or a map of numbers to names; found the text {names!r}; write all "
+            "classes as names: [first, second]"
         )
     try:
         if isinstance(names, Mapping):

@@ -72,9 +72,9 @@ def read(folder: pathlib.Path, data_format: str) -> tuple[collections.Counter[st
                 continue
             counts["written"] += 1
             counts["boxes read"] += record.read_count
-            counts["boxes written"] += record.object_count
+            counts["boxes written"] += len(record.objects)
             counts["boxes dropped"] += sum(finding.treatment == DROP for finding in record.findings)
-            classes.update(record.spellings)
+            classes.update(checked.class_name for checked in record.objects)
     return counts, classes
 
 

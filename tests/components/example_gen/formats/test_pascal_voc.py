@@ -154,6 +154,8 @@ def test_which_image_an_xml_is_of(tmp_path, voc_xml) -> None:
         "d": "../../label-studio/e.png",
         "f": "a",
         "g": "gone.jpg",
+        "e": "c.jpg",
+        "c": "a.jpg",
     }
     make(tmp_path, images | {f"{stem}.xml": voc_xml(name, []) for stem, name in named.items()})
     found = {stem: (file, kinds) for stem, (_, file, kinds) in loaded(tmp_path).items()}
@@ -164,6 +166,8 @@ def test_which_image_an_xml_is_of(tmp_path, voc_xml) -> None:
         "d": ("deep/er/e.png", {"moved_image"}),
         "f": ("a.jpg", set()),
         "g": ("missing_image", set()),
+        "e": ("deep/er/e.png", {"filename_differs"}),
+        "c": ("a.jpg", set()),
     }
     trusting = loaded(tmp_path, bad_input={"filename_differs": "filename", "moved_image": "skip"})
     assert (trusting["a"][1], trusting["d"][1]) == ("b.JPG", "moved_image")

@@ -201,7 +201,9 @@ def test_exports_without_a_data_yaml(tmp_path, described: dict[str, str], found:
 def test_what_must_not_be_guessed(tmp_path) -> None:
     write(tmp_path, IMAGES)
     for text, message in (
-        ("train: images\nnames: car, bus", r"found the text 'car, bus'; write names: \[car, bus\]"),
+        ("train: images\nnames: car, bus", r"found the text 'car, bus'; write .* as names: \[first, second\]"),
+        ("train: images\nnc: 1\nnames: '[car]'", r"found the text '\[car\]'"),
+        ("train: images\nnames: data/obj.names", "found the text 'data/obj.names'"),
         ("train: images\nnc: 2\nnames: car", "`names` must be a list"),
         ("train: images\nnames: [car, [bus]]", "a name must be text, found"),
         ("train: images\nnames: {0.5: car}", "0.5' is no whole number"),
