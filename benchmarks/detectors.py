@@ -179,7 +179,7 @@ def _backbone(detector: Detector, images: tf.Tensor) -> list[tuple[keras.Model, 
 
     if detector.name in names.FASTER_RCNN:
         first, second = detector.proposal_features, detector.classifier_features
-        crops = images.shape[0] * detector.settings.proposals_per_step
+        crops = images.shape[0] * detector.options.proposals_per_step
         return [(first, images), (second, tf.ones((crops, *second.input_shape[1:])))]
     if detector.name in names.EFFICIENTDET:
         return [(detector.backbone, images)]

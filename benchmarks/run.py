@@ -45,7 +45,7 @@ def _unavoidable_parts(config: PipelineConfig) -> dict[str, float]:
     train_files = f"{examples}/Split-train/*"
     settings = config.train.model_copy(update={"steps": 20})
     detector = build_detector(
-        config.model.detector, num_classes=7, image_size=config.model.image_size, **config.model.options
+        config.model.detector, num_classes=7, image_size=config.model.image_size, **dict(config.model.options)
     )
     batch = next(iter(training_batches([train_files], record_parser(str(transform)), detector, settings)))
     trained_images = config.train.steps * config.train.batch_size

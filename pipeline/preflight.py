@@ -51,12 +51,12 @@ def check_detector(config: PipelineConfig) -> None:
 
     model, transfer = config.model, config.transfer
     try:
-        detector = build_detector(model.detector, num_classes=1, image_size=model.image_size, **model.options)
+        detector = build_detector(model.detector, num_classes=1, image_size=model.image_size, **dict(model.options))
         build_strategy(transfer).prepare(detector)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"model, transfer: {model.detector} cannot be made with image_size {model.image_size} and options "
-            f"{model.options}, or adapted by {transfer.strategy}: {error}"
+            f"{model.options.model_dump(exclude_unset=True)}, or adapted by {transfer.strategy}: {error}"
         ) from error
     finally:
         keras.backend.clear_session()

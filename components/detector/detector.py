@@ -12,41 +12,77 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import keras
 import tensorflow as tf
 
+from components.detector.options import DetectorOptions, options_of
 from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Preprocessed
 
 
 class Detector(keras.Model, abc.ABC):
     """Base class of all detectors."""
 
-    num_classes: int
-    """Number of classes, background not counted."""
-    image_size: tuple[int, int]
-    """(height, width) in pixels of the canvas that ``call`` takes."""
     default_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
     """What it learns well with, where the training's settings name none."""
-    recipe: dict[str, Any]
-    """The arguments of ``registry.build_detector`` that make this detector again, ready for JSON. Set by it."""
+
+    def __init__(self, *, name: str, num_classes: int, image_size: tuple[int, int], options: DetectorOptions) -> None:
+        """Subclasses have these arguments and no others.
+
+        Args:
+          name: one of ``names.DETECTORS``.
+          num_classes: classes to detect, background not counted.
+          image_size: (height, width) in pixels of the canvas.
+          options: of the class that belongs to the name.
+        """
+        super().__init__(name=name)
+        self.num_classes = num_classes
+        self.image_size = image_size
+        self.options = options
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         keras.saving.register_keras_serializable("detector")(cls)
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The arguments of ``registry.build_detector`` that make this detector again, ready for JSON."""
+        return {
+            "name": self.name,
+            "num_classes": self.num_classes,
+            "image_size": list(self.image_size),
+            **self.options.model_dump(mode="json"),
+        }
+
     def get_config(self) -> dict[str, Any]:
         """The recipe, so that ``.keras`` files hold it."""
-        return dict(self.recipe)
+        return self.recipe
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Detector:
-        """A fresh detector from its recipe."""
-        from components.detector import registry
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
+        """A fresh detector, with built variables, from a recipe of this class.
 
-        del custom_objects  # every architecture is in the registry
-        return registry.build_detector(**config)
+        Raises:
+          ValueError: an unknown option, a class count below 1, or an image size that the architecture refuses.
+        """
+        del custom_objects  # a detector's layers are its own
+        options = dict(config)
+        name, num_classes, size = options.pop("name"), options.pop("num_classes"), options.pop("image_size", None)
+        if num_classes < 1:
+            raise ValueError(f"{name}: num_classes must be at least 1, found {num_classes}")
+        return cls(
+            name=name,
+            num_classes=num_classes,
+            # Lists come from JSON.
+            image_size=(int(size[0]), int(size[1])) if size else cls.default_image_size(name),
+            options=options_of(name, options),
+        )
+
+    @classmethod
+    @abc.abstractmethod
+    def default_image_size(cls, name: str) -> tuple[int, int]:
+        """(height, width) in pixels that the detector of this name was published with."""
 
     @abc.abstractmethod
     def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import keras
 import numpy as np
@@ -14,9 +14,10 @@ from components.detector.backbones.mobilenet_v2 import zoo_variable_name
 from components.detector.heads.bifpn import Combine, build_bifpn
 from components.detector.heads.efficientdet_head import BOX_KEYS, CLASS_KEYS, build_head
 from components.detector.layers.resizing import resize_keep_aspect_ratio
-from components.detector.ssd import SingleShotDetector, SsdSettings
+from components.detector.options import EfficientDetOptions
+from components.detector.ssd import SingleShotDetector
 from components.detector.targets.anchors import multiscale_anchors
-from components.detector.targets.boxes import ZOO_SCALE_FACTORS, ScaleFactors
+from components.detector.targets.boxes import ScaleFactors
 
 
 class EfficientDetSize(NamedTuple):
@@ -46,6 +47,7 @@ MAX_LEVEL: Final = 7
 _SCALES_PER_OCTAVE: Final = 3
 _ASPECT_RATIOS: Final = (1.0, 2.0, 0.5)
 _ANCHOR_SCALE: Final = 4.0
+_FOCAL_ALPHA: Final = 0.25
 _FOCAL_GAMMA: Final = 1.5
 _CLASS_BIAS: Final = -4.6
 """Every anchor starts with a score of 1 %, so that background does not swamp the first steps."""
@@ -57,64 +59,49 @@ _STDDEV_RGB: Final = (0.229 * 255.0, 0.224 * 255.0, 0.225 * 255.0)
 class EfficientDet(SingleShotDetector):
     """EfficientNet backbone, bidirectional feature pyramid, and box and class towers shared by its levels.
 
-    Class logits have no background column. Args:
-      size: dimensions of the network.
-      num_classes: classes, background not counted.
-      batch_norm_momentum: of every moving statistic. 0.99 suits thousands of steps; runs of a few hundred need about
-        0.95.
-      drop_connect_rate: stochastic depth's drop rate after the backbone's last block; see
-        :func:`efficientnet.build_efficientnet`.
-      box_scale_factors: of the box coder.
-      score_threshold: detections score above it.
-      iou_threshold: of non-maximum suppression.
-      max_detections: for each image, and for each class.
+    Class logits have no background column. See ``EfficientDetOptions``.
 
     Raises:
-      ValueError: an image side that the pyramid cannot halve down to its coarsest level.
+      ValueError: an image size that is not square, or a side that the pyramid cannot halve down to its coarsest level.
     """
 
+    options: EfficientDetOptions
+
     def __init__(
-        self,
-        size: EfficientDetSize,
-        *,
-        num_classes: int,
-        batch_norm_momentum: float = 0.99,
-        drop_connect_rate: float = 0.2,
-        box_scale_factors: ScaleFactors = ZOO_SCALE_FACTORS,
-        score_threshold: float = 1e-8,
-        iou_threshold: float = 0.5,
-        max_detections: int = 100,
-        name: str = "efficientdet",
+        self, *, name: str, num_classes: int, image_size: tuple[int, int], options: EfficientDetOptions
     ) -> None:
-        side = size.image_side_pixels
+        side = image_size[0]
+        if side != image_size[1]:
+            raise ValueError(f"{name}: image_size must be square (images are padded), found {image_size}")
         if side < 2**MAX_LEVEL or side % 2**MAX_LEVEL:
             raise ValueError(f"{name}: image_size must be a multiple of {2**MAX_LEVEL} pixels, found {side}")
+        size = SIZES[name]
         images = keras.Input((side, side, 3), name="images")
         backbone = build_efficientnet(
             size.backbone,
-            image_size=(side, side),
-            batch_norm_momentum=batch_norm_momentum,
-            drop_connect_rate=drop_connect_rate,
+            image_size=image_size,
+            batch_norm_momentum=options.batch_norm_momentum,
+            drop_connect_rate=options.drop_connect_rate,
         )
         levels = dict(enumerate(backbone(images), start=MIN_LEVEL))
         pyramid = build_bifpn(
             levels,
             max_level=MAX_LEVEL,
-            filters=size.bifpn_filters,
-            iterations=size.bifpn_iterations,
+            filters=options.bifpn_filters or size.bifpn_filters,
+            iterations=options.bifpn_iterations or size.bifpn_iterations,
             combine=size.combine,
-            batch_norm_momentum=batch_norm_momentum,
+            batch_norm_momentum=options.batch_norm_momentum,
         )
         box_head, class_head = (
             build_head(
                 pyramid.levels,
                 name=head,
                 keys=keys,
-                num_layers=size.head_layers,
+                num_layers=options.head_layers or size.head_layers,
                 anchors_per_location=_SCALES_PER_OCTAVE * len(_ASPECT_RATIOS),
                 values=values,
                 bias=bias,
-                batch_norm_momentum=batch_norm_momentum,
+                batch_norm_momentum=options.batch_norm_momentum,
             )
             for head, keys, values, bias in (
                 ("box_encodings", BOX_KEYS, 4, 0.0),
@@ -122,29 +109,25 @@ class EfficientDet(SingleShotDetector):
             )
         )
         super().__init__(
+            name=name,
             num_classes=num_classes,
-            image_size=(side, side),
-            settings=SsdSettings(
-                scale_factors=box_scale_factors,
-                focal_gamma=_FOCAL_GAMMA,
-                has_background=False,
-                score_threshold=score_threshold,
-                iou_threshold=iou_threshold,
-                max_detections_per_class=max_detections,
-                max_detections=max_detections,
-            ),
+            image_size=image_size,
+            options=options,
             images=images,
             features={f"level_{level}": features for level, features in levels.items()},
             predictions={"box_encodings": box_head.outputs, "class_predictions_with_background": class_head.outputs},
             anchors_yxyx_normalized=multiscale_anchors(
                 [(level.shape[1], level.shape[2]) for level in pyramid.levels],
-                (side, side),
+                image_size,
                 min_level=MIN_LEVEL,
                 anchor_scale=_ANCHOR_SCALE,
                 aspect_ratios=_ASPECT_RATIOS,
                 scales_per_octave=_SCALES_PER_OCTAVE,
             ),
-            name=name,
+            has_background=False,
+            focal_alpha=_FOCAL_ALPHA,
+            focal_gamma=_FOCAL_GAMMA,
+            scale_factors=options.box_scale_factors,
         )
         self._variant = size.backbone
         self._backbone_name = backbone.name
@@ -157,6 +140,11 @@ class EfficientDet(SingleShotDetector):
             )
             for key, layer in layers.items()
         }
+
+    @classmethod
+    def default_image_size(cls, name: str) -> tuple[int, int]:
+        side = SIZES[name].image_side_pixels
+        return (side, side)
 
     def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See the base class, but padding has the mean colour: the zoo pads with 0 after normalising."""
@@ -183,7 +171,7 @@ class EfficientDet(SingleShotDetector):
         return copy_imagenet_weights(self.backbone, self._variant, weights)
 
     def convert_box_encodings(self, scale_factors: ScaleFactors) -> bool:
-        ratios = np.divide(self.settings.scale_factors, scale_factors)  # [4]
+        ratios = np.divide(self.scale_factors, scale_factors)  # [4]
         if np.all(ratios == 1.0):
             return False
         predictor = self.network.get_layer(self._zoo_layer_names[f"model/_box_predictor/{BOX_KEYS.predictor}"])
@@ -215,41 +203,3 @@ def _numbered_variables(prefix: str, model: keras.Model, *, first: int) -> dict[
         for number, layer in enumerate(with_weights, start=first)
         for variable in layer.weights
     }
-
-
-def build(
-    name: str,
-    *,
-    num_classes: int,
-    image_size: tuple[int, int] | None = None,
-    bifpn_iterations: int | None = None,
-    bifpn_filters: int | None = None,
-    head_layers: int | None = None,
-    **options: Any,
-) -> EfficientDet:
-    """Makes an EfficientDet.
-
-    Args:
-      name: ``"efficientdet_d0"`` to ``"efficientdet_d7"``.
-      num_classes: classes to detect, background not counted.
-      image_size: (height, width) in pixels, equal and a multiple of 128; None is the published size.
-      bifpn_iterations: passes of the pyramid; None is the published number.
-      bifpn_filters: channels of the pyramid and the towers; None is the published number.
-      head_layers: layers of the towers; None is the published number.
-      **options: further arguments of :class:`EfficientDet`: ``batch_norm_momentum``, ``drop_connect_rate``,
-        ``box_scale_factors``, ``score_threshold``, ``iou_threshold``, ``max_detections``.
-
-    Raises:
-      ValueError: an image size that is not square or not a multiple of 128 pixels.
-    """
-    size = SIZES[name]
-    if image_size is not None:
-        if image_size[0] != image_size[1]:
-            raise ValueError(f"{name}: image_size must be square (images are padded), found {image_size}")
-        size = size._replace(image_side_pixels=image_size[0])
-    size = size._replace(
-        bifpn_iterations=bifpn_iterations or size.bifpn_iterations,
-        bifpn_filters=bifpn_filters or size.bifpn_filters,
-        head_layers=head_layers or size.head_layers,
-    )
-    return EfficientDet(size, num_classes=num_classes, name=name, **options)

@@ -6,9 +6,8 @@ and refines each. In inference every proposal is classified; in training a balan
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import keras
 import numpy as np
@@ -17,10 +16,11 @@ import tensorflow as tf
 from components.detector.backbones import inception_resnet_v2, resnet_v1
 from components.detector.backbones.two_stage_backbone import TwoStageBackbone, layer_with_weights_keys
 from components.detector.detector import Detector
-from components.detector.heads import postprocess, region_proposals
+from components.detector.heads import postprocess
 from components.detector.heads.region_proposals import RegionProposalHead, clipped_anchors_pixels, propose
 from components.detector.layers import resizing
 from components.detector.layers.roi_crop import crop_regions
+from components.detector.options import FasterRcnnInceptionOptions, FasterRcnnOptions, FasterRcnnResnetOptions
 from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Proposals
 from components.detector.targets import boxes as box_ops
 from components.detector.targets.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
@@ -28,81 +28,38 @@ from components.detector.targets.faster_rcnn_losses import classifier_losses, rp
 _SECOND_STAGE: Final = "model/_mask_rcnn_box_predictor"
 _CLASS_HEAD_KEY: Final = f"{_SECOND_STAGE}/_class_prediction_head/_class_predictor_layers/1/kernel"
 _BOX_HEAD_KEY: Final = f"{_SECOND_STAGE}/_box_prediction_head/_box_encoder_layers/1/kernel"
-DEFAULT_IMAGE_SIZE: Final = (640, 640)
 _LEVEL: Final = "level_4"
 """Of the feature map that regions are proposed on and cropped from."""
-_FIXED_SHAPE_SIZE: Final = (1024, 1024)
+_STRETCHED_SIZE: Final = (1024, 1024)
 """The size whose published ResNet configurations stretch the image instead of keeping its aspect ratio."""
 
 
-@dataclasses.dataclass(frozen=True)
-class FasterRcnnSettings:
-    """Numbers of a published configuration that are not part of the backbone."""
-
-    keep_aspect_ratio: bool = True
-    """Scale the longer side to the canvas and pad, or stretch to the canvas."""
-    smallest_anchor_pixels: float = region_proposals.SMALLEST_ANCHOR_PIXELS
-    """Side of the smallest square anchor; the others are 2, 4 and 8 times as large. Objects of less than about half of
-    it are hardly proposed; 32 or 16 suits data with many of them."""
-    crop_size: int = 14
-    pool_size: int = 2
-    share_box_across_classes: bool = True
-    """One refined box a proposal, or one for each class."""
-    max_proposals: int = 300
-    proposal_iou_threshold: float = 0.7
-    proposals_per_step: int = 64
-    """Proposals of each image that the second stage is trained on."""
-    score_threshold: float = 0.0
-    iou_threshold: float = 0.6
-    max_detections_per_class: int = 100
-    max_detections: int = 300
-
-    def __post_init__(self) -> None:
-        if self.smallest_anchor_pixels <= 0:
-            raise ValueError(f"smallest_anchor_pixels ({self.smallest_anchor_pixels}) must be positive")
-        if self.proposals_per_step > self.max_proposals:
-            raise ValueError(
-                f"proposals_per_step ({self.proposals_per_step}) must not exceed max_proposals ({self.max_proposals})"
-            )
-
-
 class FasterRcnn(Detector):
-    """The detector around a backbone; :func:`build` makes the published ones.
+    """See the module, and ``FasterRcnnOptions``.
 
-    Args:
-      num_classes: classes, background not counted.
-      image_size: (height, width) in pixels.
-      settings: see there.
-      backbone: both halves, built for this image size and crop size.
-      proposal_depth: channels of the proposal network's first convolution.
-      seed: makes the sampling of anchors and proposals repeatable.
-      name: the detector's name in the registry.
+    Raises:
+      ValueError: a canvas that is not square where images keep their aspect ratio.
     """
 
+    options: FasterRcnnOptions
     default_optimizer = "sgd"
     """As published: steps of Adam drive the proposal network's ReLU6 into saturation, and its gradient is then 0."""
 
-    def __init__(
-        self,
-        *,
-        num_classes: int,
-        image_size: tuple[int, int],
-        settings: FasterRcnnSettings,
-        backbone: TwoStageBackbone,
-        proposal_depth: int = 512,
-        seed: int | None = None,
-        name: str,
-    ) -> None:
-        super().__init__(name=name)
-        self.num_classes = num_classes
-        self.image_size = image_size
-        self.settings = settings
-        self.proposal_features, self.classifier_features = backbone
+    def __init__(self, *, name: str, num_classes: int, image_size: tuple[int, int], options: FasterRcnnOptions) -> None:
+        super().__init__(name=name, num_classes=num_classes, image_size=image_size, options=options)
+        self.keep_aspect_ratio = options.keep_aspect_ratio
+        if self.keep_aspect_ratio is None:
+            self.keep_aspect_ratio = image_size != _STRETCHED_SIZE
+        if self.keep_aspect_ratio and image_size[0] != image_size[1]:
+            raise ValueError(
+                f"{name}: keep_aspect_ratio needs a square canvas, found {image_size[0]} x {image_size[1]}"
+            )
+        self.proposal_features, self.classifier_features = _backbone(name, image_size, options)
         _, rows, columns, _ = self.proposal_features.output_shape
-        self._anchors_pixels = clipped_anchors_pixels((rows, columns), image_size, settings.smallest_anchor_pixels)
+        self._anchors_pixels = clipped_anchors_pixels((rows, columns), image_size, options.smallest_anchor_pixels)
         self.anchors_yxyx_normalized = self._anchors_pixels / np.array([*image_size, *image_size], np.float32)
         """float32 [N, 4], 0..1 of the canvas."""
-        self.region_proposal_head = RegionProposalHead(proposal_depth, name="region_proposal_head")
+        self.region_proposal_head = RegionProposalHead(options.proposal_depth, name="region_proposal_head")
         self.region_proposal_head.build(self.proposal_features.output_shape)
 
         def dense(units: int, layer_name: str) -> keras.layers.Dense:
@@ -112,13 +69,17 @@ class FasterRcnn(Detector):
             layer.build((None, self.classifier_features.output_shape[-1]))
             return layer
 
-        self.box_head = dense(4 * (1 if settings.share_box_across_classes else num_classes), "box_head")
+        self.box_head = dense(4 * (1 if options.share_box_across_classes else num_classes), "box_head")
         self.class_head = dense(num_classes + 1, "class_head")
-        self.sampling_seed = keras.random.SeedGenerator(seed)
+        self.sampling_seed = keras.random.SeedGenerator(options.seed)
         self.built = True
 
+    @classmethod
+    def default_image_size(cls, name: str) -> tuple[int, int]:
+        return (640, 640)
+
     def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if not self.settings.keep_aspect_ratio:
+        if not self.keep_aspect_ratio:
             return resizing.resize_fixed(image, self.image_size)
         side = self.image_size[0]
         return resizing.resize_keep_aspect_ratio(
@@ -159,7 +120,7 @@ class FasterRcnn(Detector):
         truth_pixels = truth.boxes_yxyx_normalized * self._canvas_pixels()  # [B, M, 4]
         rpn_boxes, rpn_objectness, proposals = self._propose(features, truth.valid_height_width)
         sampled = sample_proposals(
-            proposals, truth_pixels, truth, sample_size=self.settings.proposals_per_step, seed=self._next_seed()
+            proposals, truth_pixels, truth, sample_size=self.options.proposals_per_step, seed=self._next_seed()
         )
         refined, class_logits = self._classify(features, sampled.boxes_yxyx_pixels, training=True)
         return {
@@ -168,7 +129,7 @@ class FasterRcnn(Detector):
         }
 
     def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
-        settings = self.settings
+        options = self.options
         proposals = Proposals(predictions["proposal_boxes"], predictions["num_proposals"])
         boxes = box_ops.decode(
             predictions["refined_box_encodings"], proposals.boxes_yxyx_pixels[:, :, tf.newaxis]
@@ -178,10 +139,10 @@ class FasterRcnn(Detector):
             boxes / self._canvas_pixels(),
             # Padded proposals score 0 and so never pass the threshold.
             tf.where(proposals.is_real[..., tf.newaxis], scores, 0.0),
-            score_threshold=settings.score_threshold,
-            iou_threshold=settings.iou_threshold,
-            max_per_class=settings.max_detections_per_class,
-            max_total=settings.max_detections,
+            score_threshold=options.score_threshold,
+            iou_threshold=options.iou_threshold,
+            max_per_class=options.max_detections_per_class,
+            max_total=options.max_detections,
             window_yxyx=postprocess.canvas_window(valid_height_width),
         )
         return postprocess.to_original_frame(detections, valid_height_width)
@@ -225,27 +186,26 @@ class FasterRcnn(Detector):
             **{f"{key}/{variable.name}": variable for key, layer in heads.items() for variable in layer.weights},
         }
 
-    def contradicted_options(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
-        """A checkpoint refines one box a proposal where this detector refines one for each class, or the reverse."""
-        box_columns, class_columns = (shapes.get(key, (0,))[-1] for key in (_BOX_HEAD_KEY, _CLASS_HEAD_KEY))
-        classes = class_columns - 1
-        shared = box_columns == 4
-        if classes <= 1 or box_columns not in (4, 4 * classes) or shared == self.settings.share_box_across_classes:
-            return ""
-        return (
-            f"it refines {'one box for all' if shared else 'a box for each of its'} {classes} classes; set "
-            f"model.options to {{share_box_across_classes: {str(shared).lower()}}}"
-        )
-
     def class_rows(self) -> dict[str, ClassRows]:
         rows = {_CLASS_HEAD_KEY: ClassRows(1, 1, 1)}
-        if not self.settings.share_box_across_classes:
+        if not self.options.share_box_across_classes:
             rows[_BOX_HEAD_KEY] = ClassRows(1, 0, 4)
         return {
             f"{key.removesuffix('kernel')}{variable}": layout
             for key, layout in rows.items()
             for variable in ("kernel", "bias")
         }
+
+    def contradicted_options(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """A checkpoint refines one box a proposal where this detector refines one for each class, or the reverse."""
+        box_columns, class_columns = (shapes.get(key, (0,))[-1] for key in (_BOX_HEAD_KEY, _CLASS_HEAD_KEY))
+        classes, shared = class_columns - 1, box_columns == 4
+        if classes <= 1 or box_columns not in (4, 4 * classes) or shared == self.options.share_box_across_classes:
+            return ""
+        return (
+            f"it refines {'one box for all' if shared else 'a box for each of its'} {classes} classes; set "
+            f"model.options to {{share_box_across_classes: {str(shared).lower()}}}"
+        )
 
     def _canvas_pixels(self) -> tf.Tensor:
         """float32 [4]: what turns normalised yxyx into pixels."""
@@ -263,8 +223,8 @@ class FasterRcnn(Detector):
             objectness_logits,
             tf.constant(self._anchors_pixels),
             postprocess.canvas_window(valid_height_width) * self._canvas_pixels(),
-            max_proposals=self.settings.max_proposals,
-            iou_threshold=self.settings.proposal_iou_threshold,
+            max_proposals=self.options.max_proposals,
+            iou_threshold=self.options.proposal_iou_threshold,
         )
         return box_encodings, objectness_logits, proposals
 
@@ -275,8 +235,8 @@ class FasterRcnn(Detector):
         crops = crop_regions(
             features[_LEVEL],
             boxes_yxyx_pixels / self._canvas_pixels(),
-            crop_size=self.settings.crop_size,
-            pool_size=self.settings.pool_size,
+            crop_size=self.options.crop_size,
+            pool_size=self.options.pool_size,
         )  # [B * P, s, s, C]
         described = self.in_float32(self.classifier_features(crops, training=training))  # [B * P, t, t, D]
         pooled = tf.reduce_mean(described, axis=(1, 2))  # [B * P, D]
@@ -290,80 +250,21 @@ def _is_inception(name: str) -> bool:
     return name.startswith("faster_rcnn_inception_resnet_v2")
 
 
-def build(
-    name: str,
-    *,
-    num_classes: int,
-    image_size: tuple[int, int] | None = None,
-    batch_norm_momentum: float | None = None,
-    blocks: Sequence[int] | None = None,
-    width: float = 1.0,
-    proposal_depth: int = 512,
-    seed: int | None = None,
-    **settings: Any,
-) -> FasterRcnn:
-    """Makes one of the published Faster R-CNNs, or a smaller one of the same kind.
-
-    Args:
-      name: ``faster_rcnn_resnet50``, ``_resnet101``, ``_resnet152`` or ``faster_rcnn_inception_resnet_v2``.
-      num_classes: classes, background not counted.
-      image_size: (height, width) in pixels; 640 x 640 and 1024 x 1024 were published.
-      batch_norm_momentum: of every moving statistic; None is the published one (0.997 or 0.9997).
-      blocks: residual blocks: conv2 to conv5 for ResNet, block35, block17 and block8 for Inception-ResNet; None is the
-        published network.
-      width: multiplies the backbone's channels.
-      proposal_depth: channels of the proposal network's first convolution.
-      seed: makes the sampling of anchors and proposals repeatable.
-      **settings: fields of :class:`FasterRcnnSettings` that differ from the published ones.
-
-    Raises:
-      ValueError: a canvas that is not square with ``keep_aspect_ratio``, a wrong number of blocks, or settings that
-        contradict each other.
-      TypeError: an unknown setting.
-    """
-    height, width_pixels = image_size or DEFAULT_IMAGE_SIZE
-    size = (height, width_pixels)  # a tuple also where JSON made it a list
-    inception = _is_inception(name)
-    published: dict[str, Any] = (
-        {"keep_aspect_ratio": False, "crop_size": 17, "pool_size": 1, "share_box_across_classes": False}
-        | {"max_detections": 100}
-        if inception
-        else {"keep_aspect_ratio": size != _FIXED_SHAPE_SIZE}
-    )
-    chosen = FasterRcnnSettings(**(published | settings))
-    if chosen.keep_aspect_ratio and size[0] != size[1]:
-        raise ValueError(f"{name}: keep_aspect_ratio needs a square canvas, found {size[0]} x {size[1]}")
-    crops = chosen.crop_size // chosen.pool_size
-    if inception:
-        backbone = inception_resnet_v2.inception_resnet_v2(
-            image_size=size,
-            crop_size=crops,
-            repeats=inception_resnet_v2.Repeats(*_checked(name, blocks, 3)) if blocks else None,
-            width=width,
-            batch_norm_momentum=0.9997 if batch_norm_momentum is None else batch_norm_momentum,
+def _backbone(name: str, image_size: tuple[int, int], options: FasterRcnnOptions) -> TwoStageBackbone:
+    crop_size = options.crop_size // options.pool_size
+    if isinstance(options, FasterRcnnInceptionOptions):
+        return inception_resnet_v2.inception_resnet_v2(
+            image_size=image_size,
+            crop_size=crop_size,
+            repeats=inception_resnet_v2.Repeats(*options.blocks) if options.blocks else None,
+            width=options.width,
+            batch_norm_momentum=options.batch_norm_momentum,
         )
-    else:
-        published_blocks = resnet_v1.BLOCKS[int(name.removeprefix("faster_rcnn_resnet"))]
-        conv2, conv3, conv4, conv5 = _checked(name, blocks or published_blocks, 4)
-        backbone = resnet_v1.resnet_v1(
-            (conv2, conv3, conv4, conv5),
-            image_size=size,
-            crop_size=crops,
-            width=round(64 * width),
-            batch_norm_momentum=0.997 if batch_norm_momentum is None else batch_norm_momentum,
-        )
-    return FasterRcnn(
-        num_classes=num_classes,
-        image_size=size,
-        settings=chosen,
-        backbone=backbone,
-        proposal_depth=proposal_depth,
-        seed=seed,
-        name=name,
+    assert isinstance(options, FasterRcnnResnetOptions)
+    return resnet_v1.resnet_v1(
+        options.blocks or resnet_v1.BLOCKS[int(name.removeprefix("faster_rcnn_resnet"))],
+        image_size=image_size,
+        crop_size=crop_size,
+        width=round(64 * options.width),
+        batch_norm_momentum=options.batch_norm_momentum,
     )
-
-
-def _checked(name: str, blocks: Sequence[int], count: int) -> tuple[int, ...]:
-    if len(blocks) != count or min(blocks) < 1:
-        raise ValueError(f"{name}: blocks must be {count} positive numbers, found {list(blocks)}")
-    return tuple(blocks)

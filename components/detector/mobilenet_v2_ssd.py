@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from components.detector.backbones import mobilenet_v2
 from components.detector.backbones.mobilenet_v2 import ZooLayers, zoo_variable_name
 from components.detector.layers import resizing
-from components.detector.ssd import SingleShotDetector, SsdSettings
+from components.detector.options import SsdOptions
+from components.detector.ssd import SingleShotDetector
 
 _BACKBONE_KEY = "model/_feature_extractor/classification_backbone"
 
@@ -18,40 +19,40 @@ _BACKBONE_KEY = "model/_feature_extractor/classification_backbone"
 class MobileNetV2Ssd(SingleShotDetector):
     """A single-shot detector around :func:`mobilenet_v2.mobilenet_v2_features`.
 
-    Args:
-      alpha: MobileNetV2's width multiplier.
+    Args besides those of :class:`SingleShotDetector`:
       backbone: MobileNetV2's layers.
       zoo_layers: all other layers that have variables.
-
-    Further arguments are those of :class:`SingleShotDetector`.
     """
+
+    options: SsdOptions
 
     def __init__(
         self,
         *,
+        name: str,
         num_classes: int,
         image_size: tuple[int, int],
-        settings: SsdSettings,
+        options: SsdOptions,
         images: keras.KerasTensor,
         features: dict[str, keras.KerasTensor],
         predictions: dict[str, keras.KerasTensor],
         anchors_yxyx_normalized: NDArray[np.float32],
-        alpha: float,
         backbone: list[keras.layers.Layer],
         zoo_layers: ZooLayers,
-        name: str,
     ) -> None:
         super().__init__(
+            name=name,
             num_classes=num_classes,
             image_size=image_size,
-            settings=settings,
+            options=options,
             images=images,
             features=features,
             predictions=predictions,
             anchors_yxyx_normalized=anchors_yxyx_normalized,
-            name=name,
+            has_background=True,
+            focal_alpha=options.focal_alpha,
+            focal_gamma=options.focal_gamma,
         )
-        self._alpha = alpha
         # Names, not layers: a second reference to a layer would be saved under a second path.
         self._backbone_names = [layer.name for layer in backbone]
         self._zoo_layer_names = {key: layer.name for key, layer in zoo_layers.items()}
@@ -67,7 +68,7 @@ class MobileNetV2Ssd(SingleShotDetector):
         return [self.network.get_layer(name) for name in self._backbone_names]
 
     def load_imagenet_backbone(self, weights: str) -> list[keras.Variable]:
-        return mobilenet_v2.copy_imagenet_weights(self.backbone_layers, weights, self._alpha)
+        return mobilenet_v2.copy_imagenet_weights(self.backbone_layers, weights, self.options.alpha)
 
     def zoo_variables(self) -> dict[str, keras.Variable]:
         variables = mobilenet_v2.zoo_backbone_variables(self.backbone_layers, _BACKBONE_KEY)

@@ -1,45 +1,197 @@
-"""The names of the options that each detector's builder takes; settings are checked with it: no imports."""
+"""The options of each detector as typed settings: names, types, defaults and documentation, written once.
+
+Imports neither TensorFlow nor Keras: a config is checked with it.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
-from components.detector.names import EFFICIENTDET, FASTER_RCNN
+import pydantic
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic_core import InitErrorDetails
 
-_EVERY: Final = ("batch_norm_momentum", "score_threshold", "iou_threshold", "max_detections")
-_SSD: Final = (*_EVERY, "alpha", "l2", "class_prior_bias", "focal_alpha", "focal_gamma")
+from components.detector.names import EFFICIENTDET
+from components.settings import Settings
 
-OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ssd_mobilenet_v2": _SSD,
-    "ssd_mobilenet_v2_fpnlite": (*_SSD, "fpn_depth", "num_head_layers", "anchor_scale"),
+Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+
+
+class DetectorOptions(Settings):
+    """What every detector takes."""
+
+    batch_norm_momentum: Share = 0.97
+    """Of every moving statistic. The published detectors have 0.99 and more, which suits tens of thousands of steps;
+    after a few hundred, statistics that move so slowly are still those of the start."""
+    score_threshold: Share = 1e-8
+    """Detections score above it."""
+    iou_threshold: Share = 0.6
+    """Of non-maximum suppression: a box that overlaps a better one of its class by more is left out."""
+    max_detections: PositiveInt = 100
+    """For each image, and for each class."""
+
+
+class SsdOptions(DetectorOptions):
+    """What the SSDs on MobileNetV2 share."""
+
+    alpha: PositiveFloat = 1.0
+    """MobileNetV2's width multiplier."""
+    l2: NonNegativeFloat = 4e-5
+    """Weight decay, as the factor on half the sum of squares (the published configurations' convention)."""
+    class_prior_bias: float = -4.6
+    """What the class biases start from; -4.6 is a probability of 0.01."""
+    focal_alpha: Share = 0.25
+    """Weight of objects in the focal loss; background weighs the rest to 1."""
+    focal_gamma: NonNegativeFloat = 2.0
+    """Exponent of the focal loss: the larger, the less easy anchors count."""
+
+
+class SsdMobileNetV2Options(SsdOptions):
+    """Of ``ssd_mobilenet_v2``."""
+
+    focal_alpha: Share = 0.75
+    """Weight of objects in the focal loss; background weighs the rest to 1."""
+
+
+class SsdMobileNetV2FpnliteOptions(SsdOptions):
+    """Of ``ssd_mobilenet_v2_fpnlite``."""
+
+    fpn_depth: PositiveInt = 128
+    """Channels of the pyramid and the heads."""
+    num_head_layers: PositiveInt = 4
+    """Convolutions of the heads' shared tower."""
+    anchor_scale: PositiveFloat = 4.0
+    """Side of a level's smallest square anchor in strides: 4 makes 32, 64, ... 512 pixels. Objects of less than about
+    half the smallest anchor are hardly matched; 2 suits data with many of them."""
+
+
+class EfficientDetOptions(DetectorOptions):
+    """Of ``efficientdet_d0`` to ``efficientdet_d7``."""
+
+    iou_threshold: Share = 0.5
+    """Of non-maximum suppression: a box that overlaps a better one of its class by more is left out."""
+    bifpn_iterations: PositiveInt | None = None
+    """Passes of the pyramid. None: the published number."""
+    bifpn_filters: PositiveInt | None = None
+    """Channels of the pyramid and the towers. None: the published number."""
+    head_layers: PositiveInt | None = None
+    """Layers of the towers. None: the published number."""
+    drop_connect_rate: Annotated[float, pydantic.Field(ge=0.0, lt=1.0)] = 0.2
+    """Stochastic depth: how often the last block's residual is dropped in training; earlier blocks' less often."""
+    box_scale_factors: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (10.0, 10.0, 5.0, 5.0)
+    """Of the box coder (y, x, height, width). Zoo checkpoints with others are converted."""
+
+
+class FasterRcnnOptions(DetectorOptions):
+    """What the Faster R-CNNs share; defaults are those on ResNet."""
+
+    score_threshold: Share = 0.0
+    """Detections score above it."""
+    max_detections: PositiveInt = 300
+    """For each image."""
+    max_detections_per_class: PositiveInt = 100
+    """For each image and class."""
+    width: PositiveFloat = 1.0
+    """Multiplies the backbone's channels."""
+    proposal_depth: PositiveInt = 512
+    """Channels of the proposal network's first convolution."""
+    seed: NonNegativeInt | None = None
+    """Makes the sampling of anchors and proposals repeatable."""
+    keep_aspect_ratio: bool | None = None
+    """Scale the longer side to the canvas and pad, or stretch to the canvas. None: as published, which is to stretch
+    at 1024 x 1024 only."""
+    smallest_anchor_pixels: PositiveFloat = 64.0
+    """Side of the smallest square anchor; the others are 2, 4 and 8 times as large. Objects of less than about half of
+    it are hardly proposed; 32 or 16 suits data with many of them."""
+    crop_size: PositiveInt = 14
+    """Side of the grid on which a region is sampled."""
+    pool_size: PositiveInt = 2
+    """Window and stride of the pooling of that grid."""
+    share_box_across_classes: bool = True
+    """One refined box a proposal, or one for each class."""
+    max_proposals: PositiveInt = 300
+    """Regions of an image that are classified."""
+    proposal_iou_threshold: Share = 0.7
+    """Of the suppression among proposals."""
+    proposals_per_step: PositiveInt = 64
+    """Proposals of each image that the second stage is trained on, at most `max_proposals`."""
+
+    @pydantic.model_validator(mode="after")
+    def _enough_proposals(self) -> FasterRcnnOptions:
+        if self.proposals_per_step > self.max_proposals:
+            raise ValueError(
+                f"proposals_per_step ({self.proposals_per_step}) must not exceed max_proposals ({self.max_proposals})"
+            )
+        return self
+
+
+class FasterRcnnResnetOptions(FasterRcnnOptions):
+    """Of ``faster_rcnn_resnet50``, ``faster_rcnn_resnet101`` and ``faster_rcnn_resnet152``."""
+
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] | None = None
+    """Residual blocks of conv2 to conv5. None: the published numbers."""
+
+
+class FasterRcnnInceptionOptions(FasterRcnnOptions):
+    """Of ``faster_rcnn_inception_resnet_v2``."""
+
+    max_detections: PositiveInt = 100
+    """For each image."""
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    """Residual blocks block35, block17 and block8. None: the published numbers."""
+    keep_aspect_ratio: bool | None = False
+    """Scale the longer side to the canvas and pad, or stretch to the canvas."""
+    crop_size: PositiveInt = 17
+    """Side of the grid on which a region is sampled."""
+    pool_size: PositiveInt = 1
+    """Window and stride of the pooling of that grid."""
+    share_box_across_classes: bool = False
+    """One refined box a proposal, or one for each class."""
+
+
+AnyOptions = (
+    SsdMobileNetV2Options
+    | SsdMobileNetV2FpnliteOptions
+    | EfficientDetOptions
+    | FasterRcnnResnetOptions
+    | FasterRcnnInceptionOptions
+)
+
+OPTIONS: Final[Mapping[str, type[DetectorOptions]]] = {
+    "ssd_mobilenet_v2": SsdMobileNetV2Options,
+    "ssd_mobilenet_v2_fpnlite": SsdMobileNetV2FpnliteOptions,
+    **dict.fromkeys(EFFICIENTDET, EfficientDetOptions),
     **dict.fromkeys(
-        EFFICIENTDET,
-        (*_EVERY, "bifpn_iterations", "bifpn_filters", "head_layers", "drop_connect_rate", "box_scale_factors"),
+        ("faster_rcnn_resnet50", "faster_rcnn_resnet101", "faster_rcnn_resnet152"), FasterRcnnResnetOptions
     ),
-    **dict.fromkeys(
-        FASTER_RCNN,
-        (
-            *_EVERY,
-            *("blocks", "width", "proposal_depth", "seed"),
-            *("keep_aspect_ratio", "smallest_anchor_pixels", "crop_size", "pool_size", "share_box_across_classes"),
-            *("max_proposals", "proposal_iou_threshold", "proposals_per_step", "max_detections_per_class"),
-        ),
-    ),
+    "faster_rcnn_inception_resnet_v2": FasterRcnnInceptionOptions,
 }
-"""Names allowed in ``model.options``, by detector; their documentation is that of the builders' arguments."""
+"""By the detector's name."""
 
 
-def check_option_names(detector: str, options: Iterable[str]) -> None:
-    """Passes when the detector has every option.
+def options_of(detector: str, values: Any) -> DetectorOptions:
+    """The checked options of a detector.
+
+    Args:
+      detector: one of ``names.DETECTORS``.
+      values: a mapping, or options.
 
     Raises:
-      ValueError: for the first that it has not; the message has the nearest name and all of them.
+      pydantic.ValidationError: (a ValueError) an unknown name, with the nearest and all of them, or a wrong value.
     """
-    allowed = sorted(OPTIONS[detector])
-    for option in options:
-        if option not in allowed:
-            near = difflib.get_close_matches(option, allowed, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"options: {detector} has no option {option!r}{hint} (it has {', '.join(allowed)})")
+    expected = OPTIONS[detector]
+    if isinstance(values, DetectorOptions):
+        values = values if isinstance(values, expected) else values.model_dump(exclude_unset=True)
+    unknown = [name for name in values if name not in expected.model_fields] if isinstance(values, Mapping) else []
+    if not unknown:
+        return expected.model_validate(values)
+    allowed = sorted(expected.model_fields)
+    errors = []
+    for name in unknown:
+        near = difflib.get_close_matches(str(name), allowed, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        error = ValueError(f"{detector} has no option {name!r}{hint} (it has {', '.join(allowed)})")
+        errors.append(InitErrorDetails(type="value_error", loc=(name,), input=values[name], ctx={"error": error}))
+    raise pydantic.ValidationError.from_exception_data(expected.__name__, errors)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
+from typing import Final
 
 import keras
 import numpy as np
@@ -12,67 +12,51 @@ from numpy.typing import NDArray
 
 from components.detector.detector import Detector
 from components.detector.heads import postprocess
+from components.detector.options import DetectorOptions
 from components.detector.structures import ClassRows, Detections, Features, GroundTruth
 from components.detector.targets import boxes as box_ops
 from components.detector.targets import losses, matching
 
-
-@dataclasses.dataclass(frozen=True)
-class SsdSettings:
-    """Numbers of a published configuration that are not part of the network."""
-
-    scale_factors: box_ops.ScaleFactors = box_ops.ZOO_SCALE_FACTORS
-    """Of the box coder."""
-    matched_threshold: float = 0.5
-    """Anchors with at least this IoU learn the object."""
-    unmatched_threshold: float = 0.5
-    """Anchors with less than this IoU learn background."""
-    focal_alpha: float = 0.25
-    focal_gamma: float = 2.0
-    huber_delta: float = 1.0
-    classification_weight: float = 1.0
-    localization_weight: float = 1.0
-    has_background: bool = True
-    """Whether class logits start with a background column (which is never a target)."""
-    score_threshold: float = 1e-8
-    iou_threshold: float = 0.6
-    max_detections_per_class: int = 100
-    max_detections: int = 100
+_MATCHED_IOU: Final = 0.5
+"""Anchors that overlap an object by at least this learn it; the others learn background."""
 
 
 class SingleShotDetector(Detector):
     """Anchors, focal loss and smooth L1, sigmoid scores, per-class suppression.
 
-    A subclass makes a functional graph.
-
-    Args:
-      num_classes: classes, background not counted.
-      image_size: (height, width) in pixels.
-      settings: see there.
+    A subclass makes a functional graph. Args besides those of :class:`Detector`:
       images: the graph's input, [B, H, W, 3].
       features: the feature maps that the backbone ends with, by level.
       predictions: ``box_encodings`` [B, N, 4] and ``class_predictions_with_background``, logits [B, N, K], K being the
-        number of classes plus one where the settings say ``has_background``.
+        number of classes plus one with ``has_background``.
       anchors_yxyx_normalized: float32 [N, 4], 0..1 of the canvas.
-      name: the detector's name in the registry.
+      has_background: whether class logits start with a background column (which is never a target).
+      focal_alpha: see :func:`losses.sigmoid_focal`.
+      focal_gamma: likewise.
+      scale_factors: of the box coder.
     """
 
     def __init__(
         self,
         *,
+        name: str,
         num_classes: int,
         image_size: tuple[int, int],
-        settings: SsdSettings,
+        options: DetectorOptions,
         images: keras.KerasTensor,
         features: dict[str, keras.KerasTensor],
         predictions: dict[str, keras.KerasTensor],
         anchors_yxyx_normalized: NDArray[np.float32],
-        name: str,
+        has_background: bool,
+        focal_alpha: float,
+        focal_gamma: float,
+        scale_factors: box_ops.ScaleFactors = box_ops.ZOO_SCALE_FACTORS,
     ) -> None:
-        super().__init__(name=name)
-        self.num_classes = num_classes
-        self.image_size = image_size
-        self.settings = settings
+        super().__init__(name=name, num_classes=num_classes, image_size=image_size, options=options)
+        self.has_background = has_background
+        self.focal_alpha = focal_alpha
+        self.focal_gamma = focal_gamma
+        self.scale_factors = scale_factors
         self.network = keras.Model(images, predictions, name="network")
         # The same layers once more, in two parts. Keras must not take these for parts of the detector: it would save
         # the layers under other paths.
@@ -103,52 +87,50 @@ class SingleShotDetector(Detector):
         matches = matching.argmax_match(
             similarity,
             truth.weights,
-            matched_threshold=self.settings.matched_threshold,
-            unmatched_threshold=self.settings.unmatched_threshold,
+            matched_threshold=_MATCHED_IOU,
+            unmatched_threshold=_MATCHED_IOU,
             force_match=True,
         )  # [B, N]
         return matching.gather_targets(matches, truth.boxes_yxyx_normalized, truth.classes, truth.weights)
 
     def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
-        settings = self.settings
         predictions = self.head_predictions(features, truth.valid_height_width, training=True)
         targets = self.assign_targets(truth)
         logits = predictions["class_predictions_with_background"]  # [B, N, K]
-        columns = targets.classes + int(settings.has_background)  # [B, N]; unmatched anchors are set apart next
+        columns = targets.classes + int(self.has_background)  # [B, N]; unmatched anchors are set apart next
         columns = tf.where(targets.classes < 0, -1, columns)  # one_hot of -1 is a row of zeros
         class_losses = losses.sigmoid_focal(
-            logits, tf.one_hot(columns, logits.shape[-1]), alpha=settings.focal_alpha, gamma=settings.focal_gamma
+            logits, tf.one_hot(columns, logits.shape[-1]), alpha=self.focal_alpha, gamma=self.focal_gamma
         )  # [B, N, K]
         class_loss = tf.einsum("bnk,bn->", class_losses, targets.class_weights)
-        encoded = box_ops.encode(targets.boxes_yxyx, self.anchors_yxyx_normalized, settings.scale_factors)  # [B, N, 4]
-        box_losses = losses.smooth_l1(predictions["box_encodings"], encoded, delta=settings.huber_delta)  # [B, N]
+        encoded = box_ops.encode(targets.boxes_yxyx, self.anchors_yxyx_normalized, self.scale_factors)  # [B, N, 4]
+        box_losses = losses.smooth_l1(predictions["box_encodings"], encoded)  # [B, N]
         # Unmatched anchors have weight 0 but a target of log(0 + epsilon): finite, so the product is 0.
         box_loss = tf.reduce_sum(box_losses * targets.box_weights) / 4.0  # normalize_loc_loss_by_codesize
         matched = tf.maximum(tf.reduce_sum(targets.box_weights), 1.0)  # normalize_loss_by_num_matches
         return {
-            "classification": settings.classification_weight * class_loss / matched,
-            "localization": settings.localization_weight * box_loss / matched,
+            "classification": class_loss / matched,
+            "localization": box_loss / matched,
         }
 
     def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
-        settings = self.settings
         boxes = box_ops.decode(
-            predictions["box_encodings"], self.anchors_yxyx_normalized, settings.scale_factors
+            predictions["box_encodings"], self.anchors_yxyx_normalized, self.scale_factors
         )  # [B, N, 4]
         scores = tf.sigmoid(predictions["class_predictions_with_background"])  # [B, N, K]
         detections = postprocess.batch_non_max_suppression(
             boxes[:, :, tf.newaxis],
-            scores[..., int(settings.has_background) :],
-            score_threshold=settings.score_threshold,
-            iou_threshold=settings.iou_threshold,
-            max_per_class=settings.max_detections_per_class,
-            max_total=settings.max_detections,
+            scores[..., int(self.has_background) :],
+            score_threshold=self.options.score_threshold,
+            iou_threshold=self.options.iou_threshold,
+            max_per_class=self.options.max_detections,
+            max_total=self.options.max_detections,
             window_yxyx=postprocess.canvas_window(valid_height_width),
         )
         return postprocess.to_original_frame(detections, valid_height_width)
 
     def class_rows(self) -> dict[str, ClassRows]:
-        background = int(self.settings.has_background)
+        background = int(self.has_background)
         return {
             key: ClassRows(variable.shape[-1] // (self.num_classes + background), background, 1)
             for key, variable in self.zoo_variables().items()

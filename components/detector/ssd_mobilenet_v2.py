@@ -7,7 +7,7 @@ learns with the focal loss (not with hard negative mining, as the first SSDs did
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
 import keras
 
@@ -15,10 +15,9 @@ from components.detector.backbones import mobilenet_v2
 from components.detector.backbones.mobilenet_v2 import ZooLayers
 from components.detector.layers.batch_norm import FusedBatchNormalization
 from components.detector.mobilenet_v2_ssd import MobileNetV2Ssd
-from components.detector.ssd import SsdSettings
+from components.detector.options import SsdMobileNetV2Options
 from components.detector.targets import anchors
 
-DEFAULT_IMAGE_SIZE: Final = (300, 300)
 _BACKBONE_LEVELS: Final = {"level_4": "block_13_expand_relu", "level_5": "out_relu"}
 """Layers that end the levels of strides 16 and 32."""
 _EXTRA_FILTERS: Final = (512, 256, 256, 128)
@@ -68,49 +67,25 @@ def extra_feature_maps(
 
 
 class SsdMobileNetV2(MobileNetV2Ssd):
-    """See the module.
-
-    Args:
-      num_classes: classes, background not counted.
-      image_size: (height, width) in pixels.
-      alpha: MobileNetV2's width multiplier.
-      batch_norm_momentum: of every moving statistic; runs of a few hundred steps need about 0.95.
-      l2: weight decay, as the factor on half the sum of squares (the configuration's convention).
-      class_prior_bias: what the class biases start from; -4.6 is a probability of 0.01.
-      focal_alpha: see :func:`losses.sigmoid_focal`.
-      focal_gamma: likewise.
-      score_threshold: detections score above it.
-      iou_threshold: of non-maximum suppression.
-      max_detections: for each image, and for each class.
+    """See the module, and ``SsdMobileNetV2Options``.
 
     Raises:
       ValueError: an image side below 33 pixels, which the original refuses too.
     """
 
     def __init__(
-        self,
-        *,
-        num_classes: int,
-        image_size: tuple[int, int] = DEFAULT_IMAGE_SIZE,
-        alpha: float = 1.0,
-        batch_norm_momentum: float = 0.97,
-        l2: float = 4e-5,
-        class_prior_bias: float = -4.6,
-        focal_alpha: float = 0.75,
-        focal_gamma: float = 2.0,
-        score_threshold: float = 1e-8,
-        iou_threshold: float = 0.6,
-        max_detections: int = 100,
-        name: str = "ssd_mobilenet_v2",
+        self, *, name: str, num_classes: int, image_size: tuple[int, int], options: SsdMobileNetV2Options
     ) -> None:
         if min(image_size) < 33:
             raise ValueError(f"{name}: image sides must be at least 33 pixels, found {image_size}")
         images = keras.Input((*image_size, 3), name="images")
         backbone_maps, backbone = mobilenet_v2.mobilenet_v2_features(
-            images, alpha=alpha, batch_norm_momentum=batch_norm_momentum, l2=l2 / 2
+            images, alpha=options.alpha, batch_norm_momentum=options.batch_norm_momentum, l2=options.l2 / 2
         )
         features = {level: backbone_maps[layer] for level, layer in _BACKBONE_LEVELS.items()}
-        extra_maps, layers = extra_feature_maps(features["level_5"], batch_norm_momentum=batch_norm_momentum, l2=l2 / 2)
+        extra_maps, layers = extra_feature_maps(
+            features["level_5"], batch_norm_momentum=options.batch_norm_momentum, l2=options.l2 / 2
+        )
         maps = [*features.values(), *extra_maps]
         specs = anchors.ssd_sizes(len(maps), 0.2, 0.95, anchors.ZOO_SSD_ASPECT_RATIOS)
         boxes: list[keras.KerasTensor] = []
@@ -118,14 +93,14 @@ class SsdMobileNetV2(MobileNetV2Ssd):
         for level, (x, spec) in enumerate(zip(maps, specs, strict=True)):
             for head, columns, bias, outputs in (
                 ("box_encodings", 4, 0.0, boxes),
-                ("class_predictions_with_background", num_classes + 1, class_prior_bias, classes),
+                ("class_predictions_with_background", num_classes + 1, options.class_prior_bias, classes),
             ):
                 layer = keras.layers.Conv2D(
                     len(spec) * columns,
                     1,
                     kernel_initializer=keras.initializers.RandomNormal(stddev=_PREDICTOR_STDDEV),
                     bias_initializer=keras.initializers.Constant(bias),
-                    kernel_regularizer=keras.regularizers.L2(l2 / 2),
+                    kernel_regularizer=keras.regularizers.L2(options.l2 / 2),
                     name=f"{head}_head_{level}",
                 )
                 kind = "_box_encoder_layers" if head == "box_encodings" else "_class_predictor_layers"
@@ -137,27 +112,18 @@ class SsdMobileNetV2(MobileNetV2Ssd):
             "class_predictions_with_background": keras.layers.Concatenate(axis=1, name="classes")(classes),  # [B, N, K]
         }
         super().__init__(
+            name=name,
             num_classes=num_classes,
             image_size=image_size,
-            settings=SsdSettings(
-                focal_alpha=focal_alpha,
-                focal_gamma=focal_gamma,
-                score_threshold=score_threshold,
-                iou_threshold=iou_threshold,
-                max_detections_per_class=max_detections,
-                max_detections=max_detections,
-            ),
+            options=options,
             images=images,
             features=features,
             predictions=predictions,
             anchors_yxyx_normalized=anchors.ssd_anchors([tuple(x.shape[1:3]) for x in maps], image_size),
-            alpha=alpha,
             backbone=backbone,
             zoo_layers=layers,
-            name=name,
         )
 
-
-def build(name: str, *, num_classes: int, image_size: tuple[int, int] | None = None, **options: Any) -> SsdMobileNetV2:
-    """For the registry; options are the class's arguments."""
-    return SsdMobileNetV2(num_classes=num_classes, image_size=image_size or DEFAULT_IMAGE_SIZE, name=name, **options)
+    @classmethod
+    def default_image_size(cls, name: str) -> tuple[int, int]:
+        return (300, 300)

@@ -49,7 +49,7 @@ def run_fn(fn_args: FnArgs) -> None:
     keras.utils.set_random_seed(settings.seed + 1)
     keras.mixed_precision.set_dtype_policy(settings.precision)
     detector = build_detector(
-        model.detector, num_classes=label_map.ids[-1], image_size=model.image_size, **model.options
+        model.detector, num_classes=label_map.ids[-1], image_size=model.image_size, **dict(model.options)
     )
     strategy = build_strategy(transfer)
     strategy.prepare(detector)

@@ -5,18 +5,17 @@ Imports neither TensorFlow nor TFX: a mistake in the config is found before anyt
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
 from components.detector.names import check_detector_name
-from components.detector.options import check_option_names
+from components.detector.options import AnyOptions, options_of
 from components.path_settings import Source
 from components.settings import Settings
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
-OptionValue = bool | int | float | str | list[int | float] | None
 
 
 class ModelSettings(Settings):
@@ -37,9 +36,9 @@ class ModelSettings(Settings):
     name both label maps hold."""
     serving_batch_size: pydantic.PositiveInt = 8
     """Largest batch the exported model is warmed up with when a server loads it (the other is 1)."""
-    options: dict[str, OptionValue] = pydantic.Field(default_factory=dict)
-    """Further arguments of the detector's own builder, such as `alpha: 0.35` or `blocks: [3, 4, 6, 3]`; their names are
-    in components/detector/options.py."""
+    options: AnyOptions = pydantic.Field(default={}, validate_default=True)
+    """What the detector's architecture leaves open, such as `alpha: 0.35` of the SSDs; which keys there are depends on
+    `model.detector`."""
 
     @pydantic.field_validator("detector")
     @classmethod
@@ -47,10 +46,11 @@ class ModelSettings(Settings):
         check_detector_name(name)
         return name
 
-    @pydantic.model_validator(mode="after")
-    def _known_options(self) -> ModelSettings:
-        check_option_names(self.detector, self.options)
-        return self
+    @pydantic.field_validator("options", mode="before")
+    @classmethod
+    def _of_the_detector(cls, options: Any, info: pydantic.ValidationInfo) -> Any:
+        # A detector that does not exist is an error of its own.
+        return options_of(info.data["detector"], options) if "detector" in info.data else {}
 
 
 class OptimizerSettings(Settings):

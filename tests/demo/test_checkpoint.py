@@ -18,7 +18,7 @@ def test_fits_the_demo_and_leaves_only_the_classes_to_learn_anew() -> None:
     assert model.pretrained is not None and pathlib.Path(model.pretrained).name == pretrain.CHECKPOINT.name
     assert pretrain.CHECKPOINT.stat().st_size <= 3_000_000
     detector = build_detector(
-        model.detector, num_classes=len(SIGN_CLASSES), image_size=model.image_size, **model.options
+        model.detector, num_classes=len(SIGN_CLASSES), image_size=model.image_size, **dict(model.options)
     )
     report = zoo.restore(detector, str(pretrain.CHECKPOINT))
     assert not report.missing

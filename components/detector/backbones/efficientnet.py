@@ -192,8 +192,8 @@ def build_efficientnet(
     variant: str,
     *,
     image_size: tuple[int, int],
-    batch_norm_momentum: float = 0.99,
-    drop_connect_rate: float = 0.2,
+    batch_norm_momentum: float,
+    drop_connect_rate: float,
 ) -> keras.Model:
     """The part of an EfficientNet that detection uses.
 

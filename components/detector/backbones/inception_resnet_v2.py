@@ -59,7 +59,7 @@ def inception_resnet_v2(
     crop_size: int,
     repeats: Repeats | None = None,
     width: float = 1.0,
-    batch_norm_momentum: float = 0.9997,
+    batch_norm_momentum: float,
 ) -> TwoStageBackbone:
     """Makes both halves with fresh weights.
 

@@ -31,7 +31,7 @@ def resnet_v1(
     image_size: tuple[int, int],
     crop_size: int,
     width: int = 64,
-    batch_norm_momentum: float = 0.997,
+    batch_norm_momentum: float,
 ) -> TwoStageBackbone:
     """Makes both halves with fresh weights.
 

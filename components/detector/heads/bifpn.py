@@ -150,8 +150,8 @@ def build_bifpn(
     max_level: int,
     filters: int,
     iterations: int,
-    combine: Combine = "fast_attention",
-    batch_norm_momentum: float = 0.99,
+    combine: Combine,
+    batch_norm_momentum: float,
 ) -> BiFpn:
     """Adds the pyramid to the graph of ``backbone_levels``.
 

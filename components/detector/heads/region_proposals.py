@@ -17,10 +17,7 @@ STRIDE_PIXELS = 16
 """Of the feature map that regions are proposed on."""
 SCALES = (0.25, 0.5, 1.0, 2.0)
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
-SMALLEST_ANCHOR_PIXELS = 64.0
-"""Side of the smallest square anchor as published."""
 
-_DEPTH = 512
 _SCORE_STEPS = 2.0**20
 """Objectness is rounded to these: a step is a few times the rounding error of a forward pass."""
 
@@ -28,7 +25,7 @@ _SCORE_STEPS = 2.0**20
 def clipped_anchors_pixels(
     feature_size: tuple[int, int],
     image_size: tuple[int, int],
-    smallest_anchor_pixels: float = SMALLEST_ANCHOR_PIXELS,
+    smallest_anchor_pixels: float,
 ) -> NDArray[np.float32]:
     """Anchors of the proposal network, clipped to the canvas in training and inference (``clip_anchors_to_image``).
 
@@ -54,7 +51,7 @@ def clipped_anchors_pixels(
 class RegionProposalHead(keras.layers.Layer):
     """A 3x3 convolution, then boxes and objectness of every anchor by 1x1 convolutions."""
 
-    def __init__(self, depth: int = _DEPTH, **kwargs: object) -> None:
+    def __init__(self, depth: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         anchors_per_location = len(SCALES) * len(ASPECT_RATIOS)
 

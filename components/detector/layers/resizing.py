@@ -36,9 +36,8 @@ def resize_keep_aspect_ratio(
     min_dimension: int,
     max_dimension: int,
     image_size: tuple[int, int],
-    padding_rgb: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Scales an image, then pads at the bottom and right (``keep_aspect_ratio_resizer`` with padding).
+    """Scales an image, then pads with 0 at the bottom and right (``keep_aspect_ratio_resizer`` with padding).
 
     The shorter side becomes ``min_dimension`` unless the longer would exceed ``max_dimension``; then the longer side
     becomes ``max_dimension``.
@@ -48,8 +47,6 @@ def resize_keep_aspect_ratio(
       min_dimension: pixels.
       max_dimension: pixels.
       image_size: (height, width) in pixels of the canvas, at least ``max_dimension`` wherever the image may reach it.
-      padding_rgb: colour of the padding, 0..255. Faster R-CNN pads with black and normalises then; the SSD family
-        (EfficientDet) normalises first and pads with 0, which here is padding with the mean colour.
 
     Returns:
       float32 [H, W, 3] with the range of the input, and the valid share, float32 [2] (height, width).
@@ -62,7 +59,6 @@ def resize_keep_aspect_ratio(
     new_size = tf.maximum(tf.cast(new_size, tf.int32), 1)  # [2]
     resized = _bilinear(image, new_size)  # [h', w', 3]
     padding = tf.constant(image_size) - new_size  # [2]
-    colour = tf.constant(padding_rgb, tf.float32)  # [3]
-    canvas = tf.pad(resized - colour, [[0, padding[0]], [0, padding[1]], [0, 0]]) + colour  # [H, W, 3]
+    canvas = tf.pad(resized, [[0, padding[0]], [0, padding[1]], [0, 0]])  # [H, W, 3]
     share = tf.cast(new_size, tf.float32) / tf.constant(image_size, tf.float32)  # [2]
     return tf.ensure_shape(canvas, (*image_size, 3)), share

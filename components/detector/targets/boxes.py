@@ -12,8 +12,6 @@ ScaleFactors = tuple[float, float, float, float]
 
 ZOO_SCALE_FACTORS: ScaleFactors = (10.0, 10.0, 5.0, 5.0)
 """(y, x, height, width) scales of the SSDs' and Faster R-CNN's box coder in the published configurations."""
-UNIT_SCALE_FACTORS: ScaleFactors = (1.0, 1.0, 1.0, 1.0)
-"""The EfficientDets' box coder does not scale."""
 
 _EPSILON = 1e-8
 """Added to sizes before dividing or taking logarithms, as in the TF Object Detection API's coder."""
@@ -23,12 +21,6 @@ def yxyx_to_cxcywh(boxes_yxyx: tf.Tensor) -> tf.Tensor:
     """float32 [..., 4] (ymin, xmin, ymax, xmax) -> float32 [..., 4] (center x, center y, width, height)."""
     ymin, xmin, ymax, xmax = tf.unstack(boxes_yxyx, axis=-1)  # each [...]
     return tf.stack([(xmin + xmax) / 2.0, (ymin + ymax) / 2.0, xmax - xmin, ymax - ymin], axis=-1)  # [..., 4]
-
-
-def cxcywh_to_yxyx(boxes_cxcywh: tf.Tensor) -> tf.Tensor:
-    """float32 [..., 4] (center x, center y, width, height) -> float32 [..., 4] (ymin, xmin, ymax, xmax)."""
-    cx, cy, width, height = tf.unstack(boxes_cxcywh, axis=-1)  # each [...]
-    return tf.stack([cy - height / 2.0, cx - width / 2.0, cy + height / 2.0, cx + width / 2.0], axis=-1)  # [..., 4]
 
 
 def area(boxes_yxyx: tf.Tensor) -> tf.Tensor:

@@ -56,57 +56,23 @@ def _power(base: tf.Tensor, exponent: float) -> tf.Tensor:
     return tf.pow(base, exponent)
 
 
-def sigmoid_cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """float32 [..., C] logits and targets in 0..1 -> float32 [..., C]."""
-    return tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
-
-
 def softmax_cross_entropy(logits: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     """float32 [..., C] logits and int32 [...] class indices -> float32 [...]."""
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=classes, logits=logits)
 
 
-def smooth_l1(predictions: tf.Tensor, targets: tf.Tensor, *, delta: float = 1.0) -> tf.Tensor:
-    """Huber loss summed over the last dimension (Fast R-CNN, equation 3, for ``delta = 1``).
+def smooth_l1(predictions: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Smooth L1 loss summed over the last dimension (Fast R-CNN, equation 3).
 
-    ``0.5 x**2`` for ``|x| <= delta``, else ``delta (|x| - 0.5 delta)``.
+    ``0.5 x**2`` for ``|x| <= 1``, else ``|x| - 0.5``.
 
     Args:
       predictions: float32 [..., K].
       targets: float32 [..., K].
-      delta: where the square turns into the straight line.
 
     Returns:
       float32 [...].
     """
     error = tf.abs(predictions - targets)  # [..., K]
-    quadratic = tf.minimum(error, delta)  # [..., K]
-    return tf.reduce_sum(0.5 * tf.square(quadratic) + delta * (error - quadratic), axis=-1)  # [...]
-
-
-def hard_negative_mask(
-    losses: tf.Tensor,
-    is_positive: tf.Tensor,
-    is_negative: tf.Tensor,
-    *,
-    negatives_per_positive: float = 3.0,
-    min_negatives_per_image: int = 0,
-) -> tf.Tensor:
-    """Which anchors count when only the hardest negatives are learnt (SSD, section 2.2, "Hard negative mining").
-
-    Args:
-      losses: float32 [B, N] classification loss of each anchor.
-      is_positive: bool [B, N]: matched anchors, always kept.
-      is_negative: bool [B, N]: background anchors to choose from (ignored anchors are in neither).
-      negatives_per_positive: how many negatives are kept for a positive.
-      min_negatives_per_image: kept also where there is no positive.
-
-    Returns:
-      float32 [B, N] of 0 and 1.
-    """
-    positives = tf.reduce_sum(tf.cast(is_positive, tf.float32), axis=1)  # [B]
-    wanted = tf.maximum(negatives_per_positive * positives, float(min_negatives_per_image))  # [B]
-    hardness = tf.where(is_negative, tf.stop_gradient(losses), -1.0)  # [B, N]
-    rank = tf.argsort(tf.argsort(hardness, axis=1, direction="DESCENDING", stable=True), axis=1)  # [B, N]
-    kept = is_negative & (tf.cast(rank, tf.float32) < wanted[:, tf.newaxis])  # [B, N]
-    return tf.cast(is_positive | kept, tf.float32)  # [B, N]
+    quadratic = tf.minimum(error, 1.0)  # [..., K]
+    return tf.reduce_sum(0.5 * tf.square(quadratic) + (error - quadratic), axis=-1)  # [...]

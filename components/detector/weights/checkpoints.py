@@ -21,8 +21,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from components.detector import registry
 from components.detector.detector import Detector
+from components.detector.options import OPTIONS
 from components.user_error import UserError
 from schema.exported_model import DESCRIPTION_FILE, SAVED_MODEL_FILE, WEIGHTS_FILE
 from schema.label_map import LabelMap
@@ -182,7 +182,7 @@ def open_checkpoint(located: Located, source: str, like: Detector) -> Checkpoint
     Args:
       located: of :func:`locate`.
       source: what the user wrote, for messages.
-      like: a bare ``.weights.h5`` is taken to be of this architecture; only its number of classes may differ.
+      like: the detector to fill. A bare ``.weights.h5`` is taken to be like it; only its number of classes may differ.
 
     Raises:
       CheckpointError: the source cannot be read.
@@ -196,15 +196,15 @@ def open_checkpoint(located: Located, source: str, like: Detector) -> Checkpoint
         if located.kind == "pushed":
             tf.io.gfile.copy(f"{located.path}/{WEIGHTS_FILE}", str(weights))
             recipe, label_map = pushed_recipe(located.path)
-            return _open_weights(source, "pushed version", weights, recipe, label_map)
+            return _open_weights(source, "pushed version", weights, recipe, label_map, like)
         if located.kind == "keras":
             recipe = keras_file_recipe(located.path)
             with zipfile.ZipFile(located.path) as archive:
                 weights.write_bytes(archive.read("model.weights.h5"))
-            return _open_weights(source, "saved detector", weights, recipe, None)
+            return _open_weights(source, "saved detector", weights, recipe, None, like)
         tf.io.gfile.copy(located.path, str(weights))
         recipe = like.recipe | {"num_classes": _num_classes_in(weights, like, source)}
-        return _open_weights(source, "weights of a detector", weights, recipe, None)
+        return _open_weights(source, "weights of a detector", weights, recipe, None, like)
 
 
 def pushed_recipe(folder: str) -> tuple[dict[str, Any], LabelMap]:
@@ -247,11 +247,18 @@ def keras_file_recipe(path: str) -> dict[str, Any]:
 
 
 def _open_weights(
-    source: str, kind: str, weights: pathlib.Path, recipe: dict[str, Any], label_map: LabelMap | None
+    source: str,
+    kind: str,
+    weights: pathlib.Path,
+    recipe: dict[str, Any],
+    label_map: LabelMap | None,
+    like: Detector,
 ) -> Checkpoint:
     """Reads a ``.weights.h5`` through a detector of the recipe, which knows which variable is which."""
+    if OPTIONS.get(recipe["name"]) is not type(like.options):
+        raise CheckpointError(f"{source}: this {kind} is of model.detector: {recipe['name']}, not of {like.name}")
     try:
-        twin = registry.build_detector(**recipe)
+        twin = type(like).from_config(recipe)
         twin.load_weights(weights)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise CheckpointError(f"{source}: not the weights of {recipe['name']} with {recipe}: {error}") from error
@@ -303,10 +310,10 @@ def _num_classes_in(weights: pathlib.Path, like: Detector, source: str) -> int:
         counts |= {(length - rows.background) / rows.values for length in per_group}
     counts = {count for count in counts if count >= 1 and count == int(count)}
     for count in sorted(counts):
-        twin = registry.build_detector(**(like.recipe | {"num_classes": int(count)}))
+        twin = like.from_config(like.recipe | {"num_classes": int(count)})
         if collections.Counter(tuple(variable.shape) for variable in twin.variables) == theirs:
             return int(count)
     raise CheckpointError(
-        f"{source}: {sum(theirs.values())} variables that are not those of {like.recipe['name']} with any number of "
+        f"{source}: {sum(theirs.values())} variables that are not those of {like.name} with any number of "
         f"classes ({sum(ours.values())} variables); it needs the model.detector and model.options it was saved with"
     )

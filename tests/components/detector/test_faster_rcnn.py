@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from components.detector import faster_rcnn
-from components.detector.faster_rcnn import FasterRcnn, build
+from components.detector.faster_rcnn import FasterRcnn
+from components.detector.registry import build_detector
 from components.detector.structures import GroundTruth, Preprocessed
 from components.detector.targets.faster_rcnn_losses import sample_proposals
 
@@ -24,7 +25,7 @@ _TRUTH = GroundTruth(
 
 
 def _tiny(name: str, **options: object) -> FasterRcnn:
-    detector = build(
+    detector = build_detector(
         name,
         num_classes=2,
         image_size=(64, 64),
@@ -69,7 +70,7 @@ def test_detections_are_the_same_alone_and_in_a_batch_and_after_saving(name, tmp
     alone = detector.detect(Preprocessed(preprocessed.images[1:], preprocessed.valid_height_width[1:]))
     np.testing.assert_allclose(alone.boxes_yxyx_normalized[0], together.boxes_yxyx_normalized[1], atol=1e-4)
     np.testing.assert_array_equal(alone.classes[0], together.classes[1])
-    assert together.boxes_yxyx_normalized.shape[1] == detector.settings.max_detections
+    assert together.boxes_yxyx_normalized.shape[1] == detector.options.max_detections
     path = tmp_path / "detector.weights.h5"
     detector.save_weights(path)
     other = _tiny(name)
@@ -110,27 +111,29 @@ def test_training_learns_from_proposals_within_the_image_as_inference_sees_them(
 
 
 def test_published_configurations():
-    small = build("faster_rcnn_resnet50", num_classes=3, blocks=(1, 1, 1, 1), width=0.125)
+    small = build_detector("faster_rcnn_resnet50", num_classes=3, blocks=(1, 1, 1, 1), width=0.125)
     assert small.image_size == (640, 640)
-    assert small.settings.keep_aspect_ratio
+    assert small.keep_aspect_ratio
     assert small.anchors_yxyx_normalized.shape == (40 * 40 * 12, 4)
-    large = build("faster_rcnn_resnet50", num_classes=3, image_size=(1024, 1024), blocks=(1, 1, 1, 1), width=0.125)
-    assert not large.settings.keep_aspect_ratio
-    assert (large.settings.max_detections, large.box_head.units) == (300, 4)
-    inception = build("faster_rcnn_inception_resnet_v2", num_classes=3, blocks=(1, 1, 1), width=0.0625)
-    assert not inception.settings.keep_aspect_ratio
-    assert (inception.settings.max_detections, inception.box_head.units) == (100, 12)
+    large = build_detector(
+        "faster_rcnn_resnet50", num_classes=3, image_size=(1024, 1024), blocks=(1, 1, 1, 1), width=0.125
+    )
+    assert not large.keep_aspect_ratio
+    assert (large.options.max_detections, large.box_head.units) == (300, 4)
+    inception = build_detector("faster_rcnn_inception_resnet_v2", num_classes=3, blocks=(1, 1, 1), width=0.0625)
+    assert not inception.keep_aspect_ratio
+    assert (inception.options.max_detections, inception.box_head.units) == (100, 12)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"image_size": (64, 96)}, "keep_aspect_ratio needs a square canvas, found 64 x 96"),
-        ({"blocks": (1, 1)}, r"blocks must be 4 positive numbers, found \[1, 1\]"),
-        ({"smallest_anchor_pixels": 0.0}, r"smallest_anchor_pixels \(0.0\) must be positive"),
+        ({"blocks": (1, 1)}, r"blocks\.2\s+Field required"),
+        ({"smallest_anchor_pixels": 0.0}, r"smallest_anchor_pixels\s+Input should be greater than 0"),
         ({"max_proposals": 8, "proposals_per_step": 9}, r"\(9\) must not exceed max_proposals \(8\)"),
     ],
 )
 def test_refuses(options, message):
     with pytest.raises(ValueError, match=message):
-        build("faster_rcnn_resnet50", num_classes=1, **options)
+        build_detector("faster_rcnn_resnet50", num_classes=1, **options)

@@ -1,40 +1,47 @@
-"""The names of options that settings are checked with, against the builders that take them."""
+"""Options as typed settings: what is refused, and how."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
+import subprocess
+import sys
+from typing import Any, get_args
 
+import pydantic
 import pytest
 
-from components.detector import efficientdet, faster_rcnn
-from components.detector.names import DETECTORS, EFFICIENTDET, SSD
-from components.detector.options import OPTIONS, check_option_names
-from components.detector.ssd_mobilenet_v2 import SsdMobileNetV2
-from components.detector.ssd_mobilenet_v2_fpnlite import SsdMobileNetV2FpnLite
-
-_NO_OPTIONS = {"name", "num_classes", "image_size", "size", "options", "settings", "self"}
+from components.detector.names import DETECTORS
+from components.detector.options import OPTIONS, AnyOptions, options_of
 
 
-def _parameters(function: object) -> set[str]:
-    return set(inspect.signature(function).parameters) - _NO_OPTIONS
-
-
-def _accepted(detector: str) -> set[str]:
-    if detector in SSD:
-        return _parameters(SsdMobileNetV2FpnLite if detector.endswith("fpnlite") else SsdMobileNetV2)
-    if detector in EFFICIENTDET:
-        return _parameters(efficientdet.build) | _parameters(efficientdet.EfficientDet)
-    settings = {field.name for field in dataclasses.fields(faster_rcnn.FasterRcnnSettings)}
-    return _parameters(faster_rcnn.build) | settings
+def test_every_detector_has_documented_options() -> None:
+    assert set(OPTIONS) == set(DETECTORS)
+    assert set(get_args(AnyOptions)) == set(OPTIONS.values())
+    for options in OPTIONS.values():
+        assert [name for name, field in options.model_fields.items() if not field.description] == []
+        assert options().batch_norm_momentum == 0.97
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
-def test_the_names_are_those_the_builder_takes(detector):
-    assert set(OPTIONS[detector]) == _accepted(detector)
+def test_json_and_back(detector: str) -> None:
+    options = OPTIONS[detector](max_detections=7)
+    assert options_of(detector, options.model_dump(mode="json")) == options
 
 
-def test_an_unknown_option_is_answered_with_the_nearest():
-    check_option_names("ssd_mobilenet_v2", ["alpha", "l2"])
-    with pytest.raises(ValueError, match=r"no option 'alpa'; did you mean 'alpha'\?"):
-        check_option_names("ssd_mobilenet_v2", ["alpa"])
+@pytest.mark.parametrize(
+    ("values", "key", "message"),
+    [
+        ({"alpa": 0.35}, ("alpa",), r"no option 'alpa'; did you mean 'alpha'\? \(it has alpha, batch_norm_momentum"),
+        ({"l2": "much"}, ("l2",), "valid number"),
+        ({"max_detections": 0}, ("max_detections",), "greater than 0"),
+        (["alpha"], (), "valid dictionary"),
+    ],
+)
+def test_what_is_wrong_is_named(values: Any, key: tuple[str, ...], message: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=message) as raised:
+        options_of("ssd_mobilenet_v2", values)
+    assert raised.value.errors()[0]["loc"] == key
+
+
+def test_options_cost_no_tensorflow() -> None:
+    code = "import components.detector.options, sys; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

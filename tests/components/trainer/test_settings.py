@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
+from components.detector.options import FasterRcnnResnetOptions
 from components.trainer.settings import ModelSettings, TrainSettings
 
 
@@ -39,10 +40,18 @@ def test_json_and_back(section: type[pydantic.BaseModel]) -> None:
 
 def test_options_keep_their_types() -> None:
     options = {"width": 0.35, "blocks": [3, 4, 6, 3], "share_box_across_classes": True, "seed": None}
+    expected = FasterRcnnResnetOptions(width=0.35, blocks=(3, 4, 6, 3))
     section = {"detector": "faster_rcnn_resnet50", "options": options}
     model = ModelSettings.model_validate_json(ModelSettings.model_validate(section).model_dump_json())
-    assert model.options == options
-    assert type(model.options["share_box_across_classes"]) is bool
+    assert model.options == expected
+    assert type(model.options) is FasterRcnnResnetOptions
+
+
+@pytest.mark.parametrize("options", [{"alpha": "wide"}, {"alhpa": 0.35}])
+def test_a_wrong_option_is_named_with_its_key(options: dict[str, Any]) -> None:
+    with pytest.raises(pydantic.ValidationError) as raised:
+        ModelSettings.model_validate({"options": options})
+    assert [error["loc"] for error in raised.value.errors()] == [("options", *options)]
 
 
 def test_evaluation_interval() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from components.detector.backbones.efficientnet import (
 )
 
 SIDE = 64
+OPTIONS: dict[str, Any] = {"batch_norm_momentum": 0.97, "drop_connect_rate": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def test_imagenet_weights_give_the_outputs_of_keras_applications(
 ) -> None:
     path = tmp_path / "efficientnetb1_notop.weights.h5"
     application.save_weights(path)
-    backbone = build_efficientnet("B1", image_size=(SIDE, SIDE))
+    backbone = build_efficientnet("B1", image_size=(SIDE, SIDE), **OPTIONS)
     set_variables = copy_imagenet_weights(backbone, "B1", str(path))
     assert {id(variable) for variable in set_variables} == {id(variable) for variable in backbone.weights}
 
@@ -49,7 +51,7 @@ def test_imagenet_weights_give_the_outputs_of_keras_applications(
 
 
 def test_the_rest_of_the_classifier_completes_the_network(application: keras.Model) -> None:
-    ours = [*build_efficientnet("B1", image_size=(SIDE, SIDE)).layers, *build_classifier_rest("B1").layers]
+    ours = [*build_efficientnet("B1", image_size=(SIDE, SIDE), **OPTIONS).layers, *build_classifier_rest("B1").layers]
     names = [layer.name for layer in ours if layer.weights]
     assert names[:-1] == [
         layer.name for layer in application.layers if layer.weights and "normalization" not in layer.name
@@ -61,7 +63,7 @@ def test_weights_of_another_variant_are_refused(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "other.weights.h5"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save_weights(path)
     with pytest.raises(ValueError, match="EfficientNetB0 without top"):
-        copy_imagenet_weights(build_efficientnet("B0", image_size=(SIDE, SIDE)), "B0", str(path))
+        copy_imagenet_weights(build_efficientnet("B0", image_size=(SIDE, SIDE), **OPTIONS), "B0", str(path))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_keys_cover_the_published_checkpoint_exactly():
 
 def test_feature_maps_are_aligned_with_the_image():
     backbone = inception_resnet_v2.inception_resnet_v2(
-        image_size=(100, 70), crop_size=17, repeats=Repeats(1, 1, 1), width=0.0625
+        image_size=(100, 70), crop_size=17, repeats=Repeats(1, 1, 1), width=0.0625, batch_norm_momentum=0.97
     )
     assert backbone.proposal_features.output_shape == (None, 7, 5, 68)
     assert backbone.classifier_features.output_shape == (None, 9, 9, 96)
@@ -42,7 +42,7 @@ def test_imagenet_weights_are_copied_in_the_order_of_the_layers(tmp_path):
             variable.assign(rng.normal(0, 0.1, variable.shape))
     path = tmp_path / "inception.weights.h5"
     source.save_weights(path)
-    backbone = inception_resnet_v2.inception_resnet_v2(image_size=(64, 64), crop_size=4)
+    backbone = inception_resnet_v2.inception_resnet_v2(image_size=(64, 64), crop_size=4, batch_norm_momentum=0.97)
     copied = inception_resnet_v2.copy_imagenet_weights(backbone, str(path))
     assert len(copied) == len(source.weights)
     theirs = dict(zip((layer.name for layer in source.layers), source.layers, strict=True))
@@ -50,7 +50,9 @@ def test_imagenet_weights_are_copied_in_the_order_of_the_layers(tmp_path):
     for half, name in ((first, "block17_20_conv"), (second, "block8_10_conv")):
         for mine, reference in zip(half.get_layer(name).weights, theirs[name].weights, strict=True):
             np.testing.assert_array_equal(mine, reference)
-    small = inception_resnet_v2.inception_resnet_v2(image_size=(64, 64), crop_size=4, repeats=Repeats(1, 1, 1))
+    small = inception_resnet_v2.inception_resnet_v2(
+        image_size=(64, 64), crop_size=4, repeats=Repeats(1, 1, 1), batch_norm_momentum=0.97
+    )
     with pytest.raises(ValueError, match="fits Inception-ResNet v2 of full depth and width only"):
         inception_resnet_v2.copy_imagenet_weights(small, str(path))
 

@@ -33,7 +33,7 @@ def test_keys_cover_the_published_checkpoint_exactly():
 @pytest.mark.parametrize(("depth", "parameters"), [(50, 23_508_032), (101, 42_500_160), (152, 58_143_808)])
 def test_parameters_are_those_of_the_published_networks(depth, parameters):
     # torchvision's resnet50, 101 and 152 without their 1000-class layer.
-    backbone = resnet_v1.resnet_v1(resnet_v1.BLOCKS[depth], image_size=(64, 64), crop_size=7)
+    backbone = resnet_v1.resnet_v1(resnet_v1.BLOCKS[depth], image_size=(64, 64), crop_size=7, batch_norm_momentum=0.97)
     assert sum(int(np.prod(v.shape)) for half in backbone for v in half.trainable_variables) == parameters
 
 
@@ -45,7 +45,7 @@ def test_imagenet_weights_compute_the_same_in_our_colour_order_and_without_biase
             variable.assign(rng.normal(0, 0.1, variable.shape))
     path = tmp_path / "resnet50.weights.h5"
     source.save_weights(path)
-    backbone = resnet_v1.resnet_v1(resnet_v1.BLOCKS[50], image_size=(32, 32), crop_size=7)
+    backbone = resnet_v1.resnet_v1(resnet_v1.BLOCKS[50], image_size=(32, 32), crop_size=7, batch_norm_momentum=0.97)
     copied = resnet_v1.copy_imagenet_weights(backbone, str(path))
     assert len(copied) == 265
     images = tf.constant(rng.uniform(0, 255, (1, 32, 32, 3)).astype(np.float32))
@@ -63,6 +63,6 @@ def test_imagenet_weights_compute_the_same_in_our_colour_order_and_without_biase
 
 
 def test_imagenet_weights_are_refused_for_a_smaller_network():
-    backbone = resnet_v1.resnet_v1((1, 1, 1, 1), image_size=(32, 32), crop_size=4, width=8)
+    backbone = resnet_v1.resnet_v1((1, 1, 1, 1), image_size=(32, 32), crop_size=4, width=8, batch_norm_momentum=0.97)
     with pytest.raises(ValueError, match=r"fits ResNet-50, 101 and 152 of full width only, not blocks \(1, 1, 1, 1\)"):
         resnet_v1.copy_imagenet_weights(backbone, "some.h5")

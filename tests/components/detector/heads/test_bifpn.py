@@ -40,7 +40,9 @@ def test_upsampling_repeats_rows_and_columns() -> None:
 def test_pyramid_equals_the_brute_force(combine: Combine, iterations: int) -> None:
     side = 16
     inputs = {level: keras.Input((side >> level - 3, side >> level - 3, n)) for level, n in CHANNELS.items()}
-    pyramid = build_bifpn(inputs, max_level=7, filters=FILTERS, iterations=iterations, combine=combine)
+    pyramid = build_bifpn(
+        inputs, max_level=7, filters=FILTERS, iterations=iterations, combine=combine, batch_norm_momentum=0.97
+    )
     model = keras.Model(list(inputs.values()), pyramid.levels)
     rng = np.random.default_rng(0)
     for weight in model.weights:

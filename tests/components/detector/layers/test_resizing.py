@@ -21,14 +21,12 @@ def test_fixed_shape_stretches() -> None:
 )
 def test_aspect_ratio_is_kept_and_the_rest_is_padding(size: tuple[int, int], inner: tuple[int, int]) -> None:
     image = tf.fill((*size, 3), 200.0)
-    canvas, share = resizing.resize_keep_aspect_ratio(
-        image, min_dimension=64, max_dimension=64, image_size=(64, 64), padding_rgb=(1.0, 2.0, 3.0)
-    )
+    canvas, share = resizing.resize_keep_aspect_ratio(image, min_dimension=64, max_dimension=64, image_size=(64, 64))
     height, width = inner
     assert canvas.shape == (64, 64, 3)
     np.testing.assert_allclose(canvas[:height, :width], np.full((height, width, 3), 200.0))
-    np.testing.assert_allclose(canvas[height:], np.broadcast_to([1.0, 2.0, 3.0], (64 - height, 64, 3)), atol=1e-4)
-    np.testing.assert_allclose(canvas[:, width:], np.broadcast_to([1.0, 2.0, 3.0], (64, 64 - width, 3)), atol=1e-4)
+    np.testing.assert_array_equal(canvas[height:], np.zeros((64 - height, 64, 3)))
+    np.testing.assert_array_equal(canvas[:, width:], np.zeros((64, 64 - width, 3)))
     np.testing.assert_allclose(share, np.divide(inner, 64))
 
 

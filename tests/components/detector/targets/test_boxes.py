@@ -33,12 +33,6 @@ def test_pairwise_iou_is_that_of_every_pair(left: np.ndarray, right: np.ndarray)
     assert (np.asarray(boxes.pairwise_iou(left, left)) <= 1.0 + 1e-5).all()
 
 
-@settings(deadline=None, max_examples=50)
-@given(yxyx())
-def test_conversion_there_and_back(sides: np.ndarray) -> None:
-    np.testing.assert_allclose(boxes.cxcywh_to_yxyx(boxes.yxyx_to_cxcywh(sides)), sides, atol=1e-6)
-
-
 def test_conversion_of_one_box() -> None:
     np.testing.assert_allclose(
         boxes.yxyx_to_cxcywh(np.float32([[0.0, 0.1, 0.4, 0.5]])), [[0.3, 0.2, 0.4, 0.4]], atol=1e-6
@@ -46,7 +40,7 @@ def test_conversion_of_one_box() -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(yxyx(max_rows=1), yxyx(max_rows=1), st.sampled_from([boxes.ZOO_SCALE_FACTORS, boxes.UNIT_SCALE_FACTORS]))
+@given(yxyx(max_rows=1), yxyx(max_rows=1), st.sampled_from([boxes.ZOO_SCALE_FACTORS, (1.0, 1.0, 1.0, 1.0)]))
 def test_decode_inverts_encode(box: np.ndarray, anchor: np.ndarray, scales: boxes.ScaleFactors) -> None:
     anchor = anchor + np.float32([0, 0, 0.05, 0.05])  # anchors are never empty
     coded = boxes.encode(box, anchor, scales)
