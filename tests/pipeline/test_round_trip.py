@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import pydantic
 import pytest
 
+from components.detector.options import OPTIONS, SsdMobileNetV2FpnliteOptions
 from kubeflow.step_config import decode_config, encode_config
 from pipeline.config import PipelineConfig, load_config
 from pipeline.config_errors import ConfigError
@@ -25,7 +26,6 @@ TEXTS = ("no", "02146", "4e-5", "a: b # c", "true", "~", "a", "2Gi", "/mnt/pipel
 NUMBERS = (1e-6, 0.25, 0.999, 1.5, 2, 3, 40)
 NAMES: dict[str, tuple[Any, ...]] = {
     "model.detector": ("ssd_mobilenet_v2", "faster_rcnn_resnet50"),
-    "model.options": ({"alpha": 1e-6},),
     "data.split.ratios": ({"train": 0.5, "eval": 1e-6},),
     "beam.runner": ("DataflowRunner",),
     "cluster.volumes.0.mount_path": ("/mnt",),
@@ -45,6 +45,13 @@ ITEMS: dict[str, Any] = {
 }
 """What stands in a list or mapping of sections, so that the keys of one section can be tried."""
 TOGETHER: dict[str, dict[str, Any]] = {
+    # The options of another detector than the default.
+    **{
+        f"model.options.{name}": {"model.detector": detector}
+        for detector, options in OPTIONS.items()
+        for name in options.model_fields.keys() - SsdMobileNetV2FpnliteOptions.model_fields.keys()
+    },
+    "model.options.max_proposals": {"model.detector": "faster_rcnn_resnet50", "model.options.proposals_per_step": 2},
     "cluster.secrets.0.mount_path": {"cluster.secrets": [{"secret": "a"}]},
 }
 """Keys that are allowed together with others only."""
