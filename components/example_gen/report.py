@@ -11,6 +11,7 @@ import tensorflow as tf
 from components.data_profile import SplitProfile
 from components.example_gen.annotations import DataError
 from components.example_gen.settings import BadInputSettings, DataSettings
+from components.failed_outputs import keep
 from components.findings import (
     FAIL,
     FINDINGS_FILE,
@@ -106,10 +107,7 @@ def finished_report(findings_uri: str) -> FindingsSummary:
 
 
 def check_report(summary: FindingsSummary, settings: DataSettings, splits: Sequence[str], findings_uri: str) -> None:
-    """Decides whether the run may go on.
-
-    TFX removes the outputs of a failed execution, so the report is copied beside them before anything is raised:
-    ``<component>/failed/<execution id>/`` next to ``<component>/findings/<execution id>/``.
+    """Decides whether the run may go on; where it may not, the report is kept first (``components.failed_outputs``).
 
     Raises:
       BadInputError: findings that are treated as ``fail``, or a limit is passed.
@@ -133,7 +131,7 @@ def check_report(summary: FindingsSummary, settings: DataSettings, splits: Seque
     empty = [split for split in splits if not summary.images.get(split)]
     if not reasons and not empty:
         return
-    copy = _copy_aside(findings_uri)
+    copy = posixpath.join(keep(findings_uri, (FINDINGS_FILE, SUMMARY_FILE)), FINDINGS_FILE)
     if reasons:
         raise BadInputError(
             f"bad input: {'; '.join(reasons)}. Findings: {describe_counts(summary.findings)}; all are in {copy}. "
@@ -143,15 +141,6 @@ def check_report(summary: FindingsSummary, settings: DataSettings, splits: Seque
         f"no images in the split {', '.join(empty)} of {settings.path} (images: {summary.images}, findings: "
         f"{describe_counts(summary.findings)}, in {copy}); check data.annotations, or set data.split.ratios"
     )
-
-
-def _copy_aside(findings_uri: str) -> str:
-    base, execution = posixpath.split(findings_uri.rstrip("/"))
-    folder = posixpath.join(posixpath.dirname(base), "failed", execution)
-    tf.io.gfile.makedirs(folder)
-    for name in (FINDINGS_FILE, SUMMARY_FILE):
-        tf.io.gfile.copy(posixpath.join(findings_uri, name), posixpath.join(folder, name), overwrite=True)
-    return posixpath.join(folder, FINDINGS_FILE)
 
 
 def _write(path: str, text: str) -> None:

@@ -17,6 +17,7 @@ from typing import ClassVar, Final, Self
 import tensorflow as tf
 
 from components.evaluator.verdict import Verdict, read_verdict
+from components.failed_outputs import kept_folder
 from components.report.run_record import RunRecord
 
 TextPair = tuple[str, str]
@@ -69,7 +70,7 @@ class Run:
             return posixpath.join(uri, name)
         failed = [node for node in self.record.nodes if node.state == "failed"] if self.pipeline_root else []
         for node in failed:
-            kept = posixpath.join(self.pipeline_root or "", node.node, "failed", str(node.execution_id), name)
+            kept = posixpath.join(kept_folder(self.pipeline_root or "", node.node, str(node.execution_id)), name)
             if tf.io.gfile.exists(kept):
                 return kept
         return None

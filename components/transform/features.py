@@ -34,9 +34,6 @@ IS_CROWD: Final = features.OBJECT_IS_CROWD
 DIFFICULT: Final = features.OBJECT_DIFFICULT
 AREA: Final = features.OBJECT_AREA
 
-PER_OBJECT: Final = (BOXES_YXYX, CLASS_INDEX, IS_CROWD, DIFFICULT, AREA)
-"""The ragged features."""
-
 CLASS_NAMES_ASSET: Final = "class_names.txt"
 """Asset of the transform graph: the class names in the order of their ids, one a line."""
 LABEL_MAP_ASSET: Final = "label_map.json"

@@ -16,6 +16,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
+from components.failed_outputs import keep
 from components.user_error import UserError
 from components.validation.box_checks import SplitTally, TallySplitFn, box_checks, class_checks
 from components.validation.copy_checks import copy_checks
@@ -142,18 +143,11 @@ def _write(text: str, path: str) -> None:
 
 
 def _raise_failures(report: AnnotationReport, report_uri: str) -> None:
-    """Raises for checks that failed.
-
-    TFX removes the outputs of a failed execution, so the report is copied beside them first, to
-    ``<component>/failed/<execution id>/`` (where ExampleGen keeps the findings of a failed run, too).
-    """
+    """Raises for checks that failed; the report is kept first (``components.failed_outputs``)."""
     failures = report.with_status("failed")
     if not failures:
         return
-    base, execution = posixpath.split(report_uri.rstrip("/"))
-    copy = posixpath.join(posixpath.dirname(base), "failed", execution, REPORT_FILE)
-    tf.io.gfile.makedirs(posixpath.dirname(copy))
-    tf.io.gfile.copy(posixpath.join(report_uri, REPORT_FILE), copy, overwrite=True)
+    copy = posixpath.join(keep(report_uri, (REPORT_FILE,)), REPORT_FILE)
     lines = "".join(f"\n  {failure.describe()}" for failure in failures)
     raise AnnotationCheckError(
         f"the annotation check stops the run:{lines}\nThe whole report is in {copy}. Correct the data, raise the "
