@@ -152,12 +152,13 @@ class FasterRcnnInceptionOptions(FasterRcnnOptions):
 
 
 AnyOptions = (
-    SsdMobileNetV2Options
-    | SsdMobileNetV2FpnliteOptions
-    | EfficientDetOptions
-    | FasterRcnnResnetOptions
-    | FasterRcnnInceptionOptions
+    Annotated[SsdMobileNetV2Options, pydantic.Tag("ssd_mobilenet_v2")]
+    | Annotated[SsdMobileNetV2FpnliteOptions, pydantic.Tag("ssd_mobilenet_v2_fpnlite")]
+    | Annotated[EfficientDetOptions, pydantic.Tag("efficientdet_d0 to efficientdet_d7")]
+    | Annotated[FasterRcnnResnetOptions, pydantic.Tag("faster_rcnn_resnet50, _resnet101 and _resnet152")]
+    | Annotated[FasterRcnnInceptionOptions, pydantic.Tag("faster_rcnn_inception_resnet_v2")]
 )
+"""Tagged with what the documentation of the config calls them."""
 
 OPTIONS: Final[Mapping[str, type[DetectorOptions]]] = {
     "ssd_mobilenet_v2": SsdMobileNetV2Options,
