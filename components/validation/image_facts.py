@@ -1,4 +1,4 @@
-"""What the annotation check keeps of one record: names, sizes, boxes and two hashes, but no pixels."""
+"""What the annotation check keeps of one record: name, size, boxes and two hashes, but no pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ class ImageFacts:
       height_pixels: upright.
       width_pixels: upright.
       boxes_yxyx_normalized: float32 [N, 4].
-      class_names: N names.
       content_hash: 16 bytes: equal for files that are equal byte for byte.
       picture_hash: 32 bytes: nearly equal for pictures that look the same; None where not asked for or not possible.
     """
@@ -33,7 +32,6 @@ class ImageFacts:
     height_pixels: int
     width_pixels: int
     boxes_yxyx_normalized: npt.NDArray[np.float32]
-    class_names: tuple[str, ...]
     content_hash: bytes
     picture_hash: bytes | None
 
@@ -71,9 +69,6 @@ def image_facts(serialized: bytes, split: str, with_pixels: bool) -> ImageFacts:
         height_pixels=number(features.IMAGE_HEIGHT),
         width_pixels=number(features.IMAGE_WIDTH),
         boxes_yxyx_normalized=np.stack(corners, axis=-1),  # [N, 4]
-        class_names=tuple(
-            name.decode("utf-8", "replace") for name in values[features.OBJECT_CLASS_TEXT].bytes_list.value
-        ),
         content_hash=hashlib.sha256(encoded).digest()[:16],
         picture_hash=perceptual_hash(encoded) if with_pixels else None,
     )

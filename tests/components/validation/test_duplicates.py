@@ -11,7 +11,7 @@ from components.validation.image_facts import ImageFacts
 
 def _image(split: str, file: str, content: int, picture: bytes | None) -> ImageFacts:
     no_boxes = np.zeros((0, 4), np.float32)
-    return ImageFacts(split, file, 10, 10, no_boxes, (), content.to_bytes(16, "big"), picture)
+    return ImageFacts(split, file, 10, 10, no_boxes, content.to_bytes(16, "big"), picture)
 
 
 def _flipped(picture: bytes, bits: list[int]) -> bytes:
