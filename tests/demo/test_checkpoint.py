@@ -10,7 +10,7 @@ from demo import pretrain
 from demo.signs import SIGN_CLASSES
 from pipeline.config import load_config
 
-_CONFIG = pathlib.Path(__file__).parents[3] / "pipeline" / "configs" / "demo.yaml"
+_CONFIG = pathlib.Path(__file__).parents[2] / "pipeline" / "configs" / "demo.yaml"
 
 
 def test_fits_the_demo_and_leaves_only_the_classes_to_learn_anew() -> None:

@@ -38,7 +38,6 @@ def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
     ("sections", "message"),
     [
         ({"model": {"image_size": [300, 320]}}, "multiples of 32"),
-        ({"model": {"image_size": [64, 64], "options": {"alpha": "wide"}}}, "wide"),
         ({"model": {"image_size": [64, 64]}, "transfer": {"trainable": "block_13_expnd"}}, "did you mean 'block_13_"),
     ],
 )
