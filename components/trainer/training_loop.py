@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from components.detector.detector import Detector
+from components.trainer.batch_norm_lag import BatchNormLag
 from components.trainer.input.input_pipeline import iterate
 from components.trainer.optimizer import averaged_weights, make_optimizer
 from components.trainer.settings import TrainSettings
@@ -72,7 +73,7 @@ def train(
         log.message(f"best weights are those of step {progress.best_step} (AP {progress.best_ap:.4f})")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Training:
     """What is the same in all phases; see ``train``."""
 
@@ -83,6 +84,7 @@ class _Training:
     progress: Progress
     log: ProgressLog
     asked_to_end: threading.Event
+    has_warned: bool = False
 
     def run(self, phase: Phase) -> None:
         """The steps of a phase from ``progress`` on, with an evaluation after the last."""
@@ -100,6 +102,7 @@ class _Training:
         dataset = phase.make_batches(progress.phase_step)
         batches = iterate(dataset)
         step = TrainStep(phase.losses, phase.variables, optimizer, dataset.element_spec)
+        lag = BatchNormLag(self.detector)
         log_interval = max(1, settings.steps // _HISTORY_POINTS)
         last_checkpoint = time.monotonic()
         first_step = progress.step
@@ -125,6 +128,7 @@ class _Training:
                 _check(step, progress.step)
                 with averaged_weights(optimizer, phase.variables, phase.optimizer):
                     self._evaluate()
+                self._warn_of(lag, progress.step - first_step)
                 log.start_clock(progress.step)
             due = time.monotonic() - last_checkpoint >= settings.checkpoint_every_seconds
             if evaluated or due or self.asked_to_end.is_set():
@@ -140,6 +144,12 @@ class _Training:
     def _out_of_patience(self) -> bool:
         patience = self.settings.early_stopping_patience
         return patience is not None and self.progress.evaluations_without_gain >= patience
+
+    def _warn_of(self, lag: BatchNormLag, steps: int) -> None:
+        warning = None if self.has_warned else lag.warning(steps, self.settings.steps - self.progress.step)
+        if warning is not None:
+            self.has_warned = True
+            self.log.message(warning)
 
     def _evaluate(self) -> None:
         settings, progress = self.settings, self.progress

@@ -166,6 +166,11 @@ def test_the_best_weights_are_kept(run: Run) -> None:
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
+def test_a_momentum_too_slow_for_the_steps_is_said_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run(settings(evaluate_every=2))
+    assert capsys.readouterr().out.count("set model.options.batch_norm_momentum to 0.31 or less") == 1
+
+
 def test_patience(run: Run) -> None:
     run(settings(steps=40, early_stopping_patience=2), iter([0.3, 0.7, 0.5, 0.7, 0.9]))
     assert run.progress.step == 8
