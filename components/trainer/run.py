@@ -18,8 +18,9 @@ from components.trainer.input.record_parser import record_parser
 from components.trainer.input.record_stream import matching_files
 from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.start_weights import load_start_weights
-from components.trainer.state.checkpoint import CheckpointFolder, Progress, fingerprint
+from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.checkpoint_claim import claimed_folder
+from components.trainer.state.fingerprint import fingerprint
 from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.settings import TransferSettings
 from components.trainer.strategies.strategy import TrainingInputs, build_strategy

@@ -8,7 +8,6 @@ and settings, so that the same training, started again, finds it, and no other d
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
 import zipfile
@@ -56,13 +55,6 @@ class Progress:
     def begin_next_phase(self) -> None:
         """The phase is over."""
         self.phase, self.phase_step, self.evaluations_without_gain = self.phase + 1, 0, 0
-
-
-def fingerprint(settings: Mapping[str, str], inputs: Sequence[str]) -> str:
-    """Identifies a training: 16 hexadecimal digits of its settings and of its input files' names and sizes."""
-    sizes = {path: tf.io.gfile.stat(path).length for path in inputs}
-    text = json.dumps({"settings": dict(settings), "inputs": sizes}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class CheckpointFolder:
