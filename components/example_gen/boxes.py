@@ -16,7 +16,7 @@ from components.example_gen.annotations import ImageAnnotation, ObjectAnnotation
 from components.example_gen.images import ImageHeader
 from components.example_gen.settings import BadInputSettings
 from components.findings import SKIP, Finding
-from schema.text import clean_name
+from schema.text import clean_name, spelling_key
 
 Box = tuple[float, float, float, float]
 """xmin, ymin, xmax, ymax."""
@@ -107,7 +107,7 @@ def check_objects(
     for entry in annotation.objects:
         class_name = _clean_text(entry.class_name)
         if not class_name or (class_names is not None and class_name not in class_names):
-            found = entry.class_found or str(entry.class_name)
+            found = (entry.class_found or str(entry.class_name)) + _near(class_name, class_names or frozenset())
             finding = bad_input.finding("unknown_class", file, entry.where, found)
             _raise_if_lost(finding)
             findings.append(finding)
@@ -123,6 +123,12 @@ def _clean_text(name: str | None) -> str:
     """The class name, cleaned; empty when it is none, or has halves of characters that no file can be written with."""
     text = clean_name(name or "")
     return "" if any("\ud800" <= character <= "\udfff" for character in text) else text
+
+
+def _near(name: str, class_names: frozenset[str]) -> str:
+    """Says which class of the label map differs from a name by case or white space only."""
+    near = [known for known in sorted(class_names) if name and spelling_key(known) == spelling_key(name)]
+    return f"; the label map has {near[0]!r}" if near else ""
 
 
 def _area(entry: ObjectAnnotation, box: Box, frame: _Frame, header: ImageHeader) -> float:

@@ -106,6 +106,18 @@ def test_unknown_classes() -> None:
     assert [finding.kind for finding in findings] == ["unknown_class"]
 
 
+def test_a_class_that_the_label_map_writes_otherwise() -> None:
+    _, (finding,) = check(annotation((0, 0, 9, 9)), class_names=frozenset({"A", "b"}))
+    assert (finding.kind, finding.found) == ("unknown_class", "a; the label map has 'A'")
+
+
+@pytest.mark.parametrize("name", ["", "\ufeff ", "\ud800"])
+def test_what_is_no_name_is_no_class(name: str) -> None:
+    objects, (finding,) = check(ImageAnnotation((ObjectAnnotation((0, 0, 9, 9), name, "object 1"),)))
+    assert not objects
+    assert finding.kind == "unknown_class"
+
+
 def test_a_resized_image_takes_its_boxes_along() -> None:
     annotated = ImageAnnotation(
         (ObjectAnnotation((20, 20, 100, 60), "a", "object 1", area_pixels=1600.0),), width_pixels=200, height_pixels=100
