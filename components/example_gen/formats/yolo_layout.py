@@ -123,6 +123,11 @@ def _listed_sources(root: str, layout: YoloLayout) -> list[Source]:
         sources.setdefault((split, relative), entry)
     if not sources:
         raise DataError(f"{path}: expected `train`, `val` or `test` with a folder; found none of them")
+    if not any(split == "train" for split, _ in sources):
+        others = ", ".join(sorted({key for key, _, _ in layout.lists}))
+        raise DataError(
+            f"{path}: expected `train` beside {others}; name the folder of training images, or set data.annotations"
+        )
     return [Source(root, relative, split) for split, relative in sources]
 
 

@@ -204,6 +204,10 @@ def test_what_must_not_be_guessed(tmp_path) -> None:
         ("train: images\nnames: car, bus", r"found the text 'car, bus'; write .* as names: \[first, second\]"),
         ("train: images\nnc: 1\nnames: '[car]'", r"found the text '\[car\]'"),
         ("train: images\nnames: data/obj.names", "found the text 'data/obj.names'"),
+        (
+            "val: images/val\nnames: [car]",
+            "expected `train` beside val; name the folder of training images, or set data.annotations",
+        ),
         ("train: images\nnc: 2\nnames: car", "`names` must be a list"),
         ("train: images\nnames: [car, [bus]]", "a name must be text, found"),
         ("train: images\nnames: {0.5: car}", "0.5' is no whole number"),
