@@ -32,6 +32,8 @@ class SplitProfile:
     Attributes:
       images: records.
       images_without_objects: records without a box.
+      set_aside: boxes that are crowds or difficult: neither learnt nor judged.
+      brightest: images by their largest value, 0..255, of what training decodes; empty where nothing was decoded.
       box_sides: boxes by class name and by height and width in 0..1 of the image, as logarithmic bins: (8, 16) is a
         height around 2^(-8/8) and a width around 2^(-16/8). Crowds are boxes, too.
       side_pixels: the boxes' shorter sides in pixels of the upright image.
@@ -41,6 +43,8 @@ class SplitProfile:
 
     images: int = 0
     images_without_objects: int = 0
+    set_aside: int = 0
+    brightest: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
     box_sides: dict[str, collections.Counter[tuple[int, int]]] = dataclasses.field(default_factory=dict)
     side_pixels: LogHistogram = dataclasses.field(default_factory=LogHistogram)
     relative_size: LogHistogram = dataclasses.field(default_factory=LogHistogram)
@@ -63,6 +67,8 @@ class SplitProfile:
         *,
         height_pixels: int,
         width_pixels: int,
+        set_aside: int = 0,
+        brightest: int | None = None,
     ) -> None:
         """Counts one image.
 
@@ -71,8 +77,13 @@ class SplitProfile:
           boxes_xyxy_normalized: [N, 4] within 0..1 of the upright image, of positive width and height.
           height_pixels: of the upright image.
           width_pixels: of the upright image.
+          set_aside: how many of the boxes are crowds or difficult.
+          brightest: largest value of the decoded image, None when it was not decoded.
         """
         self.images += 1
+        self.set_aside += set_aside
+        if brightest is not None:
+            self.brightest[brightest] += 1
         if not class_names:
             self.images_without_objects += 1
             return
@@ -89,6 +100,8 @@ class SplitProfile:
         """Adds what another profile has counted."""
         self.images += other.images
         self.images_without_objects += other.images_without_objects
+        self.set_aside += other.set_aside
+        self.brightest.update(other.brightest)
         for name, counts in other.box_sides.items():
             self.box_sides.setdefault(name, collections.Counter()).update(counts)
         self.side_pixels.merge(other.side_pixels)
@@ -116,6 +129,8 @@ class DataProfile:
             name: {
                 "images": split.images,
                 "images_without_objects": split.images_without_objects,
+                "set_aside": split.set_aside,
+                "brightest": sorted(split.brightest.items()),
                 "box_sides": {
                     class_name: sorted([*sides, count] for sides, count in counts.items())
                     for class_name, counts in sorted(split.box_sides.items())
@@ -139,6 +154,8 @@ def _split_of(tree: dict[str, Any]) -> SplitProfile:
     return SplitProfile(
         images=tree["images"],
         images_without_objects=tree["images_without_objects"],
+        set_aside=tree["set_aside"],
+        brightest=collections.Counter(dict(tree["brightest"])),
         box_sides={
             name: collections.Counter({(row, column): count for row, column, count in counts})
             for name, counts in tree["box_sides"].items()

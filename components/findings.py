@@ -92,6 +92,12 @@ KINDS: Final[dict[str, Kind]] = {
         "clip",
         (DROP, SKIP, FAIL),
     ),
+    "box_unit": Kind(
+        "a box in 0..1 where the format has pixels, or in pixels where it has 0..1", DROP, ("convert", SKIP, FAIL)
+    ),
+    "duplicate_box": Kind(
+        "a box is there again, of the same class and coordinates; the first one counts", DROP, ("keep", SKIP, FAIL)
+    ),
     "unknown_class": Kind("a class id or name that is in no category list or label map", DROP, (SKIP, FAIL)),
     "orphan_box": Kind("a box of an image id that no image entry has", DROP, (FAIL,)),
 }

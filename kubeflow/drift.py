@@ -68,9 +68,9 @@ def profile(settings: DataSettings) -> SplitProfile:
       DataError: there are none.
     """
     from components.example_gen.boxes import check_objects
-    from components.example_gen.executor import find_sources
     from components.example_gen.formats import make_format
     from components.example_gen.images import BadImageError, read_header
+    from components.example_gen.sources import find_sources
 
     reader = make_format(settings)
     label_map = None if settings.label_map is None else read_label_map(settings.label_map)

@@ -15,7 +15,7 @@ from typing import Final
 from components.example_gen.annotations import ImageAnnotation, ObjectAnnotation, RecordSkippedError
 from components.example_gen.images import ImageHeader
 from components.example_gen.settings import BadInputSettings
-from components.findings import SKIP, Finding
+from components.findings import DROP, SKIP, Finding
 from schema.text import clean_name, spelling_key
 
 Box = tuple[float, float, float, float]
@@ -103,7 +103,8 @@ def check_objects(
     frame, size_finding = _frame(annotation, header, file, bad_input)
     if size_finding is not None:
         findings.append(size_finding)
-    checked = []
+    checked: list[CheckedObject] = []
+    seen: set[tuple[str, Box, bool]] = set()
     for entry in annotation.objects:
         class_name = _clean_text(entry.class_name)
         if not class_name or (class_names is not None and class_name not in class_names):
@@ -114,8 +115,17 @@ def check_objects(
             continue
         box, problems = _check_box(entry, frame, header, file, bad_input)
         findings.extend(problems)
-        if box is not None:
-            checked.append(CheckedObject(entry, class_name, box, _area(entry, box, frame, header)))
+        if box is None:
+            continue
+        identity = (class_name, entry.box_xyxy, entry.is_crowd)
+        if identity in seen:
+            finding = bad_input.finding("duplicate_box", file, entry.where, f"{class_name} {_found(entry)}")
+            _raise_if_lost(finding)
+            findings.append(finding)
+            if finding.treatment == DROP:
+                continue
+        seen.add(identity)
+        checked.append(CheckedObject(entry, class_name, box, _area(entry, box, frame, header)))
     return checked, findings
 
 
@@ -176,7 +186,7 @@ def _check_box(
         return finding.treatment
 
     xmin, ymin, xmax, ymax = entry.box_xyxy
-    found = f"xmin {xmin:.6g}, ymin {ymin:.6g}, xmax {xmax:.6g}, ymax {ymax:.6g}"
+    found = _found(entry)
     if not all(math.isfinite(value) for value in entry.box_xyxy):
         note("box_not_finite", found)
         return None, findings
@@ -188,6 +198,11 @@ def _check_box(
         note("box_zero_area", found)
         return None, findings
     fractions = (xmin / frame.width, ymin / frame.height, xmax / frame.width, ymax / frame.height)
+    other_unit = _in_other_unit((xmin, ymin, xmax, ymax), frame, header)
+    if other_unit is not None:
+        if note("box_unit", f"{found} in {frame.width:g}x{frame.height:g}") != "convert":
+            return None, findings
+        fractions = other_unit
     box = turn_upright(fractions, frame.orientation)
     limits = (EDGE_TOLERANCE_PIXELS / header.width_pixels, EDGE_TOLERANCE_PIXELS / header.height_pixels)
     clipped: Box = (_clip(box[0]), _clip(box[1]), _clip(box[2]), _clip(box[3]))
@@ -199,6 +214,29 @@ def _check_box(
         if is_empty or treatment == "drop":
             return None, findings
     return clipped, findings
+
+
+def _in_other_unit(box_xyxy: Box, frame: _Frame, header: ImageHeader) -> Box | None:
+    """The box in 0..1 when its numbers make sense only in the unit that the format does not have, else None.
+
+    In pixels: all of it within the first pixel. In 0..1: it ends a whole picture behind the edge, and would lie inside
+    in pixels.
+    """
+    if frame.width > 1 and frame.height > 1:
+        return box_xyxy if all(abs(value) <= 1 for value in box_xyxy) else None
+    xmin, ymin, xmax, ymax = box_xyxy
+    width, height = header.stored_width_pixels, header.stored_height_pixels
+    if header.orientation != frame.orientation:
+        width, height = header.width_pixels, header.height_pixels
+    inside = min(xmin, ymin) >= -1 and xmax <= width + 1 and ymax <= height + 1
+    if max(xmax, ymax) <= 2 or not inside:
+        return None
+    return xmin / width, ymin / height, xmax / width, ymax / height
+
+
+def _found(entry: ObjectAnnotation) -> str:
+    xmin, ymin, xmax, ymax = entry.box_xyxy
+    return f"xmin {xmin:.6g}, ymin {ymin:.6g}, xmax {xmax:.6g}, ymax {ymax:.6g}"
 
 
 def _clip(fraction: float) -> float:

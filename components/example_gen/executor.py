@@ -29,7 +29,8 @@ from components.example_gen.metadata import scalars, type_of, widest
 from components.example_gen.report import check_accounts, check_report, finished_report, write_report
 from components.example_gen.settings import DataSettings
 from components.example_gen.shards import ShardWriter, shard_path
-from components.example_gen.spans import SpanFolder, spans_from_json
+from components.example_gen.sources import find_sources
+from components.example_gen.spans import spans_from_json
 from components.example_gen.splits import SplitPolicy
 from components.findings import DROP, Finding
 from schema.label_map import read_label_map
@@ -76,17 +77,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         summary = finished_report(findings.uri)
         check_accounts(summary)
         logging.info("Wrote %s images, %s boxes; findings: %s", summary.images, summary.boxes, summary.findings)
-        check_report(summary, settings, policy.split_names, findings.uri)
-
-
-def find_sources(reader: AnnotationFormat, spans: Sequence[SpanFolder]) -> list[Source]:
-    """Sources of all spans, numbered; oldest span last."""
-    found: list[Source] = []
-    for span in spans:
-        prefix = f"span-{span.span}/" if len(spans) > 1 else ""
-        for source in reader.sources(span.path):
-            found.append(Source(source.root, source.path, source.split, len(found), prefix))
-    return found
+        check_report(summary, settings, policy, findings.uri)
 
 
 def read_examples(

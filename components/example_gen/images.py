@@ -1,7 +1,4 @@
-"""What an image file is: a header that can be read, and pixels that decode, known by decoding them once.
-
-ExampleGen is the door: a file that the decoder of training and serving cannot read becomes a finding here, with its
-name, and nothing behind the door has to look again. The pixels are dropped; the record keeps the file.
+"""What an image file is: a header that can be read, and pixels that can be turned upright. Without TensorFlow.
 
 Measured against ``tf.io.decode_image(channels=3)``: greyscale, CMYK and progressive JPEG, and PNG with palette, alpha,
 grey, 1 and 16 bit decode to the same RGB as in Pillow, so they are left as they are. EXIF orientation it ignores.
@@ -14,12 +11,9 @@ import io
 import warnings
 from typing import Final, Literal
 
-import tensorflow as tf
 from PIL import ExifTags, Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-
-from components.image_decoding import decode_upright
 
 MOST_PIXELS: Final = 2 * 89_478_485
 """A file that says it has more is not decoded (half a gigabyte of RGB): Pillow's limit against decompression bombs."""
@@ -84,7 +78,7 @@ def read_header(encoded: bytes) -> ImageHeader:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if may_be_turned else 1
     except (OSError, SyntaxError, ValueError) as error:
-        raise _does_not_decode(encoded, image_format, str(error)) from error
+        raise does_not_decode(encoded, image_format, str(error)) from error
     if orientation not in range(1, 9):  # cameras write 0 and worse; viewers take it as upright
         orientation = 1
     return ImageHeader(image_format, width, height, int(orientation))
@@ -108,36 +102,11 @@ def upright(encoded: bytes, header: ImageHeader) -> bytes:
             else:
                 turned.save(output, "PNG")
     except (OSError, SyntaxError, ValueError) as error:
-        raise _does_not_decode(encoded, header.format, str(error)) from error
+        raise does_not_decode(encoded, header.format, str(error)) from error
     return output.getvalue()
 
 
-def check_decodes(encoded: bytes, header: ImageHeader) -> None:
-    """Decodes an image as training and serving do, and drops the pixels.
-
-    Args:
-      encoded: the file as it goes into the record: upright.
-      header: what ``read_header`` said.
-
-    Raises:
-      BadImageError: the pixels cannot be decoded, or are not as many as the header says.
-    """
-    try:
-        height, width = _decoded_size(encoded).numpy().tolist()
-    except tf.errors.InvalidArgumentError as error:
-        raise _does_not_decode(encoded, header.format, _reason(encoded)) from error
-    if (height, width) != (header.height_pixels, header.width_pixels):
-        found = f"{height} x {width} pixels decode, the header says {header.height_pixels} x {header.width_pixels}"
-        raise BadImageError("unsupported_image", found)
-
-
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-def _decoded_size(encoded: tf.Tensor) -> tf.Tensor:
-    """Scalar string -> int32 [2], height and width of the upright pixels."""
-    return tf.shape(decode_upright(encoded))[:2]
-
-
-def _reason(encoded: bytes) -> str:
+def reason_of_damage(encoded: bytes) -> str:
     """Why an image does not decode. TensorFlow does not say; Pillow does, unless only the very end is missing."""
     try:
         with Image.open(io.BytesIO(encoded)) as image:
@@ -147,7 +116,8 @@ def _reason(encoded: bytes) -> str:
     return "its end is missing or damaged"
 
 
-def _does_not_decode(encoded: bytes, image_format: str, reason: str) -> BadImageError:
+def does_not_decode(encoded: bytes, image_format: str, reason: str) -> BadImageError:
+    """The error for an image of a good header that cannot be decoded."""
     return BadImageError("truncated_image", f"{image_format.upper()} of {len(encoded)} bytes does not decode: {reason}")
 
 

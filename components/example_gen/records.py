@@ -11,6 +11,7 @@ from components.data_profile import SplitProfile
 from components.example_gen import images
 from components.example_gen.annotations import LoadedImage, MetadataValue, RecordSkippedError
 from components.example_gen.boxes import CheckedObject, check_objects
+from components.example_gen.decoding import check_decodes
 from components.example_gen.metadata import convert
 from components.example_gen.settings import BadInputSettings
 from components.findings import Finding
@@ -26,6 +27,7 @@ class Record:
       serialized: the ``tf.train.Example``.
       header: size of the image.
       objects: what the record has.
+      brightest: largest value of the decoded image, 0..255.
       read_count: boxes the annotation has, before any was dropped.
       findings: what was found on the way; those of dropped boxes make up the difference.
     """
@@ -33,6 +35,7 @@ class Record:
     serialized: bytes
     header: images.ImageHeader
     objects: tuple[CheckedObject, ...]
+    brightest: int
     read_count: int
     findings: tuple[Finding, ...]
 
@@ -43,6 +46,8 @@ class Record:
             [checked.box_xyxy_normalized for checked in self.objects],
             height_pixels=self.header.height_pixels,
             width_pixels=self.header.width_pixels,
+            set_aside=sum(checked.annotation.is_crowd or checked.annotation.is_difficult for checked in self.objects),
+            brightest=self.brightest,
         )
 
 
@@ -73,7 +78,7 @@ def make_record(
                 raise RecordSkippedError(finding)
             findings.append(finding)
             encoded = images.upright(encoded, header)
-        images.check_decodes(encoded, header)
+        brightest = check_decodes(encoded, header)
     except images.BadImageError as problem:
         raise RecordSkippedError(bad_input.finding(problem.kind, loaded.file, "", problem.found)) from problem
     class_names = None if label_map is None else frozenset(label_map.names)
@@ -93,6 +98,7 @@ def make_record(
         serialized=example.SerializeToString(deterministic=True),
         header=header,
         objects=tuple(objects),
+        brightest=brightest,
         read_count=loaded.annotation.box_count,
         findings=tuple(findings),
     )

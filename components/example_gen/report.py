@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import collections
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
 from components.data_profile import SplitProfile
 from components.example_gen.annotations import DataError
 from components.example_gen.settings import BadInputSettings, DataSettings
+from components.example_gen.splits import SplitPolicy
 from components.failed_outputs import keep
 from components.findings import (
+    DROP,
     FAIL,
     FINDINGS_FILE,
     SUMMARY_FILE,
@@ -106,7 +108,7 @@ def finished_report(findings_uri: str) -> FindingsSummary:
         return FindingsSummary.from_json(file.read())
 
 
-def check_report(summary: FindingsSummary, settings: DataSettings, splits: Sequence[str], findings_uri: str) -> None:
+def check_report(summary: FindingsSummary, settings: DataSettings, policy: SplitPolicy, findings_uri: str) -> None:
     """Decides whether the run may go on; where it may not, the report is kept first (``components.failed_outputs``).
 
     Raises:
@@ -116,30 +118,66 @@ def check_report(summary: FindingsSummary, settings: DataSettings, splits: Seque
     reasons = []
     if summary.failures:
         reasons.append(f"treated as `fail`: {describe_counts(summary.failures)}")
-    for what, lost, total, key, limit in (
-        (
-            "images skipped",
-            summary.skipped_images,
-            summary.listed_images,
-            "max_skipped_images",
-            settings.max_skipped_images,
-        ),
-        ("boxes dropped", summary.dropped_boxes, summary.read_boxes, "max_dropped_boxes", settings.max_dropped_boxes),
+    repeated = summary.findings.get("duplicate_box", 0) if settings.bad_input.duplicate_box == DROP else 0
+    boxes = summary.read_boxes - repeated
+    for what, lost, total, key in (
+        ("images skipped", summary.skipped_images, summary.listed_images, "max_skipped_images"),
+        ("boxes dropped", summary.dropped_boxes - repeated, boxes, "max_dropped_boxes"),
+        ("boxes leave their picture", summary.findings.get("box_outside", 0), boxes, "max_clipped_boxes"),
     ):
+        limit = getattr(settings, key)
         if lost > limit * total:
             reasons.append(f"{lost} of {total} {what} ({lost / total:.1%}), data.{key} allows {limit:.1%}")
-    empty = [split for split in splits if not summary.images.get(split)]
+    empty = [split for split in policy.split_names if not summary.images.get(split)]
     if not reasons and not empty:
         return
     copy = posixpath.join(keep(findings_uri, (FINDINGS_FILE, SUMMARY_FILE)), FINDINGS_FILE)
     if reasons:
+        advice = [*_advice(summary, settings), "Correct the data, choose another treatment in data.bad_input, or raise"]
         raise BadInputError(
             f"bad input: {'; '.join(reasons)}. Findings: {describe_counts(summary.findings)}; all are in {copy}. "
-            "Correct the data, choose another treatment in data.bad_input, or raise the limit"
+            f"{' '.join(advice)} the limit"
         )
     raise DataError(
         f"no images in the split {', '.join(empty)} of {settings.path} (images: {summary.images}, findings: "
-        f"{describe_counts(summary.findings)}, in {copy}); check data.annotations, or set data.split.ratios"
+        f"{describe_counts(summary.findings)}, in {copy}). {_advice_on_empty(empty, summary, policy)}"
+    )
+
+
+def _advice(summary: FindingsSummary, settings: DataSettings) -> Iterator[str]:
+    """What findings that most boxes, or images, have in common usually mean."""
+
+    def most(kind: str, total: int) -> bool:
+        return summary.findings.get(kind, 0) > 0.4 * total
+
+    if most("box_outside", summary.read_boxes):
+        if settings.format in ("coco", "yolo"):
+            meant = "x, y" if settings.format == "coco" else "the centre"
+            yield f"This looks like corners (xmin, ymin, xmax, ymax) where {meant}, width and height are meant."
+        else:
+            yield "This looks like boxes that were drawn on pictures of another size."
+    if most("box_inverted", summary.read_boxes):
+        yield "This looks like x, y, width and height where corners (xmin, ymin, xmax, ymax) are meant."
+    if most("box_unit", summary.read_boxes):
+        meant = "pixels where 0..1 is" if settings.format in ("yolo", "tfrecord") else "0..1 where pixels are"
+        yield f"This looks like {meant} meant; `data.bad_input.box_unit: convert` reads it so."
+    if most("duplicate_image", summary.listed_images):
+        yield "Most images are listed twice, or in two splits: name each file of annotations once in data.annotations."
+
+
+def _advice_on_empty(empty: Sequence[str], summary: FindingsSummary, policy: SplitPolicy) -> str:
+    """What fills a split, by where its images should have come from."""
+    if any(split in policy.given for split in empty):
+        return (
+            "The data says which images are of which split: correct its lists or folders, name others in "
+            "data.annotations, or set data.split.source to `hash`, which divides all images by data.split.ratios"
+        )
+    images = sum(summary.images.values())
+    if images < len(policy.split_names):
+        return f"{images} images cannot be divided into {len(policy.split_names)} splits: add some"
+    return (
+        f"{images} images were divided by a hash of their names, and none fell into {', '.join(empty)}: raise its "
+        "share in data.split.ratios, or add images"
     )
 
 

@@ -112,6 +112,12 @@ class BadInputSettings(Settings):
     """Width or height of zero."""
     box_outside: Literal["clip", "drop", "skip", "fail"] = "clip"
     """More than half a pixel over the edge (less is rounding, clipped in silence); a box wholly outside is dropped."""
+    box_unit: Literal["drop", "convert", "skip", "fail"] = "drop"
+    """A box that lies within the first pixel of an image whose boxes are in pixels, or one beyond the image by its own
+    side that would lie inside if its numbers were pixels. ``convert`` reads it in the other unit."""
+    duplicate_box: Literal["drop", "keep", "skip", "fail"] = "drop"
+    """A box that an image has already, of the same class and coordinates. Nothing is lost, so `max_dropped_boxes` does
+    not count it."""
     unknown_class: DropSkipOrFail = "drop"
     """A class that no category list, data.yaml or label map has."""
     orphan_box: Literal["drop", "fail"] = "drop"
@@ -157,6 +163,9 @@ class DataSettings(Settings):
     """The run fails when more than this share of the listed images is skipped."""
     max_dropped_boxes: float = pydantic.Field(default=0.01, ge=0, le=1)
     """The run fails when more than this share of the boxes is dropped."""
+    max_clipped_boxes: float = pydantic.Field(default=0.2, ge=0, le=1)
+    """The run fails when more than this share of the boxes leaves its picture (``box_outside``): corners are written
+    where a size is meant, or sizes where corners are."""
     voc_first_pixel: Literal[0, 1] = 0
     """Pascal VOC: 0 takes coordinates as box edges, as labelling tools and the TF Object Detection API do; 1 as indices
     of the first and last pixel counted from 1, as the VOC devkit does (its xmin 1, xmax 1 is one pixel wide)."""

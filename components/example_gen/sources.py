@@ -6,31 +6,75 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 
 from components.example_gen import files
-from components.example_gen.annotations import DataError, ImageAnnotation, Item, LoadedImage, RecordSkippedError, Source
-from components.example_gen.settings import BadInputSettings, Split
+from components.example_gen.annotations import (
+    AnnotationFormat,
+    DataError,
+    ImageAnnotation,
+    Item,
+    LoadedImage,
+    RecordSkippedError,
+    Source,
+)
+from components.example_gen.settings import BadInputSettings, Split, SplitSettings
+from components.example_gen.spans import SpanFolder
 from components.example_gen.splits import split_of_path, splits_of_files
 from components.findings import Finding
 
 
-def named_sources(root: str, annotations: str | Mapping[Split, str]) -> list[Source]:
+def find_sources(reader: AnnotationFormat, spans: Sequence[SpanFolder]) -> list[Source]:
+    """Sources of all spans, numbered; oldest span last."""
+    found: list[Source] = []
+    for span in spans:
+        prefix = f"span-{span.span}/" if len(spans) > 1 else ""
+        for source in reader.sources(span.path):
+            found.append(Source(source.root, source.path, source.split, len(found), prefix))
+    return found
+
+
+def named_sources(root: str, annotations: str | Mapping[Split, str], split: SplitSettings) -> list[Source]:
     """Sources of ``data.annotations``.
 
     Raises:
-      DataError: a path does not exist or leads out of the data folder.
+      DataError: a path does not exist or leads out of the data folder, or is that of two splits.
     """
     named: list[tuple[Split | None, str]]
     named = [(None, annotations)] if isinstance(annotations, str) else list(annotations.items())
     sources = []
-    for split, path in named:
-        key = "data.annotations" if split is None else f"data.annotations.{split}"
+    for name, path in named:
+        key = "data.annotations" if name is None else f"data.annotations.{name}"
         try:
             relative = files.safe_relative(root, "", path)
         except files.PathOutsideError as error:
             raise DataError(f"{key}: {error} {root}") from error
         if not files.exists(files.join(root, relative)):
             raise DataError(f"{key}: {path} is not in the data folder {root}")
-        sources.append(Source(root, relative, split))
-    return sources
+        sources.append(Source(root, relative, name))
+    return distinct_sources(sources, split, "data.annotations")
+
+
+def distinct_sources(sources: Sequence[Source], split: SplitSettings, named_in: str) -> list[Source]:
+    """The sources, where none is that of two splits; one of each path where images are divided by hash anyway.
+
+    Args:
+      sources: each stands for all of its path.
+      split: the settings ``data.split``.
+      named_in: what names them, for the message.
+
+    Raises:
+      DataError: ``train`` and ``val`` are the same: the model would be judged on what it has learnt.
+    """
+    first: dict[str, Source] = {}
+    for source in sources:
+        other = first.setdefault(source.path, source)
+        if split.source != "hash" and other.split != source.split:
+            path = files.join(source.root, source.path)
+            judged = "training images" if other.split == "train" else f"the images of {other.split}"
+            raise DataError(
+                f"{path} is both {other.split} and {source.split} in {named_in}: {source.split} would be an evaluation "
+                f"on {judged}. Name another one there, or set data.split.source to `hash`, which divides all images by "
+                "data.split.ratios"
+            )
+    return [source for source in sources if first[source.path] is source]
 
 
 def one_source_a_split(root: str, paths: Sequence[str], what: str) -> list[Source]:

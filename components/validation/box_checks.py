@@ -16,8 +16,8 @@ import numpy as np
 
 from components.data_profile import SplitProfile
 from components.validation.image_facts import ImageFacts
-from components.validation.report_file import CheckResult, Status
-from components.validation.settings import Level, ValidationSettings
+from components.validation.report_file import CheckResult, status_of
+from components.validation.settings import ValidationSettings
 
 _SMALL, _LARGE, _SLIVER = "small_boxes", "large_boxes", "aspect_ratios"
 _EMPTY = "images_without_objects"
@@ -83,13 +83,6 @@ class TallySplitFn(beam.CombineFn):
 
     def extract_output(self, tally: SplitTally) -> SplitTally:
         return tally
-
-
-def status_of(level: Level, objectionable: bool) -> Status:
-    """``passed``, or what the check's level makes of an objection."""
-    if not objectionable:
-        return "passed"
-    return "failed" if level == "fail" else "warned"
 
 
 def box_checks(

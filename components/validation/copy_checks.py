@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from components.data_profile import SplitProfile
-from components.validation.box_checks import status_of
 from components.validation.duplicates import DUPLICATES, LEAKAGE, CopyTally
-from components.validation.report_file import CheckResult
+from components.validation.report_file import CheckResult, status_of
 from components.validation.settings import ValidationSettings
 
 
 def copy_checks(
     copies: Mapping[tuple[str, str], CopyTally], profiles: Mapping[str, SplitProfile], settings: ValidationSettings
 ) -> Iterator[CheckResult]:
-    """Results of the checks ``duplicates`` and ``leakage``, split by split.
+    """Results of the checks ``duplicates``, ``leakage`` and ``copied_splits``, split by split.
 
     Args:
       copies: by check and split; what is missing has no copies.
@@ -43,3 +42,19 @@ def copy_checks(
                 limit=f"validation.{check}.max_share allows {chosen.max_share:.1%}",
                 files=tuple(named for distance, named in copied.files if chosen.near or not distance),
             )
+    limits = settings.copied_splits
+    for split, profile in sorted(profiles.items()):
+        if limits.level == "off" or split == "train":
+            continue
+        copied = copies.get((LEAKAGE, split), CopyTally())
+        share = (copied.records - copied.near) / max(profile.images, 1)
+        yield CheckResult(
+            check="copied_splits",
+            split=split,
+            status=status_of(limits.level, share > limits.max_share),
+            found=f"{copied.records - copied.near} of {profile.images} images ({share:.1%}) are files of another split",
+            limit=(
+                f"validation.copied_splits.max_share allows {limits.max_share:.0%}; `data.split: {{source: hash, "
+                "group_pattern: '[^/]+$'}` divides the images anew and keeps files of one name together"
+            ),
+        )

@@ -12,9 +12,8 @@ import tfx  # noqa: F401 - stands in for a module of tfx_bsl 1.21 that TFDV 1.16
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from components.validation.box_checks import status_of
 from components.validation.metadata_columns import feature_key, schema_with_metadata
-from components.validation.report_file import CheckResult, Distance
+from components.validation.report_file import CheckResult, Distance, status_of
 from components.validation.settings import ValidationSettings
 
 _MOST_NAMED: Final = 5

@@ -24,6 +24,7 @@ from components.validation.distribution_checks import distances, distribution_ch
 from components.validation.duplicates import CopyTally, TallyCopies
 from components.validation.image_facts import image_facts
 from components.validation.keys import BASELINE_STATISTICS, EXAMPLES, REPORT, SCHEMA, SETTINGS, STATISTICS
+from components.validation.learnable_checks import learnable_checks
 from components.validation.report_file import REPORT_FILE, AnnotationReport, Distance
 from components.validation.settings import ValidationSettings
 
@@ -127,6 +128,7 @@ def _report(
 ) -> AnnotationReport:
     return AnnotationReport(
         checks=(
+            *learnable_checks(profiles, settings),
             *box_checks(tallies, profiles, settings),
             *class_checks(profiles, settings),
             *copy_checks(copies, profiles, settings),

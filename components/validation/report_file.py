@@ -13,6 +13,13 @@ REPORT_FILE: Final = "annotation_report.json"
 Status = Literal["passed", "warned", "failed"]
 
 
+def status_of(level: Literal["off", "warn", "fail"], objectionable: bool) -> Status:
+    """``passed``, or what the check's level makes of an objection."""
+    if not objectionable:
+        return "passed"
+    return "failed" if level == "fail" else "warned"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class CheckResult:
     """One check on one split, or on one pair of distributions.

@@ -66,6 +66,36 @@ class ImagesWithoutObjects(Settings):
     """How many of a split's images may be without a box."""
 
 
+class LearnableObjects(Settings):
+    """Objects that are learnt and judged: neither crowds (COCO) nor difficult (Pascal VOC)."""
+
+    level: Level = "fail"
+    """What happens when a split has too few of them: nothing is learnt in train, and every metric of the others is
+    undefined."""
+    min_objects: int = pydantic.Field(default=1, ge=1)
+    """A split with fewer objects that count has too few."""
+
+
+class FewImages(Settings):
+    """Splits of hardly any image."""
+
+    level: Level = "fail"
+    """What happens when a split has too few images."""
+    min_images: int = pydantic.Field(default=2, ge=1)
+    """A split with fewer images has too few."""
+
+
+class DarkImages(Settings):
+    """Images that are black to a detector: mostly 16-bit PNGs that hold 10 or 12 bits, of which 8 bits keep little."""
+
+    level: Level = "fail"
+    """What happens when more than `max_share` of a split's images are dark."""
+    min_brightest: int = pydantic.Field(default=48, ge=0, le=255)
+    """An image without any value as high, of 0 to 255 in any channel, is dark."""
+    max_share: Share = 0.5
+    """How many of a split's images may be dark."""
+
+
 class MissingClasses(Settings):
     """Classes that one split has and another has not: never learnt, or never judged."""
 
@@ -113,6 +143,15 @@ class Leakage(Settings):
     """How many of the images of the eval or test split may have a copy in another split."""
 
 
+class CopiedSplits(Settings):
+    """A split that is another one again: every figure of it is one of training images."""
+
+    level: Level = "fail"
+    """What happens when more than `max_share` of the images of the eval or test split are files of another split."""
+    max_share: Share = 0.9
+    """How many of the images of the eval or test split may be files of another split, byte for byte."""
+
+
 class Distribution(Settings):
     """A comparison of distributions; which features and how far apart they may be, says `schema/schema.pbtxt`."""
 
@@ -136,6 +175,12 @@ class ValidationSettings(Settings):
     """Boxes that are slivers."""
     images_without_objects: ImagesWithoutObjects = ImagesWithoutObjects()
     """Images without any box."""
+    learnable_objects: LearnableObjects = LearnableObjects()
+    """Objects that are learnt and judged."""
+    few_images: FewImages = FewImages()
+    """Splits of hardly any image."""
+    dark_images: DarkImages = DarkImages()
+    """Images that are black to a detector."""
     missing_classes: MissingClasses = MissingClasses()
     """Classes that one split has and another has not."""
     rare_classes: RareClasses = RareClasses()
@@ -146,6 +191,8 @@ class ValidationSettings(Settings):
     """The same image twice in one split."""
     leakage: Leakage = Leakage()
     """The same image in two splits."""
+    copied_splits: CopiedSplits = CopiedSplits()
+    """A split that is another one again."""
     skew: Distribution = Distribution()
     """The train split against each other split."""
     drift: Distribution = Distribution()

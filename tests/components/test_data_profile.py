@@ -17,13 +17,15 @@ def profile_of(images: list[list[tuple[str, float, float]]]) -> SplitProfile:
     profile = SplitProfile()
     for objects in images:
         boxes = [(0.0, 0.0, width, height) for _, height, width in objects]
-        profile.add([name for name, _, _ in objects], boxes, height_pixels=50, width_pixels=100)
+        names = [name for name, _, _ in objects]
+        profile.add(names, boxes, height_pixels=50, width_pixels=100, set_aside=names.count("a"), brightest=len(names))
     return profile
 
 
 def test_what_is_counted() -> None:
     profile = profile_of([[("b", 0.5, 0.25), ("a", 0.5, 0.25)], [], [("b", 1.0, 1.0)]])
     assert (profile.images, profile.images_without_objects, profile.objects) == (3, 1, 3)
+    assert (profile.set_aside, profile.brightest) == (1, {2: 1, 0: 1, 1: 1})
     assert list(profile.class_counts.items()) == [("a", 1), ("b", 2)]
     assert profile.box_sides == {"a": {(8, 16): 1}, "b": {(8, 16): 1, (0, 0): 1}}
     assert profile.side_pixels.quantiles([0.5, 1.0]) == pytest.approx((25, 50), rel=0.006)

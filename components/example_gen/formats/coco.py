@@ -51,7 +51,7 @@ class Coco:
     def sources(self, root: str) -> list[Source]:
         """One source a JSON file."""
         if self._settings.annotations is not None:
-            return named_sources(root, self._settings.annotations)
+            return named_sources(root, self._settings.annotations, self._settings.split)
         found = [entry.path for entry in files.list_files(root) if entry.path.lower().endswith(".json")]
         instances = [path for path in found if posixpath.basename(path).startswith("instances_")]
         try:

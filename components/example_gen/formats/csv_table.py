@@ -52,7 +52,7 @@ class CsvTable:
     def sources(self, root: str) -> list[Source]:
         """One source a file, or one for each value of its ``split`` column."""
         if self._settings.annotations is not None:
-            found = named_sources(root, self._settings.annotations)
+            found = named_sources(root, self._settings.annotations, self._settings.split)
         else:
             paths = [entry.path for entry in files.list_files(root) if entry.path.lower().endswith(".csv")]
             tables = [path for path in paths if posixpath.basename(path) != SIDECAR_FILE]

@@ -54,7 +54,7 @@ class PascalVoc:
     def sources(self, root: str) -> list[Source]:
         """One source an ImageSets file; without them one source a folder called as a split, or one for all."""
         if self._settings.annotations is not None:
-            return named_sources(root, self._settings.annotations)
+            return named_sources(root, self._settings.annotations, self._settings.split)
         lists: dict[str, list[str]] = {}
         for entry in files.list_files(root):
             folder, name = posixpath.split(entry.path)

@@ -42,8 +42,8 @@ class Yolo:
         """One source an image folder or image list of a split."""
         layout = self._layout(root)
         if self._settings.annotations is not None:
-            return named_sources(root, self._settings.annotations)
-        return layout_sources(root, layout)
+            return named_sources(root, self._settings.annotations, self._settings.split)
+        return layout_sources(root, layout, self._settings.split)
 
     def items(self, source: Source) -> Iterator[Item | Finding]:
         """Images of a folder or list; then txt files that have no image."""

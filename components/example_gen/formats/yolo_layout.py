@@ -28,7 +28,8 @@ from components.example_gen.annotations import DataError, Source
 from components.example_gen.coercion import to_int
 from components.example_gen.formats.yolo_rows import RowFormat
 from components.example_gen.image_lookup import DataTree
-from components.example_gen.settings import DataSettings
+from components.example_gen.settings import DataSettings, SplitSettings
+from components.example_gen.sources import distinct_sources
 from components.example_gen.splits import splits_of_folders
 from schema.label_map import LabelMapError, parse_labels_txt, read_label_map
 
@@ -91,14 +92,14 @@ def read_layout(root: str, settings: DataSettings) -> YoloLayout:
     )
 
 
-def layout_sources(root: str, layout: YoloLayout) -> list[Source]:
+def layout_sources(root: str, layout: YoloLayout, split: SplitSettings) -> list[Source]:
     """One source a folder or list of images; their splits count when there is more than one, or it is the test split.
 
     Raises:
       DataError: a folder is not there, there is none, or two entries lead to one folder that cannot be both.
     """
     if layout.path.lower().endswith((*_YAML_SUFFIXES, ".data")):
-        sources = _listed_sources(root, layout)
+        sources = distinct_sources(_listed_sources(root, layout), split, files.join(root, layout.path))
     else:
         sources = _folder_sources(root)
     only = {source.split for source in sources}

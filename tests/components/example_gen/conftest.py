@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.example_gen.settings import DataSettings
 from components.findings import Finding, FindingsSummary, read_findings, read_summary
 
@@ -82,6 +83,10 @@ class Result:
     findings: list[Finding]
     summary: FindingsSummary
     examples_uri: pathlib.Path
+
+    @property
+    def profiles(self) -> dict[str, SplitProfile]:
+        return DataProfile.from_json((self.examples_uri / DATA_PROFILE_FILE).read_text()).splits
 
     @property
     def kinds(self) -> set[str]:

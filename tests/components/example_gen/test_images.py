@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from components.example_gen import images
-from components.example_gen.images import BadImageError, ImageHeader, check_decodes, read_header, upright
+from components.example_gen.decoding import check_decodes
+from components.example_gen.images import BadImageError, ImageHeader, read_header, upright
 
 
 def decode(encoded: bytes) -> np.ndarray:

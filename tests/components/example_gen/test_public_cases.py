@@ -7,6 +7,9 @@ import pathlib
 
 import pytest
 
+from components.example_gen.annotations import DataError
+from components.example_gen.report import BadInputError
+
 HASHED = {"source": "hash", "ratios": {"train": 10, "eval": 4}}
 CELLS = {"RBC", "WBC", "Platelets"}
 
@@ -117,4 +120,37 @@ def test_cvat_yolo(run, case) -> None:
     result = strictly(run, case / "yolo_cvat11", "yolo", split=HASHED)
     assert sum(result.summary.images.values()) == 14
     assert set(classes(result)) == CELLS
+    assert not result.findings
+
+
+def test_every_label_line_twice(run, case) -> None:
+    result = strictly(run, case / "yolo_dup_lines", "yolo")
+    assert result.summary.boxes == {"train": 60, "eval": 24}
+    assert result.summary.findings == {"duplicate_box": 84}
+
+
+def test_corners_where_sizes_are_meant(run, case) -> None:
+    with pytest.raises(BadInputError, match=r"\d\d of 84 boxes leave their picture.* looks like corners"):
+        strictly(run, case / "coco_xyxy", "coco")
+
+
+def test_the_same_folder_for_train_and_val(run, case) -> None:
+    folder = case / "yolo_val_is_train"
+    with pytest.raises(DataError, match=r"evaluation on training images.*set data.split.source to `hash`"):
+        strictly(run, folder, "yolo")
+    result = strictly(run, folder, "yolo", split=HASHED)
+    assert sum(result.summary.images.values()) == 14
+    assert not result.findings
+
+
+def test_everything_is_difficult(run, case) -> None:
+    """Records are made, and the annotation check then has what it needs to stop the run."""
+    result = strictly(run, case / "voc_all_difficult", "pascal_voc")
+    for split, profile in result.profiles.items():
+        assert profile.set_aside == profile.objects == result.summary.boxes[split]
+
+
+def test_images_without_objects(run, case) -> None:
+    result = strictly(run, case / "yolo_some_background", "yolo")
+    assert sum(profile.images_without_objects for profile in result.profiles.values()) == 3
     assert not result.findings

@@ -230,7 +230,7 @@ def test_labels_of_other_images_are_no_background(tmp_path) -> None:
 def test_every_polygon_that_is_dropped_is_counted(run, tmp_path, image_bytes) -> None:
     write(tmp_path, {"data.yaml": "train: images\nnames: [car]"})
     for i in range(12):
-        rows = ROW + "0.0 0.1 0.1 0.9 0.1 0.9 0.8 0.1 0.8\n" * 2
+        rows = ROW + "0.0 0.1 0.1 0.9 0.1 0.9 0.8 0.1 0.8\n" + "0.0 0.2 0.1 0.9 0.1 0.9 0.8 0.2 0.8\n"
         write(tmp_path, {f"images/{i}.jpg": image_bytes(seed=i), f"labels/{i}.txt": rows})
     kept = run(format="yolo", path=str(tmp_path))
     assert kept.summary.findings == {"polygon_box": 12, "coerced_value": 12}

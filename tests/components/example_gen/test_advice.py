@@ -1,0 +1,146 @@
+"""What a message advises is done here: the fault, then the same with the advice followed, which has to go on."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from components.user_error import UserError
+
+Build = Callable[[pathlib.Path, Callable[..., bytes]], dict[str, Any]]
+
+
+def _images(folder: pathlib.Path, image_bytes: Callable[..., bytes], count: int, first: int = 0) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{number:02}.png" for number in range(first, first + count)]
+    for number, name in enumerate(names, start=first):
+        (folder / name).write_bytes(image_bytes(40, 30, "PNG", seed=number))
+    return names
+
+
+def _coco(file: pathlib.Path, names: list[str], boxes: list[list[float]]) -> None:
+    images = [{"id": number, "file_name": name, "width": 40, "height": 30} for number, name in enumerate(names)]
+    annotations = [
+        {"id": number * len(boxes) + index, "image_id": number, "category_id": 1, "bbox": box}
+        for number in range(len(names))
+        for index, box in enumerate(boxes)
+    ]
+    tree = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "car"}]}
+    file.write_text(json.dumps(tree))
+
+
+def _yolo(root: pathlib.Path, folder: str, names: list[str], row: str) -> None:
+    labels = root / "labels" / folder
+    labels.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (labels / name).with_suffix(".txt").write_text(row)
+
+
+def corners_for_sizes(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    _coco(root / "train.json", _images(root, image_bytes, 12), [[20, 15, 38, 28], [2, 2, 20, 20]])
+    return {"format": "coco"}
+
+
+def fractions_for_pixels(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    _coco(root / "train.json", _images(root, image_bytes, 12), [[0.25, 0.2, 0.5, 0.6]])
+    return {"format": "coco"}
+
+
+def pixels_for_fractions(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    for split, first in (("train", 0), ("val", 6)):
+        _yolo(root, split, _images(root / "images" / split, image_bytes, 6, first), "0 20 15 20 18\n")
+    (root / "data.yaml").write_text("names: [car]\ntrain: images/train\nval: images/val\n")
+    return {"format": "yolo"}
+
+
+def sizes_for_corners(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    rows = [f"{name},car,20,15,10,9" for name in _images(root, image_bytes, 12)]
+    (root / "boxes.csv").write_text("\n".join(["filename,class,xmin,ymin,xmax,ymax", *rows]))
+    return {"format": "csv"}
+
+
+def val_is_train(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    _yolo(root, "train", _images(root / "images" / "train", image_bytes, 12), "0 0.5 0.5 0.4 0.4\n")
+    (root / "data.yaml").write_text("names: [car]\ntrain: images/train\nval: images/train\n")
+    return {"format": "yolo"}
+
+
+def one_file_for_both(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    _coco(root / "all.json", _images(root, image_bytes, 12), [[2, 2, 20, 20]])
+    return {"format": "coco", "annotations": {"train": "all.json", "eval": "all.json"}}
+
+
+def val_lists_nothing(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    _coco(root / "train.json", _images(root, image_bytes, 12), [[2, 2, 20, 20]])
+    _coco(root / "val.json", [], [])
+    return {"format": "coco"}
+
+
+def few_images(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    _coco(root / "all.json", _images(root, image_bytes, 6), [[2, 2, 20, 20]])
+    return {"format": "coco", "split": {"ratios": {"train": 0.99, "eval": 0.01}}}
+
+
+def no_eval(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    _coco(root / "train.json", _images(root, image_bytes, 12), [[2, 2, 20, 20]])
+    return {"format": "coco", "split": {"source": "given"}}
+
+
+def several_files(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    names = _images(root, image_bytes, 12)
+    _coco(root / "one.json", names[:8], [[2, 2, 20, 20]])
+    _coco(root / "other.json", names[8:], [[2, 2, 20, 20]])
+    return {"format": "coco"}
+
+
+def images_elsewhere(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    for folder in ("kept", "old"):
+        _images(root / folder, image_bytes, 12)
+    _coco(root / "all.json", [f"{number:02}.png" for number in range(12)], [[2, 2, 20, 20]])
+    return {"format": "coco"}
+
+
+BY_HASH = {"split": {"source": "hash"}}
+CASES = [
+    (corners_for_sizes, "looks like corners .* data.max_clipped_boxes|raise the limit", {"max_clipped_boxes": 1.0}, 24),
+    (fractions_for_pixels, "data.bad_input.box_unit: convert", {"bad_input": {"box_unit": "convert"}}, 12),
+    (pixels_for_fractions, "data.bad_input.box_unit: convert", {"bad_input": {"box_unit": "convert"}}, 12),
+    (sizes_for_corners, "looks like x, y, width and height.*raise the limit", {"max_dropped_boxes": 1.0}, 0),
+    (val_is_train, "evaluation on training images.*data.split.source to `hash`", BY_HASH, 12),
+    (one_file_for_both, "evaluation on training images.*data.split.source to `hash`", BY_HASH, 12),
+    (val_lists_nothing, "no images in the split eval.*data.split.source to `hash`", BY_HASH, 12),
+    (few_images, "raise its share in data.split.ratios", {"split": {"ratios": {"train": 0.5, "eval": 0.5}}}, 6),
+    (no_eval, "set data.split.source to `hash`", BY_HASH, 12),
+    (several_files, "data.annotations", {"annotations": {"train": "one.json", "eval": "other.json"}}, 12),
+    (images_elsewhere, "data.images", {"images": "kept"}, 12),
+]
+
+
+@pytest.mark.parametrize(("build", "message", "advised", "boxes"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_the_advice_helps(
+    build: Build,
+    message: str,
+    advised: dict[str, Any],
+    boxes: int,
+    tmp_path: pathlib.Path,
+    run: Callable[..., Any],
+    image_bytes: Callable[..., bytes],
+) -> None:
+    limits = {"max_skipped_images": 0.01, "max_dropped_boxes": 0.01, "path": str(tmp_path)}
+    settings = limits | build(tmp_path, image_bytes)
+    with pytest.raises(UserError) as raised:
+        run(**settings)
+    found = str(raised.value)
+    if "findings.jsonl" in found:
+        file = pathlib.Path(next(word for word in found.split() if "findings.jsonl" in word).rstrip(".,;)"))
+        found += file.read_text()
+    assert re.search(message, found, re.DOTALL), found
+
+    result = run(**(settings | advised))
+    assert sum(result.summary.boxes.values()) == boxes
+    assert all(result.summary.images[split] for split in ("train", "eval"))
