@@ -38,19 +38,27 @@ def parse_value(text: str) -> MetadataValue:
 def scalars(values: Mapping[str, object], columns: list[str] | None) -> dict[str, MetadataValue]:
     """The strings, numbers and booleans (as ``true``/``false``) among values; of ``columns`` only, when given.
 
-    Integers that are too big for a record (hashes, mostly) become text.
+    Integers that are too big for a record (hashes, mostly) become text, halves of characters (JSON's ``\\ud800``) their
+    escapes.
     """
     kept: dict[str, MetadataValue] = {}
-    for name, value in values.items():
-        if columns is not None and name not in columns:
+    for column, value in values.items():
+        if columns is not None and column not in columns:
             continue
+        name = _writable(column)
         if isinstance(value, bool):
             kept[name] = "true" if value else "false"
         elif isinstance(value, int) and abs(value) >= _INT64_END:
             kept[name] = str(value)
-        elif isinstance(value, (int, float)) or (isinstance(value, str) and value):
+        elif isinstance(value, (int, float)):
             kept[name] = value
+        elif isinstance(value, str) and value:
+            kept[name] = _writable(value)
     return kept
+
+
+def _writable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def type_of(value: MetadataValue) -> str:

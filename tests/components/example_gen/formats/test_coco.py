@@ -93,6 +93,16 @@ def test_an_integer_that_no_record_holds_becomes_text(run, tmp_path, image_bytes
     assert all(values["image/meta/track"].int64_list.value[:] == [2**63 - 1] for values in records)
 
 
+def test_half_a_character_in_metadata_is_written_as_its_escape(run, tmp_path, image_bytes) -> None:
+    images = []
+    for i in range(8):
+        (tmp_path / f"{i}.jpg").write_bytes(image_bytes(seed=i))
+        images.append({"id": i, "file_name": f"{i}.jpg", "note\ud800": "a\udfff"})
+    (tmp_path / "labels.json").write_text(coco(images, []))
+    values = run(format="coco", path=str(tmp_path)).record("3.jpg").features.feature
+    assert values["image/meta/note\\ud800"].bytes_list.value[:] == [b"a\\udfff"]
+
+
 def test_duplicate_and_ambiguous_ids(tmp_path, image_bytes) -> None:
     for name in "abcd":
         (tmp_path / f"{name}.jpg").write_bytes(image_bytes())
