@@ -23,7 +23,9 @@ CLASSES = {"car", "stop sign"}
 ROW = "0 0.5 0.5 0.2 0.2\n1 0.3 0.3 0.1 0.1\n"
 COCO = {
     "images": [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 30}, {"id": 2, "file_name": "b.jpg"}],
-    "annotations": [{"id": i, "image_id": 1 + i % 2, "category_id": 1 + i % 2, "bbox": [1, 2, 9, 8]} for i in range(4)],
+    "annotations": [
+        {"id": i, "image_id": 1 + i % 2, "category_id": 1 + i % 2, "bbox": [1 + i, 2, 9, 8]} for i in range(4)
+    ],
     "categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "stop sign"}],
 }
 CSV = "filename,width,height,class,xmin,ymin,xmax,ymax\n" + "".join(
