@@ -13,7 +13,7 @@ import pathlib
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import IO, Final, cast
 
 from components.example_gen.annotations import RecordSkippedError
 from components.example_gen.settings import BadInputSettings
@@ -114,6 +114,19 @@ def read_bytes(path: str) -> bytes:
         with tf.io.gfile.GFile(path, "rb") as file:
             return bytes(file.read())
     return pathlib.Path(path).read_bytes()
+
+
+def open_binary(path: str) -> IO[bytes]:
+    """The file, open to be read from its start on.
+
+    Raises:
+      OSError: it cannot be opened.
+    """
+    if is_remote(path):
+        import tensorflow as tf
+
+        return cast(IO[bytes], tf.io.gfile.GFile(path, "rb"))
+    return pathlib.Path(path).open("rb")
 
 
 def read_image(root: str, path: str, bad_input: BadInputSettings) -> bytes:

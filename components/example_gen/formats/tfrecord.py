@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import Any, Final
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from components.example_gen import files
@@ -25,6 +24,7 @@ from components.example_gen.annotations import (
     RecordSkippedError,
     Source,
 )
+from components.example_gen.formats.record_file import DamagedFileError, example_message, read_records
 from components.example_gen.metadata import scalars
 from components.example_gen.settings import DataSettings
 from components.example_gen.splits import split_of_path
@@ -35,7 +35,6 @@ from schema.label_map import read_label_map
 _RECORD_FILE: Final = re.compile(
     r"\.(tfrecords?|tfrec|records?)(-\d+-of-\d+)?(\.gz)?$|-\d{5}-of-\d{5}(\.gz)?$", re.IGNORECASE
 )
-_GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class TFRecord:
@@ -104,25 +103,22 @@ class TFRecord:
             except RecordSkippedError as skipped:
                 yield skipped.finding
 
-    def _read(self, root: str, path: str) -> Iterator[tf.train.Example | Finding]:
-        full = files.join(root, path)
-        compression: Literal["GZIP", ""]
-        with tf.io.gfile.GFile(full, "rb") as file:
-            compression = "GZIP" if file.read(2) == _GZIP_MAGIC else ""
+    def _read(self, root: str, path: str) -> Iterator[Any]:
+        """The records of a file as messages, a finding for each that is none and for damage."""
         position = 0
         try:
-            for record in tf.data.TFRecordDataset(full, compression_type=compression).as_numpy_iterator():
+            for record in read_records(files.join(root, path)):
                 try:
-                    yield tf.train.Example.FromString(record)
+                    yield example_message().FromString(record)
                 except DecodeError as error:
                     found = f"no tf.train.Example: {error}"
                     yield self._bad_input.finding("malformed_annotation", path, f"record {position}", found)
                 position += 1
-        except tf.errors.DataLossError as error:
-            found = f"cannot be read from here on: {error.message[:120]}"
+        except DamagedFileError as error:
+            found = f"cannot be read from here on: {error}"
             yield self._bad_input.finding("damaged_record_file", path, f"record {position}", found)
 
-    def _annotation(self, example: tf.train.Example, path: str, position: int) -> ImageAnnotation:
+    def _annotation(self, example: Any, path: str, position: int) -> ImageAnnotation:
         values = example.features.feature
         boxes = [values[key].float_list.value for key in (features.OBJECT_XMIN, features.OBJECT_YMIN)]
         boxes += [values[key].float_list.value for key in (features.OBJECT_XMAX, features.OBJECT_YMAX)]
@@ -171,17 +167,17 @@ class TFRecord:
         )
 
 
-def _text(example: tf.train.Example, key: str) -> str:
+def _text(example: Any, key: str) -> str:
     values = example.features.feature[key].bytes_list.value
     return values[0].decode("utf-8", "replace") if values else ""
 
 
-def _int(example: tf.train.Example, key: str) -> int | None:
+def _int(example: Any, key: str) -> int | None:
     values = example.features.feature[key].int64_list.value
     return int(values[0]) if values and values[0] > 0 else None
 
 
-def _metadata(example: tf.train.Example) -> dict[str, MetadataValue]:
+def _metadata(example: Any) -> dict[str, MetadataValue]:
     found: dict[str, MetadataValue] = {}
     for key, feature in example.features.feature.items():
         if not key.startswith(features.META_PREFIX):
