@@ -176,10 +176,11 @@ class Reading:
         from components.example_gen.formats import make_format
         from components.example_gen.metadata import type_of, widest
         from components.example_gen.records import make_record
-        from components.example_gen.report import check_accounts, finished_report, write_report
+        from components.example_gen.report import finished_report, write_report
         from components.example_gen.settings import DataSettings
         from components.example_gen.spans import SpanFolder
         from components.example_gen.splits import SplitPolicy
+        from components.example_gen.verdict import check_accounts
         from components.findings import DROP, Finding
         from schema.label_map import read_label_map
 

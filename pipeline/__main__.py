@@ -14,6 +14,7 @@ from typing import Final
 VERBS: Final = {
     "run": "run a pipeline on this machine",
     "config": "document every key of the config, or check a file",
+    "doctor": "say what a data folder holds, what is wrong with it, and how to start",
     "inspect": "say what a checkpoint holds and which detector it fits",
 }
 """What each verb does, in a line."""

@@ -26,12 +26,13 @@ from components.example_gen.annotations import AnnotationFormat, Item, Source
 from components.example_gen.formats import make_format
 from components.example_gen.keys import EXAMPLES, FINDINGS, SETTINGS, SPANS
 from components.example_gen.metadata import scalars, type_of, widest
-from components.example_gen.report import check_accounts, check_report, finished_report, write_report
+from components.example_gen.report import check_report, finished_report, write_report
 from components.example_gen.settings import DataSettings
 from components.example_gen.shards import ShardWriter, shard_path
 from components.example_gen.sources import find_sources
 from components.example_gen.spans import spans_from_json
 from components.example_gen.splits import SplitPolicy
+from components.example_gen.verdict import check_accounts
 from components.findings import DROP, Finding
 from schema.label_map import read_label_map
 

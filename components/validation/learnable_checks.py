@@ -28,7 +28,7 @@ def learnable_checks(profiles: Mapping[str, SplitProfile], settings: ValidationS
                 split=split,
                 status=status_of(settings.few_images.level, profile.images < least),
                 found=f"{profile.images} images",
-                limit=f"validation.few_images.min_images asks for {least}",
+                limit=f"validation.few_images.min_images asks for {least}; raise its share in data.split.ratios",
             )
         if settings.dark_images.level != "off":
             limits = settings.dark_images

@@ -79,7 +79,7 @@ class LearnableObjects(Settings):
 class FewImages(Settings):
     """Splits of hardly any image."""
 
-    level: Level = "fail"
+    level: Level = "warn"
     """What happens when a split has too few images."""
     min_images: int = pydantic.Field(default=2, ge=1)
     """A split with fewer images has too few."""

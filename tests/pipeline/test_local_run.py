@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from components.example_gen.report import BadInputError
+from components.example_gen.verdict import BadInputError
 from pipeline import local_run, local_runner
 from pipeline.verbs import run as run_verb
 
@@ -56,7 +56,7 @@ def test_an_error_of_the_users_ends_with_its_message_and_the_traceback_in_the_lo
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith(f"Log: {tmp_path}/signs/logs/")
     assert said[1:] == ["bad input: 3 of 10 images", f"The traceback is in the log: {said[0].removeprefix('Log: ')}"]
-    assert "components.example_gen.report.BadInputError: bad input" in _log(tmp_path)
+    assert "components.example_gen.verdict.BadInputError: bad input" in _log(tmp_path)
 
 
 def test_the_tfx_cli_gets_the_message_as_well(ending: Callable[..., list[str]]) -> None:

@@ -32,7 +32,7 @@ from components.findings import Finding
 from schema import features
 from schema.label_map import read_label_map
 
-_RECORD_FILE: Final = re.compile(
+RECORD_FILE: Final = re.compile(
     r"\.(tfrecords?|tfrec|records?)(-\d+-of-\d+)?(\.gz)?$|-\d{5}-of-\d{5}(\.gz)?$", re.IGNORECASE
 )
 
@@ -62,7 +62,7 @@ class TFRecord:
                     raise DataError(f"{key}: no file matches {pattern} in {root}")
                 sources += [Source(root, path, split) for path in matched]
             return sources
-        found = [Source(root, path, split_of_path(path)) for path in paths if _RECORD_FILE.search(path)]
+        found = [Source(root, path, split_of_path(path)) for path in paths if RECORD_FILE.search(path)]
         if not found:
             raise DataError(f"no TFRecord files (*.tfrecord, *.record) in {root}; name them in data.annotations")
         return found

@@ -11,8 +11,8 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from components.example_gen.component import ObjectDetectionExampleGen
-from components.example_gen.report import BadInputError
 from components.example_gen.settings import DataSettings
+from components.example_gen.verdict import BadInputError
 from components.findings import read_findings, read_summary
 
 EXECUTED = metadata_store_pb2.Execution.COMPLETE

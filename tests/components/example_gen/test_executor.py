@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, merged
 from components.example_gen.annotations import DataError
-from components.example_gen.report import BadInputError
+from components.example_gen.verdict import BadInputError
 from schema import features
 
 

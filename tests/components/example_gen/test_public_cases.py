@@ -8,7 +8,9 @@ import pathlib
 import pytest
 
 from components.example_gen.annotations import DataError
-from components.example_gen.report import BadInputError
+from components.example_gen.settings import DataSettings
+from components.example_gen.verdict import BadInputError
+from pipeline.doctor.survey import survey
 
 HASHED = {"source": "hash", "ratios": {"train": 10, "eval": 4}}
 CELLS = {"RBC", "WBC", "Platelets"}
@@ -154,3 +156,17 @@ def test_images_without_objects(run, case) -> None:
     result = strictly(run, case / "yolo_some_background", "yolo")
     assert sum(profile.images_without_objects for profile in result.profiles.values()) == 3
     assert not result.findings
+
+
+@pytest.mark.parametrize(
+    ("name", "data_format"),
+    [
+        ("voc_renamed", "pascal_voc"),
+        ("coco_strings", "coco"),
+        ("yolo_dup_lines", "yolo"),
+        ("csv_pbtxt_keypoints", "csv"),
+    ],
+)
+def test_the_doctor_reads_the_same(run, case, name: str, data_format: str) -> None:
+    settings = DataSettings(format=data_format, path=str(case / name), split=HASHED)
+    assert survey(settings).summary == strictly(run, case / name, data_format, split=HASHED).summary

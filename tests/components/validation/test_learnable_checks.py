@@ -45,8 +45,8 @@ def test_nothing_to_learn_stops_the_run(objects: Sequence[tuple[int, int]], mess
     assert objections(profile(objects), overruled)["learnable_objects"].status == "warned"
 
 
-def test_one_image_stops_the_run() -> None:
-    assert objections(profile([(1, 0)]))["few_images"].status == "failed"
+def test_one_image_is_worth_a_warning() -> None:
+    assert objections(profile([(1, 0)]))["few_images"].status == "warned"
     assert not objections(profile([(1, 0)]), ValidationSettings(few_images=FewImages(min_images=1)))
 
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from components.example_gen.annotations import DataError
 from components.example_gen.formats.tfrecord import TFRecord
-from components.example_gen.report import BadInputError
 from components.example_gen.settings import DataSettings
+from components.example_gen.verdict import BadInputError
 
 
 def example(encoded: bytes, source_id: str, boxes: int = 1, text: bool = True, **extra) -> tf.train.Example:

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from components.example_gen.report import AccountError, check_accounts, similar_names
 from components.example_gen.settings import BadInputSettings
+from components.example_gen.verdict import AccountError, check_accounts, similar_names
 from components.findings import FindingsSummary
 
 
 def test_class_names_that_differ_by_what_is_hardly_seen() -> None:
-    boxes = {"RBC": 5, "RBC ": 2, "stop sign": 1, "Stop  Sign": 1, "stop": 7}
+    boxes = {"class/RBC": 5, "class/RBC ": 2, "class/stop sign": 1, "class/Stop  Sign": 1, "class/stop": 7, "listed": 3}
     findings = similar_names(boxes, BadInputSettings())
     assert [(f.kind, f.where, f.treatment) for f in findings] == [("similar_names", "class names", "keep")] * 2
     assert findings[0].found == "'RBC' (5 boxes), 'RBC ' (2 boxes): read as one class 'RBC'"

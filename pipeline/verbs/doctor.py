@@ -1,0 +1,125 @@
+"""``python -m pipeline doctor FOLDER``: what a data folder holds, what is wrong with it, and a config to start with."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from components.example_gen.settings import DataSettings
+from components.findings import KINDS
+from components.user_error import UserError
+from pipeline.doctor.layout import Layout, NoLayoutError, layouts
+from pipeline.doctor.sheet import choose, draw_sheet
+from pipeline.doctor.survey import Survey, survey
+
+_MOST_CLASSES: Final = 40
+_BY_HASH: Final = {"source": "hash"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Exit status: 0, or 1 when a run would stop at this data or it cannot be read."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline doctor", description="Say what a data folder holds, what is wrong, and how to start."
+    )
+    parser.add_argument("folder", type=pathlib.Path, help="the folder that holds the annotated images")
+    parser.add_argument("--sheet", type=pathlib.Path, help="PNG to draw (default: build/doctor/NAME.png)")
+    parser.add_argument(
+        "--format",
+        choices=("pascal_voc", "coco", "yolo", "csv", "tfrecord"),
+        help="look at this one of several formats",
+    )
+    arguments = parser.parse_args(argv)
+    folder = arguments.folder.absolute()
+    try:
+        found = layouts(str(folder))
+        chosen = [layout for layout in found if arguments.format in (None, layout.format)]
+        if not chosen:
+            there = ", ".join(other.format for other in found)
+            raise NoLayoutError(f"{folder} has no files of the format {arguments.format}, but of {there}")
+        layout, looked, refused = _first_that_reads(str(folder), chosen)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    name = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:40]
+    name = name if name[:1].isalpha() else f"data-{name}".strip("-")
+    sheet = arguments.sheet or pathlib.Path("build", "doctor", f"{name}.png")
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    draw_sheet(list(looked.load(choose(looked.pictures))), looked.classes).save(sheet)
+    others = [other for other in found if other.format != layout.format]
+    print("\n".join(_report(looked, layout, others)))
+    if refused:
+        print(f"As it is    {refused}")
+    print(f"Sheet       {sheet}\n\nTo start with, as {name}.yaml:\n")
+    print(_config(name, looked))
+    return 1 if looked.stops else 0
+
+
+def _first_that_reads(folder: str, candidates: Sequence[Layout]) -> tuple[Layout, Survey, str]:
+    """The likeliest format that can be read, by hash where its own division makes no sense; why no other one, if so.
+
+    Raises:
+      UserError: none can; the message is that of the likeliest.
+    """
+    first: UserError | None = None
+    for layout in candidates:
+        settings = {"format": layout.format, "path": folder, "label_map": layout.label_map}
+        for split in ({}, _BY_HASH):
+            try:
+                looked = survey(DataSettings.model_validate({**settings, "split": split}))
+                return layout, looked, "" if first is None else str(first)
+            except UserError as error:
+                first = first or error
+    raise first or UserError(f"{folder}: no format")
+
+
+def _report(looked: Survey, layout: Layout, others: Sequence[Layout]) -> Iterator[str]:
+    summary = looked.summary
+    yield f"Format      {layout.format} ({layout.described})"
+    for other in others:
+        yield f"            or {other.format} ({other.described}): look at it with --format {other.format}"
+    division = "by a stable hash" if looked.settings.split.source == "hash" else "as the data says"
+    if not any(picture.item.split for picture in looked.pictures):
+        division = "by a stable hash, as the data names no splits"
+    yield f"Images      {_by_split(summary.images)}, divided {division}"
+    empty = sum(profile.images_without_objects for profile in looked.profiles.values())
+    yield f"Boxes       {_by_split(summary.boxes)}; {empty} images without"
+    classes = [f"{name} {count}" for name, count in looked.classes.items()]
+    more = f" and {len(classes) - _MOST_CLASSES} more" if len(classes) > _MOST_CLASSES else ""
+    yield f"Classes     {len(classes)}: {', '.join(classes[:_MOST_CLASSES])}{more}"
+    yield f"Findings    {'none' if not summary.findings else sum(summary.findings.values())}"
+    for kind, count in summary.findings.items():
+        example = next(finding for finding in looked.findings if finding.kind == kind)
+        where = " ".join(filter(None, (example.file, example.where)))
+        yield f"            {count} {kind}: {KINDS[kind].meaning} -> {example.treatment}"
+        yield f"              {where}: {example.found}"
+    for warning in looked.warnings:
+        yield f"Warning     {warning}"
+    for stop in looked.stops:
+        yield f"Would stop  {stop}"
+
+
+def _by_split(counts: dict[str, int]) -> str:
+    return ", ".join(f"{split} {counts[split]}" for split in ("train", "eval", "test") if split in counts) or "none"
+
+
+def _config(name: str, looked: Survey) -> str:
+    """Five lines that describe a pipeline on the data; JSON's quotes are YAML's, too."""
+    data = f"format: {looked.settings.format}, path: {json.dumps(looked.settings.path, ensure_ascii=False)}"
+    if looked.settings.label_map is not None:
+        data += f", label_map: {json.dumps(looked.settings.label_map, ensure_ascii=False)}"
+    if looked.settings.split.source == "hash":
+        data += ", split: {source: hash}"
+    return "\n".join(
+        (
+            f"name: {name}",
+            f"data: {{{data}}}",
+            "model: {detector: ssd_mobilenet_v2_fpnlite, pretrained: imagenet}",
+            "train: {steps: 1500, batch_size: 8}",
+            "eval: {gates: {minimum: {AP50: 0.5}}}",
+        )
+    )
