@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 from schema import exported_model
 from serving import drawing, image_files
 from serving.detections import Detection, ImageDetections, table
+from serving.proxy import proxy_advice
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis import predict_pb2
@@ -135,10 +136,12 @@ class DetectorClient:
         import grpc
 
         code, details = error.code(), error.details()  # type: ignore[attr-defined]
+        advice = proxy_advice(self.server)
         if code == grpc.StatusCode.UNAVAILABLE:
-            return f"no server answers at {self.server} ({details}); is it running, and is this its host and port?"
+            found = f"no server answers at {self.server} ({details}); "
+            return found + (advice or "is it running, and is this its host and port?")
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return f"{self.server} did not answer within {self._timeout_seconds:g} s"
+            return f"{self.server} did not answer within {self._timeout_seconds:g} s" + (advice and f"; {advice}")
         return f"{self.server} answered {code.name}: {details}"
 
 

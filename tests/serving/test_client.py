@@ -81,6 +81,24 @@ def test_an_unreachable_server_is_said(tmp_path: pathlib.Path, capsys: pytest.Ca
     assert "no server answers at localhost:1" in capsys.readouterr().err
 
 
+def test_a_proxy_on_the_way_is_said(
+    server: ModelServer, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "street.jpg").write_bytes(jpeg())
+    asked = [tmp_path / "street.jpg", "--server", f"localhost:{server.port}", "--timeout_seconds", "20"]
+    for name in ("grpc_proxy", "https_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "intranet")
+    assert _run(asked) == 1
+    said = capsys.readouterr().err
+    assert "asked through the proxy 127.0.0.1:9, which the environment variable http_proxy names" in said
+    assert "set no_proxy=intranet,localhost" in said
+    assert "secret" not in said
+    monkeypatch.setenv("no_proxy", "intranet,localhost")
+    assert _run(asked) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
