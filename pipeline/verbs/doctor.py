@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from components.example_gen import files
+from components.example_gen.image_lookup import is_image_name
 from components.example_gen.settings import DataSettings
 from components.findings import KINDS
 from components.user_error import UserError
@@ -86,6 +88,9 @@ def _report(looked: Survey, layout: Layout, others: Sequence[Layout]) -> Iterato
     if not any(picture.item.split for picture in looked.pictures):
         division = "by a stable hash, as the data names no splits"
     yield f"Images      {_by_split(summary.images)}, divided {division}"
+    there = sum(is_image_name(entry.path) for entry in files.list_files(looked.settings.path))
+    if layout.format != "tfrecord" and there > summary.listed_images:
+        yield f"            {there - summary.listed_images} of {there} image files in the folder are in no annotation"
     empty = sum(profile.images_without_objects for profile in looked.profiles.values())
     yield f"Boxes       {_by_split(summary.boxes)}; {empty} images without"
     classes = [f"{name} {count}" for name, count in looked.classes.items()]

@@ -144,3 +144,15 @@ def test_the_advice_helps(
     result = run(**(settings | advised))
     assert sum(result.summary.boxes.values()) == boxes
     assert all(result.summary.images[split] for split in ("train", "eval"))
+
+
+def test_copies_that_are_divided_by_their_names_stay_together(
+    tmp_path: pathlib.Path, run: Callable[..., Any], image_bytes: Callable[..., bytes]
+) -> None:
+    """What ``validation.copied_splits`` advises."""
+    for split in ("train", "val"):
+        _yolo(tmp_path, split, _images(tmp_path / "images" / split, image_bytes, 12), "0 0.5 0.5 0.4 0.4\n")
+    (tmp_path / "data.yaml").write_text("names: [car]\ntrain: images/train\nval: images/val\n")
+    result = run(format="yolo", path=str(tmp_path), split={"source": "hash", "group_pattern": "[^/]+$"})
+    names = {split: {pathlib.Path(key).name for key in result.source_ids(split)} for split in ("train", "eval")}
+    assert names["train"] and names["eval"] and not names["train"] & names["eval"]

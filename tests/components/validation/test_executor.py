@@ -74,6 +74,8 @@ def _profile(records: Sequence[tf.train.Example]) -> SplitProfile:
             list(zip(xmin, ymin, xmax, ymax, strict=True)),
             height_pixels=values[features.IMAGE_HEIGHT].int64_list.value[0],
             width_pixels=values[features.IMAGE_WIDTH].int64_list.value[0],
+            set_aside=sum(values[features.OBJECT_DIFFICULT].int64_list.value),
+            brightest=int(tf.reduce_max(tf.io.decode_image(values[features.IMAGE_ENCODED].bytes_list.value[0]))),
         )
     return profile
 
@@ -172,3 +174,27 @@ def test_level_fail_stops_the_run_and_keeps_the_report(tmp_path: pathlib.Path, s
     kept = tmp_path / "AnnotationValidator" / "failed" / "7"
     assert str(kept) in message
     assert {check.check for check in read_report(kept).with_status("failed")} == {"small_boxes", "leakage"}
+
+
+@pytest.mark.parametrize("check", ["learnable_objects", "dark_images", "copied_splits"])
+def test_data_on_which_nothing_can_be_learnt_stops_the_run_until_it_is_overruled(
+    check: str, tmp_path: pathlib.Path, splits: dict, picture: Callable, jpeg: Callable, record: Callable
+) -> None:
+    from components.validation.executor import AnnotationCheckError
+
+    if check == "learnable_objects":
+        for example in splits["eval"]:
+            objects = len(example.features.feature[features.OBJECT_CLASS_TEXT].bytes_list.value)
+            example.features.feature[features.OBJECT_DIFFICULT].int64_list.value.extend([1] * objects)
+    elif check == "dark_images":
+        dark = [jpeg(picture(n).point(lambda value: value // 16)) for n in range(6)]
+        splits["eval"] = [record(f"d{n}.jpg", encoded, [("car", GOOD)]) for n, encoded in enumerate(dark)]
+    else:
+        splits["eval"] = splits["train"][:6]
+    artifacts = Artifacts(tmp_path / "data", splits)
+    with pytest.raises(AnnotationCheckError, match="set the check's level to `warn`") as raised:
+        _run(tmp_path, artifacts, ValidationSettings())
+    assert [line.split()[0] for line in str(raised.value).splitlines()[1:-1]] == [check]
+
+    report = _run(tmp_path, artifacts, ValidationSettings.model_validate({check: {"level": "warn"}}))
+    assert check in {result.check for result in report.with_status("warned")}

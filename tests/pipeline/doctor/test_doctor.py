@@ -74,14 +74,18 @@ def test_what_would_stop_a_run_and_an_example_of_each_finding(
     assert "data.bad_input.box_unit: convert" in said
 
 
-def test_two_formats_in_one_folder(yolo_folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_formats_in_one_folder(
+    yolo_folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [f"images/train/{number:02}.png,cup,8,6,28,21" for number in range(9)]
     (yolo_folder / "boxes.csv").write_text("\n".join(["filename,class,xmin,ymin,xmax,ymax", *rows]))
-    sheet = ["--sheet", str(yolo_folder / "sheet.png")]
+    sheet = ["--sheet", str(tmp_path_factory.mktemp("sheet") / "sheet.png")]
     assert main([str(yolo_folder), *sheet]) == 0
     assert "or csv (boxes.csv): look at it with --format csv" in capsys.readouterr().out
     assert main([str(yolo_folder), "--format", "csv", *sheet]) == 0
-    assert "Format      csv (boxes.csv)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Format      csv (boxes.csv)" in said
+    assert "3 of 12 image files in the folder are in no annotation" in said
     assert main([str(yolo_folder), "--format", "coco", *sheet]) == 1
     assert "has no files of the format coco, but of yolo, csv" in capsys.readouterr().err
 
