@@ -152,6 +152,6 @@ def _raise_failures(report: AnnotationReport, report_uri: str) -> None:
     copy = posixpath.join(keep(report_uri, (REPORT_FILE,)), REPORT_FILE)
     lines = "".join(f"\n  {failure.describe()}" for failure in failures)
     raise AnnotationCheckError(
-        f"the annotation check stops the run:{lines}\nThe whole report is in {copy}. Correct the data, raise the "
+        f"the annotation check stops the run:{lines}\nThe whole report is in {copy}. Correct the data, change the "
         "limit, or set the check's level to `warn` in the section `validation` of the config"
     )

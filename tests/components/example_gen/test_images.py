@@ -162,3 +162,16 @@ def test_a_bomb_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_header_that_tells_of_other_pixels() -> None:
     with pytest.raises(BadImageError, match="24 x 24 pixels decode, the header says 48 x 24"):
         check_decodes(noise(), ImageHeader("jpeg", 24, 48, 1))
+
+
+def test_how_bright_the_brightest_pixel_is() -> None:
+    def brightest(values: list[int], mode: str) -> int:
+        output = io.BytesIO()
+        image = Image.new(mode, (8, 8))
+        image.putdata([values[index % len(values)] for index in range(64)])
+        image.save(output, "PNG")
+        return check_decodes(output.getvalue(), read_header(output.getvalue()))
+
+    assert brightest([0, 17, 255], "L") == 255
+    assert brightest([0, 4095], "I;16") == 15, "12 of 16 bits: what training sees is almost black"
+    assert brightest([0, 65535], "I;16") == 255
