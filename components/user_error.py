@@ -31,3 +31,14 @@ def user_error_message(error: BaseException) -> str | None:
         if isinstance(kind, type) and issubclass(kind, UserError):
             return _BEAM_STEP.sub("", text[named.end() :]).strip()
     return None
+
+
+def failure_reason(error: BaseException) -> str:
+    """Why a run failed: the message for the user, or what kind of mistake it is with a line about it."""
+    message = user_error_message(error)
+    if message is not None:
+        return message
+    lines = str(error).strip().splitlines() or [""]
+    # Beam raises the text of a worker's traceback, which ends with what was raised.
+    line = lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
+    return f"{type(error).__name__}: {line}"

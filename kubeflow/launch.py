@@ -9,11 +9,10 @@ a new execution of its own. A node that had succeeded is not run again.
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 import ml_metadata
@@ -23,8 +22,10 @@ from tfx.orchestration import data_types_utils, metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import execution_publish_utils, launcher, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import common_utils, context_lib, execution_lib
-from tfx.proto.orchestration import execution_result_pb2, pipeline_pb2
+from tfx.proto.orchestration import pipeline_pb2
 
+from components.report.run_record import read_failure, write_failure
+from components.user_error import failure_reason
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
 
@@ -35,9 +36,7 @@ _SYSTEM_NODES: Final = (
     "tfx.dsl.components.common.importer.Importer",
     "tfx.dsl.components.common.resolver.Resolver",
 )
-_RESULT_PROPERTY: Final = "__execution_result__"
 _ABANDONED: Final = "the step's process ended without saying so (pod evicted or killed)"
-_CODE_ABORTED: Final = 10
 
 
 class StepError(RuntimeError):
@@ -161,16 +160,11 @@ class NodeRun:
 
     def fail_unfinished(self, reason: str = _ABANDONED) -> list[int]:
         """Marks attempts that are still NEW or RUNNING as failed and removes what they wrote; returns their ids."""
-        unfinished = [execution for execution in self.executions() if execution_lib.is_execution_active(execution)]
-        for execution in unfinished:
-            execution.last_known_state = metadata_store_pb2.Execution.FAILED
-            result = execution_result_pb2.ExecutionResult(code=_CODE_ABORTED, result_message=reason)
-            execution_lib.set_execution_result(result, execution)
-        if unfinished:
-            ml_metadata.MetadataStore(self._connection).put_executions(unfinished)
-        for execution in unfinished:
-            self._remove_outputs(execution.id)
-        return [execution.id for execution in unfinished]
+        unfinished = [execution.id for execution in self.executions() if execution_lib.is_execution_active(execution)]
+        write_failure(ml_metadata.MetadataStore(self._connection), unfinished, reason)
+        for execution_id in unfinished:
+            self._remove_outputs(execution_id)
+        return unfinished
 
     def run(self) -> str:
         """Runs the node, unless it has succeeded before in this run.
@@ -191,7 +185,7 @@ class NodeRun:
             return "had succeeded before"
         config = runner_utils.extract_local_deployment_config(self._graph)
         node_id = self._node.node_info.id
-        launched = FreshLauncher(
+        node_launcher = FreshLauncher(
             identity=self._identity,
             pipeline_node=self._node,
             mlmd_connection=metadata.Metadata(self._connection),
@@ -199,7 +193,13 @@ class NodeRun:
             pipeline_runtime_spec=self._graph.runtime_spec,
             executor_spec=runner_utils.extract_executor_spec(config, node_id),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(config, node_id),
-        ).launch()
+        )
+        try:
+            launched = node_launcher.launch()
+        except Exception as error:
+            failed = [execution.id for execution in self.executions()[-1:] if not _successful(execution)]
+            write_failure(ml_metadata.MetadataStore(self._connection), failed, failure_reason(error))
+            raise
         if launched is None or launched.execution_id is None:
             # The Launcher calls this skipping and returns as if all was well.
             raise StepError(f"{node_id} was not run: inputs are missing, see the log above for the ones it resolved")
@@ -234,10 +234,6 @@ def _sign(executions: Iterable[metadata_store_pb2.Execution], identity: StepIden
 
 
 def _message(execution: metadata_store_pb2.Execution) -> str:
-    """The last line of what an execution says about itself."""
+    """What became of an execution, and why."""
     state = metadata_store_pb2.Execution.State.Name(execution.last_known_state)
-    if _RESULT_PROPERTY not in execution.custom_properties:
-        return f"execution {execution.id} is {state}"
-    text = execution.custom_properties[_RESULT_PROPERTY].string_value
-    lines: Sequence[str] = str(json.loads(text).get("resultMessage", "")).strip().splitlines()
-    return f"execution {execution.id} is {state}: {lines[-1].strip() if lines else text}"
+    return ": ".join(filter(None, (f"execution {execution.id} is {state}", read_failure(execution))))

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from components.user_error import failure_reason
 from kubeflow.metadata_store import StoreAddress, UnreachableError, store_lock, wait_for_store
 from kubeflow.pipeline_root import wait_for_root
 from kubeflow.step_config import decode_config
@@ -194,9 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_TERMINATED
     except Exception as error:
         traceback.print_exc()
-        first = next(iter(str(error).strip().splitlines()), "")
         _say(
-            f"{where} failed after {time.monotonic() - started:.0f} s: {type(error).__name__}: {first}\n"
+            f"{where} failed after {time.monotonic() - started:.0f} s: {failure_reason(error)}\n"
             f"The traceback is above. Artifacts are under {step.config.pipeline_root / step.node_id}"
         )
         return EXIT_FAILED

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import time
 
+import ml_metadata
 import tfx.v1 as tfx
 
+from components.report.run_record import RunNotFoundError, read_run, write_failure
 from components.report.run_report import report_run
-from components.user_error import UserError, user_error_message
+from components.user_error import UserError, failure_reason, user_error_message
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
 from pipeline.preflight import check_detector
@@ -37,6 +39,7 @@ def run_locally(config: PipelineConfig) -> None:
     quieten()
     config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
     started = time.time()
+    failure: str | None = None
     with run_log(config.pipeline_root / "logs") as log:
         # Now, for a process that dies cannot say it any more.
         print(f"Log: {log.path}", file=sys.stderr, flush=True)
@@ -45,17 +48,19 @@ def run_locally(config: PipelineConfig) -> None:
                 tfx.orchestration.LocalDagRunner().run(pipeline)
         except Exception as error:
             log.write_traceback(error)
-            message = user_error_message(error)
-            if message is None:
+            failure = failure_reason(error)
+            if user_error_message(error) is None:
                 raise
-            raise RunFailedError(f"{message}\nThe traceback is in the log: {log.path}") from error
+            raise RunFailedError(f"{failure}\nThe traceback is in the log: {log.path}") from error
         finally:
-            _report(config, started, log)
+            _report(config, started, log, failure)
 
 
-def _report(config: PipelineConfig, started: float, log: RunLog) -> None:
+def _report(config: PipelineConfig, started: float, log: RunLog, failure: str | None) -> None:
     """Summary and page. What goes wrong with them changes nothing about the run: it has succeeded or failed before."""
     try:
+        if failure is not None:
+            _record_failure(config, started, failure)
         report_run(config.metadata_path, config.name, started, config.push_directory, config.pipeline_root / "reports")
     except Exception as error:
         log.write_traceback(error)
@@ -65,3 +70,14 @@ def _report(config: PipelineConfig, started: float, log: RunLog) -> None:
             file=sys.stderr,
             flush=True,
         )
+
+
+def _record_failure(config: PipelineConfig, started: float, reason: str) -> None:
+    """Nodes run one after the other: what failed, or was left where it was, did so for this reason."""
+    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(config.metadata_path))
+    try:
+        nodes = read_run(connection, config.name, started_after_seconds=started).nodes
+    except RunNotFoundError:
+        return
+    failed = [node.execution_id for node in nodes if node.state in ("failed", "unfinished")]
+    write_failure(ml_metadata.MetadataStore(connection), failed, reason)

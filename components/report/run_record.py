@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 import ml_metadata
@@ -21,6 +21,7 @@ _STATES: Final[dict[int, NodeState]] = {
     metadata_store_pb2.Execution.CANCELED: "failed",
 }
 _RESULT_PROPERTY: Final = "__execution_result__"
+_TRACEBACK: Final = "Traceback"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class NodeRun:
       state: what became of it.
       seconds: how long it took.
       execution_id: of ML Metadata.
-      error: last line of what it raised, where ML Metadata kept it.
+      error: why it failed, where ML Metadata has it (``write_failure``).
       outputs: the newest artifact by output key; of a cached node those of the run that made them.
       properties: what the node was told (TFX's execution properties), as text.
     """
@@ -164,7 +165,7 @@ def _node_run(store: ml_metadata.MetadataStore, execution: metadata_store_pb2.Ex
         state=_STATES.get(execution.last_known_state, "unfinished"),
         seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000,
         execution_id=execution.id,
-        error=_error(execution),
+        error=read_failure(execution),
         outputs=_outputs(store, store.get_events_by_execution_ids([execution.id])),
         properties=_properties(execution),
     )
@@ -181,13 +182,25 @@ def _properties(holder: metadata_store_pb2.Artifact | metadata_store_pb2.Executi
     return {key: str(getattr(value, value.WhichOneof("value"))) for key, value in holder.custom_properties.items()}
 
 
-def _error(execution: metadata_store_pb2.Execution) -> str:
-    text = (
-        execution.custom_properties[_RESULT_PROPERTY].string_value
-        if (_RESULT_PROPERTY in execution.custom_properties)
-        else ""
-    )
-    if not text:
+def read_failure(execution: metadata_store_pb2.Execution) -> str:
+    """Why an execution failed; empty where ML Metadata has no word of it."""
+    if _RESULT_PROPERTY not in execution.custom_properties:
         return ""
-    lines = str(json.loads(text).get("resultMessage", "")).strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    text = execution.custom_properties[_RESULT_PROPERTY].string_value
+    reason = str(json.loads(text).get("resultMessage", "")).strip() if text else ""
+    # TFX writes a traceback, which ends with what was raised.
+    return reason.splitlines()[-1].strip() if reason.startswith(_TRACEBACK) else reason
+
+
+def write_failure(store: ml_metadata.MetadataStore, execution_ids: Collection[int], reason: str) -> None:
+    """Marks executions as failed, and says why where nothing is said yet.
+
+    TFX keeps no word of an exception, and leaves the execution of a node whose driver raised as if it still ran.
+    """
+    executions = store.get_executions_by_id(list(execution_ids))
+    for execution in executions:
+        execution.last_known_state = metadata_store_pb2.Execution.FAILED
+        if _RESULT_PROPERTY not in execution.custom_properties:
+            execution.custom_properties[_RESULT_PROPERTY].string_value = json.dumps({"resultMessage": reason})
+    if executions:
+        store.put_executions(executions)

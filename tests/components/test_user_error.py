@@ -6,7 +6,7 @@ import apache_beam as beam
 import pytest
 
 from components.example_gen.annotations import DataError
-from components.user_error import user_error_message
+from components.user_error import failure_reason, user_error_message
 
 
 def _fail(error: BaseException) -> None:
@@ -46,3 +46,17 @@ def test_one_that_a_beam_worker_of_another_process_raised() -> None:
 def test_a_mistake_in_the_code_is_none() -> None:
     assert user_error_message(KeyError("x")) is None
     assert user_error_message(RuntimeError("Traceback ...\nbuiltins.KeyError: 'x'\njson.decoder.Nonsense: y")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DataError("two lines:\n  of one message"), "two lines:\n  of one message"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (OSError("no space\n\t[[{{node Save}}]]"), "OSError: no space"),
+        (RuntimeError("bundle 3\nTraceback (most recent call last):\n  ...\nValueError: y [while running 'Map']"),
+         "RuntimeError: ValueError: y [while running 'Map']"),
+    ],
+)  # fmt: skip
+def test_the_reason_in_a_few_words(error: Exception, reason: str) -> None:
+    assert failure_reason(error) == reason

@@ -8,6 +8,7 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from components.example_gen.annotations import DataError
 from kubeflow import launch
 from kubeflow.kfp_pipeline import write_kfp_pipeline
 from kubeflow.step_config import cluster_config
@@ -102,6 +103,19 @@ def test_missing_inputs_are_a_failure_though_the_launcher_returns(
 ) -> None:
     with pytest.raises(launch.StepError, match="StatisticsGen"):
         _run(config, connection, "StatisticsGen").run()
+
+
+def test_a_driver_that_raises_has_failed_and_the_store_says_why(
+    config: PipelineConfig, connection: metadata_store_pb2.ConnectionConfig
+) -> None:
+    """TFX's Launcher leaves it RUNNING: the webhook would have no reason, and drift would wait for its end."""
+    gone = config.model_copy(update={"data": config.data.model_copy(update={"path": "/nowhere"})})
+    node_run = _run(gone, connection, "ObjectDetectionExampleGen")
+    with pytest.raises(DataError):
+        node_run.run()
+    [execution] = node_run.executions()
+    assert execution.last_known_state == Execution.FAILED
+    assert "data.path: /nowhere is no folder" in execution.custom_properties["__execution_result__"].string_value
 
 
 def test_a_node_that_is_not_there(config: PipelineConfig, connection: metadata_store_pb2.ConnectionConfig) -> None:

@@ -11,6 +11,7 @@ import pytest
 from components.example_gen.verdict import BadInputError
 from pipeline import local_run, local_runner
 from pipeline.verbs import run as run_verb
+from tests.components.report.fake_run import FakeRun, State
 
 Ending = Callable[[], None]
 
@@ -28,16 +29,17 @@ def _well() -> None:
 
 @pytest.fixture
 def ending(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Makes the graph and the report end as told; returns the command line of such a run."""
+    """Makes the graph and the report (None: the real one) end as told; returns the command line of such a run."""
     file = tmp_path / "config.yaml"
     file.write_text(f"name: signs\nroot: {tmp_path}\ndata: {{format: coco, path: data}}\nmodel: {{pretrained: null}}\n")
 
-    def _end(graph: Ending = _well, report: Ending = _well) -> list[str]:
+    def _end(graph: Ending = _well, report: Ending | None = _well) -> list[str]:
         runner = types.SimpleNamespace(run=lambda _: graph())
         monkeypatch.setattr(local_run.tfx.orchestration, "LocalDagRunner", lambda: runner)
         monkeypatch.setattr(local_run, "create_pipeline", lambda _: types.SimpleNamespace(components=[]))
         monkeypatch.setattr(local_run, "check_detector", lambda _: None)
-        monkeypatch.setattr(local_run, "report_run", lambda *_: report())
+        if report is not None:
+            monkeypatch.setattr(local_run, "report_run", lambda *_: report())
         monkeypatch.setenv("PIPELINE_CONFIG", str(file))
         return ["--config", str(file)]
 
@@ -85,3 +87,21 @@ def test_a_report_that_fails_does_not_hide_why_the_run_did(
     failing = ending(graph=_raise(BadInputError("bad input")), report=_raise(OSError("metrics.json is damaged")))
     assert run_verb.main(failing) == 1
     assert "\nbad input\n" in capsys.readouterr().err
+
+
+def test_a_node_that_tfx_leaves_running_has_failed_and_says_why(
+    ending: Callable[..., list[str]], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A driver that raises leaves its execution RUNNING, and TFX writes down no exception."""
+
+    def graph() -> None:
+        FakeRun(tmp_path / "signs").node("r1", "ObjectDetectionExampleGen", State.RUNNING)
+        raise BadInputError("data.path: /d is no folder\nGive one.")
+
+    arguments = ending(graph=graph, report=None)
+    assert run_verb.main(arguments) == 1
+    summary = capsys.readouterr().out
+    assert "nodes 1 failed" in summary
+    assert "Failed      ObjectDetectionExampleGen: data.path: /d is no folder\n" in summary
+    (page,) = (tmp_path / "signs" / "reports").iterdir()
+    assert "data.path: /d is no folder\nGive one." in page.read_text()

@@ -26,5 +26,5 @@ class Failures(Section):
         return cls(failed) if failed else None
 
     def lines(self) -> Sequence[TextPair]:
-        """A line a node."""
-        return [(self.title, f"{node.node}{': ' + node.error if node.error else ''}") for node in self.nodes]
+        """A line a node; the page has all of what it raised."""
+        return [(self.title, ": ".join([node.node, *node.error.splitlines()[:1]])) for node in self.nodes]

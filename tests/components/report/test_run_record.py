@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from components.report.run_record import RunNotFoundError, read_run
-from tests.components.report.fake_run import FakeRun
+from components.report.run_record import RunNotFoundError, read_run, write_failure
+from tests.components.report.fake_run import FakeRun, State
 
 
 def test_the_newest_run_of_the_pipeline_with_its_nodes(finished_run: FakeRun) -> None:
@@ -57,3 +57,20 @@ def test_the_judged_split_is_what_the_evaluation_says(fake_run: FakeRun, split: 
 def test_where_the_model_was_pushed(fake_run: FakeRun, properties: dict[str, Any], pushed_to: str | None) -> None:
     fake_run.node("new", "Pusher", outputs={"pushed_model": fake_run.root / "pushed"}, properties=properties)
     assert read_run(fake_run.connection, "signs").pushed_to == pushed_to
+
+
+def test_why_a_node_failed_is_written_down_where_tfx_said_nothing(fake_run: FakeRun) -> None:
+    silent = fake_run.node("new", "Trainer", State.FAILED)
+    driver = fake_run.node("new", "ObjectDetectionExampleGen", State.RUNNING)
+    told = fake_run.node("new", "Pusher", State.FAILED, error="Traceback (most recent call last):\n  x\nOSError: full")
+    write_failure(fake_run.store, [silent, driver, told], "two\nlines")
+    nodes = read_run(fake_run.connection, "signs").nodes
+    assert [(node.state, node.error) for node in nodes] == [
+        ("failed", "two\nlines"),
+        ("failed", "two\nlines"),
+        ("failed", "OSError: full"),
+    ]
+
+
+def test_nothing_has_failed(fake_run: FakeRun) -> None:
+    write_failure(fake_run.store, [], "nothing")
