@@ -1,11 +1,13 @@
 """Types of settings that name a place: which may have a scheme (``gs://bucket/path``), and what the others are told.
 
 TensorFlow opens what is only read, data and start weights, wherever it can. What a run writes is locked, renamed and
-listed in a folder, and its metadata is an SQLite file.
+listed in a folder, and its metadata is an SQLite file. A home folder (``~``) and environment variables are put in as a
+shell would: as folders of that name they are never meant.
 """
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 from typing import Annotated, Any, Final
@@ -13,8 +15,19 @@ from typing import Annotated, Any, Final
 import pydantic
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 OPENED_SCHEMES: Final = ("gs", "file", "ram")
 """Those that TensorFlow 2.21 opens beside plain paths (``tf.io.gfile.get_registered_schemes``)."""
+
+
+def _expanded(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    path = os.path.expandvars(os.path.expanduser(value))  # noqa: PTH111 - of pathlib, one undoes `gs://`
+    left = _VARIABLE.search(path)
+    if left:
+        raise ValueError(f"found {value!r}, but the environment variable {left[1] or left[2]} is not set")
+    return path
 
 
 def _local(value: Any) -> Any:
@@ -36,9 +49,9 @@ def _opened(value: str) -> str:
     return value
 
 
-LocalPath = Annotated[pathlib.Path, pydantic.BeforeValidator(_local)]
+LocalPath = Annotated[pathlib.Path, pydantic.BeforeValidator(_local), pydantic.BeforeValidator(_expanded)]
 """A file or folder of this machine that the run writes."""
-LocalFile = Annotated[str, pydantic.BeforeValidator(_local)]
+LocalFile = Annotated[str, pydantic.BeforeValidator(_local), pydantic.BeforeValidator(_expanded)]
 """A file of this machine that is read before TensorFlow is there."""
-Source = Annotated[str, pydantic.AfterValidator(_opened)]
+Source = Annotated[str, pydantic.BeforeValidator(_expanded), pydantic.AfterValidator(_opened)]
 """What TensorFlow reads, on this machine or in Cloud Storage."""

@@ -36,7 +36,7 @@ def add_client_arguments(parser: argparse.ArgumentParser) -> None:
         "Kubeflow Pipelines (KF_PIPELINES_ENDPOINT and others are read by the client itself)"
     )
     group.add_argument("--host", help="address of the API; default: in-cluster service or the current kube context")
-    group.add_argument("--namespace", help="Kubeflow profile; default: cluster.namespace of the config")
+    group.add_argument("--namespace", help="Kubeflow profile; default: cluster.namespace where a config is given")
     group.add_argument("--token-file", type=pathlib.Path, help=f"file with a bearer token; or set {TOKEN_VARIABLE}")
     group.add_argument("--cookies", help="cookie of an authenticated session (Dex, oauth2-proxy)")
     group.add_argument("--client-id", help="OAuth client of an Identity-Aware Proxy")

@@ -32,7 +32,7 @@ from kubeflow.metadata_store import StoreAddress, UnreachableError, wait_for_sto
 from kubeflow.step_config import add_config_arguments, config_from_arguments
 from pipeline.cluster_settings import DriftSettings
 from pipeline.config_errors import ConfigError
-from schema.label_map import read_label_map
+from schema.label_map import LabelMapError, read_label_map
 
 EXIT_DRIFT: Final = 10
 _EXAMPLE_GEN: Final = "ObjectDetectionExampleGen"
@@ -262,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with kfp_client.api_errors():
             experiment_id = str(client.create_experiment(experiment, namespace=namespace).experiment_id)
             print(f"run {schedule.trigger(client, arguments.trigger, experiment_id)} started")
-    except (ConfigError, ClusterError, DataError) as error:
+    except (ConfigError, ClusterError, DataError, LabelMapError) as error:
         print(error, file=sys.stderr)
         return 2
     except UnreachableError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -18,6 +19,7 @@ VERBS: Final = {
     "inspect": "say what a checkpoint holds and which detector it fits",
 }
 """What each verb does, in a line."""
+_INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 def _help() -> str:
@@ -28,7 +30,7 @@ def _help() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point. Exit status: the verb's; 2 when there is no such verb."""
+    """Entry point. Exit status: the verb's; 2 when there is no such verb, 130 (as in a shell) after Ctrl-C."""
     verb, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if verb in ("-h", "--help"):
         print(_help())
@@ -38,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"; did you mean {near[0]!r}?" if near else "."
         print(f"python -m pipeline: there is no verb {verb!r}{hint} It has {', '.join(VERBS)}.", file=sys.stderr)
         return 2
-    return int(importlib.import_module(f"pipeline.verbs.{verb}").main(rest))
+    try:
+        return int(importlib.import_module(f"pipeline.verbs.{verb}").main(rest))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
 
 
 if __name__ == "__main__":

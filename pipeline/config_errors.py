@@ -26,7 +26,8 @@ def _nearest(word: str, choices: Sequence[str]) -> str:
 
 def _describe(error: Any, place: Place) -> str:
     """One pydantic error in a line, without its location."""
-    found, context = error["input"], error.get("ctx", {})
+    context = error.get("ctx", {})
+    found = _as_written(error["input"])
     match error["type"]:
         case "extra_forbidden":
             keys = sorted({key for cls in place.classes for key in cls.model_fields})
@@ -34,19 +35,25 @@ def _describe(error: Any, place: Place) -> str:
         case "missing":
             return "this key is required"
         case "literal_error" | "enum":
-            return f"found {found!r}, allowed are {_allowed(str(context['expected']), found)}"
+            return f"found {found}, allowed are {_allowed(str(context['expected']), error['input'])}"
         case "union_tag_invalid":
             return f"found {context['tag']!r}, allowed are {_allowed(context['expected_tags'], context['tag'])}"
         case "union_tag_not_found":
             return f"the key {context['discriminator']} is required here"
         case "tuple_type" | "list_type":
-            return f"found {found!r}, expected a list (did you mean [{found}]?)"
+            return f"found {found}, expected a list (did you mean [{error['input']}]?)"
         case "model_type" | "dict_type":
-            return f"found {found!r}, expected keys with their values"
+            return f"found {found}, expected keys with their values"
         case "value_error":
             return f"{context['error']}"
         case _:
-            return f"found {found!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+            return f"found {found}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _as_written(value: object) -> str:
+    """A value as a person would find it in the file."""
+    words = {None: "nothing", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else repr(value)
 
 
 def _allowed(expected: str, found: object) -> str:

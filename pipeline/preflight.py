@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import pathlib
 
+from components.example_gen import files
+from components.example_gen.annotations import DataError
+from components.example_gen.spans import resolve_spans
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
 from schema.label_map import LabelMapError, read_label_map
 
 
 def check_files(config: PipelineConfig) -> None:
-    """Looks whether the label map can be read and the start weights are there. Imports neither TensorFlow nor TFX.
+    """Looks whether data, label map and start weights are there. Imports neither TensorFlow nor TFX.
 
     Raises:
       ConfigError: they are not; the message names key, value and folder.
     """
+    if not files.is_remote(config.data.path):
+        try:
+            resolve_spans(config.data)
+        except DataError as error:
+            raise ConfigError(str(error)) from error
     if config.data.label_map is not None:
         try:
             read_label_map(config.data.label_map)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,13 +21,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     action.add_argument("--explain", action="store_true", help="print every key with its default and documentation")
     action.add_argument("--check", metavar="FILE", help="check a config file and print it with defaults filled in")
     arguments = parser.parse_args(argv)
-    if arguments.explain:
-        print(explain(PipelineConfig))
-        return 0
     try:
-        config = load_config(arguments.check)
+        if arguments.explain:
+            print(explain(PipelineConfig))
+        else:
+            YAML().dump(load_config(arguments.check).model_dump(mode="json"), sys.stdout)
+        sys.stdout.flush()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    YAML().dump(config.model_dump(mode="json"), sys.stdout)
+    except BrokenPipeError:
+        # `| head` has read enough; what is left to flush at the end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

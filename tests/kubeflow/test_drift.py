@@ -252,6 +252,20 @@ def test_distances_are_symmetric_bounded_and_zero_for_the_same(one: SplitProfile
     assert (same.class_distance, same.size_distance) == (0, pytest.approx(0, abs=1e-12))
 
 
+def test_a_label_map_that_is_gone_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"name: signs\ndata: {{format: coco, path: {tmp_path}, label_map: {tmp_path}/gone.txt}}\n")
+    for variable in ("HOST", "DATABASE", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"METADATA_STORE_{variable}", "any")
+    monkeypatch.setattr(drift, "wait_for_store", lambda address, seconds: None)
+    monkeypatch.setattr(ml_metadata, "MetadataStore", lambda connection: None)
+    monkeypatch.setattr(drift, "judge", lambda store, name, data, limits: drift.profile(data))
+    assert drift.main(["--file", str(config)]) == 2
+    assert "gone.txt: cannot be read as a label map" in capsys.readouterr().err
+
+
 def test_the_schedule_is_looked_for_in_the_configs_namespace(
     kfp_server: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

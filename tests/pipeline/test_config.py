@@ -79,6 +79,11 @@ def test_overrides_win_over_the_file(write):
             [":5: data.label_map: found 'gs://b/labels.txt', expected a path"],
         ),
         (MINIMAL + "model: {pretrained: https://b/p}", [":5: model.pretrained: found 'https://b/p'", "only gs://"]),
+        (MINIMAL + "train:", [":5: train: found nothing, expected keys with their values"]),
+        (
+            MINIMAL + "root: $NOWHERE/p",
+            [":5: root: found '$NOWHERE/p', but the environment variable NOWHERE is not set"],
+        ),
         (MINIMAL + "? [a, b]", [":5: ", "a list or mapping stands where a key is expected"]),
         ("[1, 2]", ["expected a mapping"]),
         ("name: [", [":1: not YAML"]),
@@ -91,6 +96,16 @@ def test_mistake_names_line_key_value_and_what_is_allowed(write, text, expected)
     assert str(path) in str(raised.value)
     for part in expected:
         assert part in str(raised.value)
+
+
+def test_home_and_variables_in_paths_are_what_a_shell_would_make_of_them(write, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/mnt/data")
+    text = "name: signs\nroot: ~/pipelines\ndata: {format: coco, path: '$DATA/span-{SPAN}', label_map: ~/labels.txt}\n"
+    config = load_config(write(text), ["push.directory=${DATA}/served", "model.pretrained=gs://bucket/model"])
+    assert (config.data.path, config.data.label_map) == ("/mnt/data/span-{SPAN}", "/home/me/labels.txt")
+    assert (str(config.root), str(config.push.directory)) == ("/home/me/pipelines", "/mnt/data/served")
+    assert config.model.pretrained == "gs://bucket/model"
 
 
 def test_every_mistake_is_reported_at_once(write):

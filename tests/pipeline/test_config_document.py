@@ -92,7 +92,7 @@ def test_text_is_taken_as_it_was_typed(file: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("data.path=", "data.path: found None"),
+        ("data.path=", "data.path: found nothing"),
         ("data.path=[a]", "data.path: found"),
         ("transfer.trainable=5", "transfer.trainable: found 5"),
     ],

@@ -31,7 +31,9 @@ def _well() -> None:
 def ending(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Makes the graph and the report (None: the real one) end as told; returns the command line of such a run."""
     file = tmp_path / "config.yaml"
-    file.write_text(f"name: signs\nroot: {tmp_path}\ndata: {{format: coco, path: data}}\nmodel: {{pretrained: null}}\n")
+    file.write_text(
+        f"name: signs\nroot: {tmp_path}\ndata: {{format: coco, path: {tmp_path}}}\nmodel: {{pretrained: null}}\n"
+    )
 
     def _end(graph: Ending = _well, report: Ending | None = _well) -> list[str]:
         runner = types.SimpleNamespace(run=lambda _: graph())

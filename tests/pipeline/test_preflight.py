@@ -13,7 +13,7 @@ from pipeline.verbs.run import main
 
 
 def _config(**sections: dict[str, object]) -> PipelineConfig:
-    data = {"format": "coco", "path": "data"} | sections.pop("data", {})
+    data = {"format": "coco", "path": "gs://bucket/data"} | sections.pop("data", {})
     return PipelineConfig.model_validate({"name": "signs", "data": data, **sections})
 
 
@@ -26,6 +26,10 @@ def test_files_that_are_there_pass(tmp_path: pathlib.Path):
 
 
 def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
+    with pytest.raises(ConfigError, match=r"^data\.path: /nowhere is no folder"):
+        check_files(_config(data={"path": "/nowhere"}))
+    with pytest.raises(ConfigError, match=r"^data\.path: no folder matches .*span-\{SPAN\}"):
+        check_files(_config(data={"path": f"{tmp_path}/span-{{SPAN}}"}))
     with pytest.raises(ConfigError, match=r"data\.label_map: .*nowhere\.txt"):
         check_files(_config(data={"label_map": str(tmp_path / "nowhere.txt")}))
     with pytest.raises(ConfigError, match=r"model\.pretrained: found 'gs://bucket/model\.keras'; .* copy it"):
@@ -52,6 +56,8 @@ def test_a_detector_that_can_be_built_passes():
 
 def test_the_command_says_so_and_exits_with_2(tmp_path: pathlib.Path, capsys):
     file = tmp_path / "signs.yaml"
-    file.write_text("name: signs\ndata: {format: coco, path: data}\nmodel: {pretrained: nowhere.weights.h5}\n")
+    file.write_text(
+        f"name: signs\ndata: {{format: coco, path: {tmp_path}}}\nmodel: {{pretrained: nowhere.weights.h5}}\n"
+    )
     assert main(["--config", str(file)]) == 2
     assert "model.pretrained: found 'nowhere.weights.h5'" in capsys.readouterr().err

@@ -137,7 +137,8 @@ def test_a_key_keeps_its_value_from_the_file_to_the_step(tmp_path: pathlib.Path,
             config = load_config(file)
         except ConfigError:
             continue
-        assert _get(config.model_dump(mode="json"), path) == value
+        kept = _get(config.model_dump(mode="json"), path)
+        assert kept == value or (value == "~" and kept == str(pathlib.Path.home()))
         assert decode_config(encode_config(config)) == config
         assert PipelineConfig.model_validate_json(config.model_dump_json()) == config
     assert config is not None, "none of the candidates fits the field: add one"

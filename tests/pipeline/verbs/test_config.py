@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
+import pipeline
 from pipeline.verbs.config import main
 
 MINIMAL = "name: signs\ndata: {format: coco, path: data}\n"
@@ -26,3 +29,10 @@ def test_check_prints_the_defaults_and_refuses_mistakes(
 def test_explain_prints_every_section(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--explain"]) == 0
     assert "\ntrain.optimizer.learning_rate: number | null (default null)\n" in capsys.readouterr().out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"set -o pipefail; {sys.executable} -m pipeline config --explain | head -n 1"
+    repository = pathlib.Path(pipeline.__file__).parents[1]
+    done = subprocess.run(["bash", "-c", command], cwd=repository, capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("name: text (required)\n", "", 0)
