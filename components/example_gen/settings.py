@@ -78,7 +78,8 @@ class BadInputSettings(Settings):
     path_outside: SkipOrFail = "skip"
     """A file name that climbs out of the data folder is never opened."""
     duplicate_image: SkipOrFail = "skip"
-    """An image that is listed again; the first one (train before eval before test) is kept."""
+    """An image that is listed again; the first one (train before eval before test) is kept. Where all images are
+    divided by hash, nothing is lost by it, and `max_skipped_images` does not count it."""
     ambiguous_image_id: SkipOrFail = "skip"
     """One COCO image id for different files: which of them the boxes belong to cannot be known."""
     malformed_annotation: SkipOrFail = "skip"

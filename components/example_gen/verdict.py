@@ -89,10 +89,12 @@ def refusal(summary: FindingsSummary, settings: DataSettings, policy: SplitPolic
     reasons = []
     if summary.failures:
         reasons.append(f"treated as `fail`: {describe_counts(summary.failures)}")
+    # What is there twice is not lost: a box, and an image whose split does not hang on where it is listed.
     repeated = summary.findings.get("duplicate_box", 0) if settings.bad_input.duplicate_box == DROP else 0
-    boxes = summary.read_boxes - repeated
+    listed_again = summary.findings.get("duplicate_image", 0) if settings.split.source == "hash" else 0
+    boxes, images = summary.read_boxes - repeated, summary.listed_images - listed_again
     for what, lost, total, key in (
-        ("images skipped", summary.skipped_images, summary.listed_images, "max_skipped_images"),
+        ("images skipped", summary.skipped_images - listed_again, images, "max_skipped_images"),
         ("boxes dropped", summary.dropped_boxes - repeated, boxes, "max_dropped_boxes"),
         ("boxes leave their picture", summary.findings.get("box_outside", 0), boxes, "max_clipped_boxes"),
     ):
@@ -131,8 +133,11 @@ def _advice(summary: FindingsSummary, settings: DataSettings) -> Iterator[str]:
     if most("box_unit", summary.read_boxes):
         meant = "pixels where 0..1 is" if settings.format in ("yolo", "tfrecord") else "0..1 where pixels are"
         yield f"This looks like {meant} meant; `data.bad_input.box_unit: convert` reads it so."
-    if most("duplicate_image", summary.listed_images):
-        yield "Most images are listed twice, or in two splits: name each file of annotations once in data.annotations."
+    if summary.findings.get("duplicate_image", 0) > 0.5 * summary.skipped_images:
+        yield (
+            "Images are listed twice, or in two splits, where an evaluation would be on training images: name each "
+            "file of annotations once in data.annotations, or set data.split.source to `hash`, which divides them anew."
+        )
 
 
 def _advice_on_empty(empty: Sequence[str], summary: FindingsSummary, policy: SplitPolicy) -> str:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from components.example_gen.boxes import Box, CheckedObject
@@ -101,6 +102,12 @@ def draw_sheet(pictures: Sequence[tuple[Picture, bytes]], classes: Mapping[str, 
             draw.rectangle((left, y + 3, left + 14, y + 17), fill=colours.get(name, _BACKGROUND))
             draw.text((left + 20, y), text, _INK, _CAPTION_FONT)
     return sheet
+
+
+def is_dark(encoded: bytes, min_brightest: int) -> bool:
+    """Whether an image decodes to values below ``min_brightest`` (of 255) only; not when it does not decode."""
+    image = _decoded(encoded)
+    return isinstance(image, Image.Image) and int(np.asarray(image).max()) < min_brightest
 
 
 def _legend(classes: Mapping[str, int], width: int) -> Iterator[list[tuple[float, str, str]]]:

@@ -15,8 +15,9 @@ from components.example_gen.image_lookup import is_image_name
 from components.example_gen.settings import DataSettings
 from components.findings import KINDS
 from components.user_error import UserError
+from components.validation.settings import DarkImages
 from pipeline.doctor.layout import Layout, NoLayoutError, layouts
-from pipeline.doctor.sheet import choose, draw_sheet
+from pipeline.doctor.sheet import choose, draw_sheet, is_dark
 from pipeline.doctor.survey import Survey, survey
 
 _MOST_CLASSES: Final = 40
@@ -51,14 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = name if name[:1].isalpha() else f"data-{name}".strip("-")
     sheet = arguments.sheet or pathlib.Path("build", "doctor", f"{name}.png")
     sheet.parent.mkdir(parents=True, exist_ok=True)
-    draw_sheet(list(looked.load(choose(looked.pictures))), looked.classes).save(sheet)
+    shown = list(looked.load(choose(looked.pictures)))
+    draw_sheet(shown, looked.classes).save(sheet)
     others = [other for other in found if other.format != layout.format]
     print("\n".join(_report(looked, layout, others)))
+    limits = DarkImages()
+    dark = sum(is_dark(encoded, limits.min_brightest) for _, encoded in shown)
+    is_dark_set = dark > limits.max_share * len(shown)
+    if is_dark_set:
+        print(f"Would stop  {dark} of the {len(shown)} pictures on the sheet are almost black to a detector")
+        print("            (a 16-bit PNG must use its whole range); validation.dark_images has the limits")
     if refused:
         print(f"As it is    {refused}")
     print(f"Sheet       {sheet}\n\nTo start with, as {name}.yaml:\n")
     print(_config(name, looked))
-    return 1 if looked.stops else 0
+    return 1 if looked.stops or is_dark_set else 0
 
 
 def _first_that_reads(folder: str, candidates: Sequence[Layout]) -> tuple[Layout, Survey, str]:

@@ -180,6 +180,7 @@ CASES = [
     (another_json_file, "name the right file in data.annotations", {"annotations": "boxes.dat"}, 12),
     (table_of_another_name, "or name them in data.annotations", {"annotations": "boxes.tsv"}, 12),
     (train_again_as_val, "name each file of annotations once in data.annotations", {"annotations": "train.json"}, 12),
+    (train_again_as_val, "evaluation would be on training images.*set data.split.source to `hash`", BY_HASH, 12),
     (misspelt_group, "data.split.group_by: .* did you mean 'video'", {"split": {"group_by": "video"}}, 12),
 ]
 

@@ -107,3 +107,12 @@ def test_a_folder_with_nothing_to_read(tmp_path: pathlib.Path, capsys: pytest.Ca
             (folder / "a.docx").write_text("")
         assert main([str(folder)]) == 1
         assert expected in capsys.readouterr().err
+
+
+def test_twelve_bits_in_sixteen_are_almost_black(yolo_folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (yolo_folder / "images").rglob("*.png"):
+        image = Image.new("I;16", (40, 30))
+        image.putdata([4095 if index % 2 else 0 for index in range(1200)])
+        image.save(path)
+    assert main([str(yolo_folder), "--sheet", str(yolo_folder / "sheet.png")]) == 1
+    assert "12 of the 12 pictures on the sheet are almost black" in capsys.readouterr().out
