@@ -26,6 +26,7 @@ _SUFFIX_VARIANTS: Final = (
     *(".Jpg", ".Jpeg", ".Png", ".jfif", ".JFIF", ".jpe"),
 )
 _SHOWN_FOLDERS: Final = 5
+_EXPORT_PREFIX: Final = re.compile(r"^[0-9a-f]{8}-(?=.)")
 
 
 class DataTree:
@@ -33,16 +34,24 @@ class DataTree:
 
     def __init__(self, root: str) -> None:
         self._paths: dict[str, list[str]] = {}
+        self._exported: dict[str, list[str]] = {}
         self.images_of_folder: collections.Counter[str] = collections.Counter()
         for entry in files.list_files(root):
-            self._paths.setdefault(_stem_key(entry.path), []).append(entry.path)
+            stem = _stem_key(entry.path)
+            self._paths.setdefault(stem, []).append(entry.path)
+            if unprefixed(stem) != stem:
+                self._exported.setdefault(unprefixed(stem), []).append(entry.path)
             if is_image_name(entry.path):
                 self.images_of_folder[posixpath.dirname(entry.path)] += 1
 
     def called(self, name: str, suffixes: tuple[str, ...]) -> list[str]:
         """Paths of files with the stem of a name and one of the (lower-case) suffixes, whatever case and folder."""
-        stem = _stem_key(name) if name.lower().endswith(suffixes) else _key(posixpath.basename(name))
+        stem = _stem_key(name) if name.lower().endswith(suffixes) else name_key(posixpath.basename(name))
         return [path for path in self._paths.get(stem, []) if path.lower().endswith(suffixes)]
+
+    def after_export_prefix(self, name: str, suffixes: tuple[str, ...]) -> list[str]:
+        """The same for names that Label Studio has put a hash before: ``1a2b3c4d-a.txt`` for ``a.jpg``."""
+        return [path for path in self._exported.get(_stem_key(name), []) if path.lower().endswith(suffixes)]
 
     def describe_folders(self) -> str:
         """``train2017 (210), val2017 (20)``: the folders that hold most images."""
@@ -173,12 +182,22 @@ def base_name(name: str) -> str:
 
 def same_stem(one: str, other: str) -> bool:
     """Whether two file names are the same but for folders, suffix, case and Unicode form."""
-    return _key(without_image_suffix(base_name(one))) == _key(without_image_suffix(base_name(other)))
+    return name_key(without_image_suffix(base_name(one))) == name_key(without_image_suffix(base_name(other)))
+
+
+def unprefixed(name: str) -> str:
+    """A file name without the hash that Label Studio puts before it: ``1a2b3c4d-a.jpg`` is ``a.jpg``."""
+    return _EXPORT_PREFIX.sub("", name)
+
+
+def within(path: str, folder: str) -> bool:
+    """Whether a path is a folder or below it, both relative to the data folder."""
+    return folder in (path, "", ".") or path.startswith(folder + "/")
 
 
 def _agreeing_folders(path: str, wanted: str) -> bool:
     folder = posixpath.basename(posixpath.dirname(wanted))
-    return folder not in ("", ".", "..") and _key(posixpath.basename(posixpath.dirname(path))) == _key(folder)
+    return folder not in ("", ".", "..") and name_key(posixpath.basename(posixpath.dirname(path))) == name_key(folder)
 
 
 def _spellings(path: str) -> Iterator[str]:
@@ -190,10 +209,11 @@ def _spellings(path: str) -> Iterator[str]:
 
 
 def _stem_key(path: str) -> str:
-    return _key(posixpath.splitext(posixpath.basename(path))[0])
+    return name_key(posixpath.splitext(posixpath.basename(path))[0])
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """What names share that differ by case or Unicode form only."""
     return _nfc(name).casefold()
 
 

@@ -1,8 +1,9 @@
 """YOLO: a txt file an image with ``class cx cy width height`` in 0..1, and a data.yaml with names and splits.
 
 ``images`` in an image's path becomes ``labels`` (its last occurrence), the suffix ``.txt``; a txt file beside the image
-is found as well. As in Ultralytics' tools an image without a txt file, or with an empty one, has no objects. What else
-may stand in a row, and in data.yaml's place, is told in ``yolo_rows`` and ``yolo_layout``.
+is found as well, and else the only one that is called as the only image of that name. As in Ultralytics' tools an image
+without a txt file, or with an empty one, has no objects. What else may stand in a row, and in data.yaml's place, is
+told in ``yolo_rows`` and ``yolo_layout``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from components.example_gen.annotations import (
 from components.example_gen.coercion import Coercions
 from components.example_gen.formats.yolo_layout import YoloLayout, layout_sources, read_layout
 from components.example_gen.formats.yolo_rows import parse_row
-from components.example_gen.image_lookup import ImageFinder
+from components.example_gen.image_lookup import ImageFinder, name_key, without_image_suffix
 from components.example_gen.metadata import Sidecar
 from components.example_gen.settings import DataSettings
 from components.example_gen.sources import given_folders, listed_lines, named_sources
@@ -46,15 +47,19 @@ class Yolo:
         return layout_sources(root, layout, self._settings.split)
 
     def items(self, source: Source) -> Iterator[Item | Finding]:
-        """Images of a folder or list; then txt files that have no image."""
+        """Images of a folder or list; then txt files that have no image.
+
+        Raises:
+          DataError: there are images, and not one label file of theirs.
+        """
         sidecar = Sidecar(source.root, self._settings.columns_to_read)
         is_list = source.path.lower().endswith(".txt")
-        label_paths: set[str] = set()
+        images: list[str] = []
         for position, listed in enumerate(self._of_list(source) if is_list else self._of_folder(source)):
             if isinstance(listed, Finding):
                 yield listed
                 continue
-            label_paths.update(_label_paths(listed))
+            images.append(listed)
             yield Item(
                 key=source.key_prefix + listed,
                 name=listed,
@@ -64,8 +69,14 @@ class Yolo:
                 metadata=sidecar.of(listed),
                 file=listed,
             )
+        if images and not any(self._label_path(source.root, image) for image in images):
+            raise DataError(
+                f"{files.join(source.root, source.path)}: images, but no txt file of theirs in "
+                f"{_labels_folder(posixpath.dirname(images[0])) or '.'}; expected labels in a folder `labels` beside "
+                "`images`, or beside the images"
+            )
         if not is_list:
-            yield from self._without_image(source, label_paths)
+            yield from self._without_image(source, images)
 
     def load(self, items: Sequence[Item]) -> Iterator[LoadedImage | Finding]:
         """Reads image and txt file of each item."""
@@ -92,27 +103,42 @@ class Yolo:
                 yield image.finding
             yield image.path
 
-    def _without_image(self, source: Source, label_paths: set[str]) -> Iterator[Finding]:
-        """Findings of label files that no image looks for.
-
-        Raises:
-          DataError: there are images, and not one label file of theirs.
-        """
-        labels_folder = _labels_folder(source.path)
-        labels = set(_below(source.root, labels_folder, (".txt",)))
-        for path in sorted(labels - label_paths):
-            if _is_label_file(files.join(source.root, path)):
+    def _without_image(self, source: Source, images: Sequence[str]) -> Iterator[Finding]:
+        """Findings of label files that no image looks for."""
+        expected = {path for image in images for path in _label_paths(image)}
+        others = sorted(set(_below(source.root, _labels_folder(source.path), (".txt",))) - expected)
+        unexpected = [path for path in others if _is_label_file(files.join(source.root, path))]
+        taken = {self._label_path(source.root, image) for image in images} if unexpected else set()
+        for path in unexpected:
+            if path not in taken:
                 yield self._bad_input.finding("missing_image", path, "", f"no image in {source.path} looks here")
-        beside = _below(source.root, source.path, (".txt",))
-        if label_paths and not labels & label_paths and not any(entry in label_paths for entry in beside):
-            raise DataError(
-                f"{files.join(source.root, source.path)}: images, but no txt file of theirs in {labels_folder}; "
-                "expected labels in a folder `labels` beside `images`, or beside the images"
-            )
+
+    def _label_path(self, root: str, image: str) -> str | None:
+        """The txt file of an image: where it is expected, in any spelling, else the only one in the data folder.
+
+        Exporters write ``a.jpg.txt`` and ``1a2b3c4d-a.txt``, and people put labels where they like. What is not where
+        it is expected has rows of boxes, and a name that no other image has.
+        """
+        expected = _label_paths(image)
+        for path in expected:
+            if files.is_file(files.join(root, path)):
+                return path
+        tree = self._finder.tree(root)
+        stem = without_image_suffix(posixpath.basename(image))
+        named = [path for name in (image, stem + ".txt") for path in tree.called(name, (".txt",))]
+        keys = {name_key(path) for path in (*expected, _labels_folder(image) + ".txt", image + ".txt")}
+        near = [path for path in named if name_key(path) in keys]
+        if len(near) == 1:
+            return near[0]
+        if len(tree.called(image, files.IMAGE_SUFFIXES)) > 1:
+            return None
+        found = [path for path in named if _is_label_file(files.join(root, path))]
+        found = found or tree.after_export_prefix(image, (".txt",))
+        return found[0] if len(found) == 1 else None
 
     def _annotation(self, root: str, path: str) -> ImageAnnotation:
         layout = self._layout(root)
-        label_path = next((label for label in _label_paths(path) if files.exists(files.join(root, label))), None)
+        label_path = self._label_path(root, path)
         if label_path is None:
             return ImageAnnotation((), normalized=True)
         try:
@@ -161,7 +187,7 @@ def _labels_folder(path: str) -> str:
 
 
 def _label_paths(path: str) -> tuple[str, str]:
-    """Where the txt file of an image may be, the first that exists counts: in ``labels``, beside the image."""
+    """Where the txt file of an image is expected, the first that exists counts: in ``labels``, beside the image."""
     return posixpath.splitext(_labels_folder(path))[0] + ".txt", posixpath.splitext(path)[0] + ".txt"
 
 

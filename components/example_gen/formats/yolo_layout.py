@@ -27,13 +27,14 @@ from components.example_gen import files
 from components.example_gen.annotations import DataError, Source
 from components.example_gen.coercion import to_int
 from components.example_gen.formats.yolo_rows import RowFormat
-from components.example_gen.image_lookup import DataTree
+from components.example_gen.image_lookup import DataTree, within
 from components.example_gen.settings import DataSettings, SplitSettings
 from components.example_gen.sources import distinct_sources
-from components.example_gen.splits import splits_of_folders
+from components.example_gen.splits import SPLIT_ALIASES, splits_of_folders
 from schema.label_map import LabelMapError, parse_labels_txt, read_label_map
+from schema.text import clean_name
 
-_SPLIT_KEYS: Final = (("train", "train"), ("val", "eval"), ("valid", "eval"), ("test", "test"))
+_SPLIT_OF_KEY: Final = {key: split for key, split in SPLIT_ALIASES.items() if key != "trainval"}
 _NOTHING: Final = ("", "~", "null", "none")
 _YAML_SUFFIXES: Final = (".yaml", ".yml")
 _NOT_IN_ONE_NAME: Final = frozenset(",[]{}/\\")
@@ -96,7 +97,8 @@ def layout_sources(root: str, layout: YoloLayout, split: SplitSettings) -> list[
     """One source a folder or list of images; their splits count when there is more than one, or it is the test split.
 
     Raises:
-      DataError: a folder is not there, there is none, or two entries lead to one folder that cannot be both.
+      DataError: a folder is not there, there is none, or two entries lead to one folder that cannot be both; only
+        training images are named, but there is a folder of others.
     """
     if layout.path.lower().endswith((*_YAML_SUFFIXES, ".data")):
         sources = distinct_sources(_listed_sources(root, layout), split, files.join(root, layout.path))
@@ -129,6 +131,14 @@ def _listed_sources(root: str, layout: YoloLayout) -> list[Source]:
         raise DataError(
             f"{path}: expected `train` beside {others}; name the folder of training images, or set data.annotations"
         )
+    if all(split == "train" and files.is_folder(files.join(root, relative)) for split, relative in sources):
+        folders = sorted(DataTree(root).images_of_folder)
+        judged = [folder for folder, split in splits_of_folders(folders).items() if split == "eval"]
+        if judged and not any(within(folder, relative) for folder in judged for _, relative in sources):
+            raise DataError(
+                f"{path}: names no `val`, but there are images in {judged[0]}; write val: {judged[0]}, or name the "
+                "folder of each split in data.annotations"
+            )
     return [Source(root, relative, split) for split, relative in sources]
 
 
@@ -137,7 +147,7 @@ def _folder_sources(root: str) -> list[Source]:
     splits = splits_of_folders(sorted(DataTree(root).images_of_folder))
     tops: list[str] = []
     for folder, split in splits.items():
-        if not any(top in (folder, "") or folder.startswith(top + "/") for top in tops if splits[top] == split):
+        if not any(within(folder, top) for top in tops if splits[top] == split):
             tops.append(folder)
     if not tops:
         raise DataError(f"{root}: no images found; check data.path and data.format")
@@ -147,8 +157,9 @@ def _folder_sources(root: str) -> list[Source]:
 
 def _of_yaml(root: str, path: str, data: Mapping[Any, Any]) -> YoloLayout:
     full = files.join(root, path)
+    data = {str(key).strip().lower(): value for key, value in data.items()}
     lists = []
-    for key, split in _SPLIT_KEYS:
+    for key, split in _SPLIT_OF_KEY.items():
         value = data.get(key)
         for entry in value if isinstance(value, list) else [value]:
             if entry is None or (isinstance(entry, str) and entry.strip().lower() in _NOTHING):
@@ -166,6 +177,9 @@ def _of_yaml(root: str, path: str, data: Mapping[Any, Any]) -> YoloLayout:
 def _names(root: str, path: str, data: Mapping[Any, Any]) -> dict[int, str]:
     full, names = files.join(root, path), data.get("names")
     if isinstance(names, str) and names.strip().lower() not in _NOTHING:
+        named = _resolve(root, YoloLayout({}, RowFormat(), (), path), names.strip())
+        if named is not None and files.is_file(files.join(root, named)):
+            return _names_of_text(files.join(root, named))
         if not set(names) & _NOT_IN_ONE_NAME and str(data.get("nc", "1")).strip() == "1":
             return {0: names}
         raise DataError(
@@ -186,7 +200,22 @@ def _names(root: str, path: str, data: Mapping[Any, Any]) -> dict[int, str]:
         raise DataError(f"{full}: `names` must be a list, or a map of numbers to names: {error}") from error
     if not by_number:
         raise DataError(f"{full}: expected `names`: the class names in the order of their numbers; found none")
-    return {number: name for number, name in by_number.items() if name is not None}
+    _check_names(full, by_number, data.get("nc"))
+    return {number: name for number, name in by_number.items() if clean_name(name)}
+
+
+def _check_names(full: str, names: Mapping[int, str], count: object) -> None:
+    """Refuses names of which it is not sure which number each has."""
+    numbers: dict[str, int] = {}
+    for number, name in names.items():
+        first = numbers.setdefault(clean_name(name), number)
+        if first != number and clean_name(name):
+            raise DataError(f"{full}: `names`: {first} and {number} are both {name!r}; name each class once")
+    if isinstance(count, str) and count.strip().isdigit() and int(count) not in (len(names), max(names) + 1):
+        raise DataError(
+            f"{full}: nc is {int(count)}, but `names` has {len(names)}: {', '.join(names.values())[:200]}; correct one "
+            "of them (a comma that is missing makes one name of two)"
+        )
 
 
 def _keypoints(full: str, value: object) -> tuple[int, int] | None:
@@ -205,7 +234,7 @@ def _of_darknet(root: str, path: str) -> YoloLayout:
     full = files.join(root, path)
     lines = (line.partition("=") for line in _read_text(full).splitlines() if "=" in line)
     values = {key.strip().lower(): value.strip() for key, _, value in lines}
-    lists = tuple((key, split, values[key]) for key, split in _SPLIT_KEYS if values.get(key))
+    lists = tuple((key, split, values[key]) for key, split in _SPLIT_OF_KEY.items() if values.get(key))
     layout = YoloLayout({}, RowFormat(), lists, path)
     names = _resolve(root, layout, values.get("names", ""))
     if names is None or not values.get("names"):
@@ -283,7 +312,8 @@ def _resolve(root: str, layout: YoloLayout, named: str) -> str | None:
     """Path relative to the root of a folder or file that a describing file names; None when it is not there.
 
     Exporters write ``../train/images`` where ``train/images`` is meant, CVAT ``data/train.txt`` for the file beside its
-    own, and people the path of the machine they trained on: what leads nowhere is tried without its first folders.
+    own, and people the path of the machine or folder they trained in: what leads nowhere is tried without its first
+    folders, but not as ``images`` alone, which may hold the other splits as well.
     """
     entry = _DRIVE.sub("", named.replace("\\", "/"))
     base = _DRIVE.sub("", layout.base.replace("\\", "/"))
@@ -291,9 +321,8 @@ def _resolve(root: str, layout: YoloLayout, named: str) -> str | None:
     parts = entry.split("/")
     while parts and parts[0] == "..":
         parts.pop(0)
-    ends = [entry, "/".join(parts)]
-    if entry.startswith("/") or layout.path.lower().endswith(".data"):
-        ends += ["/".join(parts[index:]) for index in range(1, len(parts))]
+    tails = ["/".join(parts[index:]) for index in range(1, len(parts))]
+    ends = [entry, "/".join(parts), *(tail for tail in tails if tail.strip("/").lower() not in ("images", ""))]
     starts = dict.fromkeys((base if base.startswith("/") else posixpath.join(folder, base), folder, ""))
     for end in dict.fromkeys(ends):
         for start in starts:

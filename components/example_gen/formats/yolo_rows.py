@@ -16,7 +16,7 @@ The box of corners and polygons is their extent. Rows of a pose look like polygo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from components.example_gen.annotations import ObjectAnnotation
 from components.example_gen.coercion import to_float
@@ -82,7 +82,15 @@ def parse_row(line: str, where: str, names: Mapping[int, str], rows: RowFormat) 
         box_xyxy=box,
         class_name=names[number] if known else None,
         class_id=number + 1,
-        class_found=f"class {fields[0]}",
+        class_found=f"class {fields[0]}" + ("" if known else f"; names are given to {_ranges(names)}"),
         where=where,
     )
     return Row(annotation, is_polygon, known and not fields[0].isdigit())
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """``0 to 2``; ``0, 2, 5`` where some between are missing."""
+    ordered = sorted(numbers)
+    if len(ordered) > 1 and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return f"{ordered[0]} to {ordered[-1]}"
+    return ", ".join(map(str, ordered))[:80]

@@ -61,6 +61,14 @@ def test_what_is_bad_and_what_is_background(run, tmp_path, image_bytes) -> None:
         ("train", "train/{}.jpg", "train/{}.txt"),
         (".", "{}.jpg", "{}.txt"),
         (".", "images/{}.jpg", "images/{}.txt"),
+        ("train", "train/{}.jpg", "train/labels/{}.txt"),
+        ("train", "train/{}.jpg", "labels/train/{}.txt"),
+        ("images/train", "images/train/{}.jpg", "labels/{}.txt"),
+        ("Images/train", "Images/train/{}.jpg", "Labels/train/{}.txt"),
+        ("images", "images/{}.JPG", "labels/{}.TXT"),
+        ("images", "images/{}.jpg", "labels/{}.jpg.txt"),
+        ("images", "images/{}\u00e9.jpg", "labels/{}e\u0301.txt"),
+        ("images", "images/{}.jpg", "annotations/1a2b3c4d-{}.txt"),
         ("images", "images/{}.jpg", "images/{}.txt"),
     ],
 )
@@ -76,6 +84,28 @@ def test_labels_are_found_where_images_look_for_them(tmp_path, image_bytes, fold
     items = list(reader.items(source))
     assert [getattr(item, "key", item) for item in items] == [image.format("a"), image.format("b")]
     assert [len(loaded.annotation.objects) for loaded in reader.load(items)] == [1, 1]
+
+
+def test_a_label_elsewhere_is_of_the_only_image_called_so(tmp_path) -> None:
+    write(tmp_path, IMAGES | {"data.yaml": "train: images/train\nval: images/val\nnames: [car]"})
+    for path in ("images/train/c.jpg", "images/val/c.jpg", "images/train/d.jpg", "images/train/e.jpg"):
+        write(tmp_path, {path: b""})
+    write(tmp_path, {"labels/c.txt": ROW, "texts/d.txt": "a red car", "old/e.txt": ROW, "new/e.txt": ROW})
+    assert {file: boxes for file, _, boxes in layout_of(tmp_path)} == {
+        "images/train/a.jpg": 1,
+        "images/val/b.jpg": 1,
+        "images/train/c.jpg": 0,
+        "images/val/c.jpg": 0,
+        "images/train/d.jpg": 0,
+        "images/train/e.jpg": 0,
+    }
+
+
+def test_a_list_whose_images_have_no_labels_is_refused(tmp_path) -> None:
+    write(tmp_path, {"data.yaml": "train: train.txt\nnames: [car]", "train.txt": "./images/a.jpg\n"})
+    write(tmp_path, {"images/a.jpg": b"", "labels/b.txt": ROW})
+    with pytest.raises(DataError, match=r"train\.txt: images, but no txt file of theirs in labels"):
+        layout_of(tmp_path)
 
 
 def test_data_yaml_must_make_sense(tmp_path, image_bytes) -> None:
@@ -180,6 +210,22 @@ IMAGES = {"images/train/a.jpg": b"", "labels/train/a.txt": ROW, "images/val/b.jp
         ),
         (
             {
+                "data.yaml": "Train: data/images/train\nValidation: ../other/images/val\nNames: my.names",
+                "my.names": "car",
+            },
+            [("images/train/a.jpg", "train", 1), ("images/val/b.jpg", "eval", 1)],
+        ),
+        (
+            {
+                "obj.data": "Train = data/Train.txt\nValidation = data/Validation.txt\nnames = data/obj.names\n",
+                "obj.names": "car\n",
+                "Train.txt": "data/images/train/a.jpg\n",
+                "Validation.txt": "data/images/val/b.jpg\n",
+            },
+            [("images/train/a.jpg", "train", 1), ("images/val/b.jpg", "eval", 1)],
+        ),
+        (
+            {
                 "x/obj.data": "classes = 1\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n",
                 "x/obj.names": "car\r\n",
                 "x/train.txt": "data/train/a.jpg\r\n../images/train/gone.jpg\n",
@@ -213,7 +259,17 @@ def test_what_must_not_be_guessed(tmp_path) -> None:
         ("train: images\nnames: {0.5: car}", "0.5' is no whole number"),
         ("train: {a: b}\nnames: [car]", "train: expected a folder or a list of folders, found {'a': 'b'}"),
         ("train: images\nkpt_shape: 8\nnames: [car]", r"kpt_shape: expected \[number of keypoints, 2 or 3\], found 8"),
-        ("train: /x/train/images\nval: /x/val/images\nnames: [car]", "train: /x/train/images and val: .* both lead to"),
+        (
+            "train: /a/images/train\nval: /b/images/train\nnames: [car]",
+            "train: /a/images/train and val: .* both lead",
+        ),
+        (
+            "train: /x/train/images\nval: /x/val/images\nnames: [car]",
+            "train: /x/train/images is not in the data",
+        ),
+        ("train: images/train\nval: images/val\nnames: [a, b, a]", "0 and 2 are both 'a'; name each class once"),
+        ("train: images/train\nval: images/val\nnc: 3\nnames: [a b, c]", "nc is 3, but `names` has 2: a b, c; correct"),
+        ("train: images/train\nnames: [car]", "names no `val`, but there are images in images/val; write val: images/"),
         ("train: a\ntrain: b\nnames: [car]", 'cannot be read as YAML: (.|\n)*duplicate key "train"(.|\n)*line 2'),
     ):
         (tmp_path / "data.yaml").write_text(text)
