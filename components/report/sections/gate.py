@@ -44,6 +44,7 @@ class Gate(Section):
 
     @property
     def details(self) -> Sequence[str]:
-        """The lines below "Blessed" or "Not blessed"."""
+        """The lines below "Blessed" or "Not blessed", which say that word already."""
         first, *others = self.verdict.lines()
-        return [line.strip() for line in (*([first] if self.verdict.blessed else []), *others, self.note) if line]
+        shown = [first.removeprefix("blessed: ")] if self.verdict.blessed else []
+        return [line.strip() for line in (*shown, *others, self.note) if line]
