@@ -13,12 +13,14 @@ import posixpath
 import tempfile
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.atomic_files import write_folder_atomically
 from components.detector.detector import Detector
+from components.detector.registry import build_detector
 from components.detector.structures import Detections, Preprocessed
 from components.image_decoding import decode_upright
 from schema import exported_model, features
@@ -117,14 +119,15 @@ class ServingModule(tf.Module):
 
 
 def export(folder: str, detector: Detector, label_map: LabelMap, *, serving_batch_size: int) -> None:
-    """Writes the SavedModel; ``folder`` appears complete or not at all.
+    """Writes the SavedModel; ``folder`` appears complete or not at all. It computes in float32.
 
     Args:
       folder: of the SavedModel (``fn_args.serving_model_dir``), replaced when it exists.
-      detector: trained.
+      detector: trained, in whatever precision.
       label_map: names of the classes.
       serving_batch_size: largest batch to warm up with.
     """
+    detector = _in_float32(detector)
     with tempfile.TemporaryDirectory() as local:
         labels_file = pathlib.Path(local) / posixpath.basename(exported_model.LABELS_FILE)
         labels_file.write_text(label_map.to_labels_txt(), encoding="utf-8")
@@ -143,6 +146,20 @@ def export(folder: str, detector: Detector, label_map: LabelMap, *, serving_batc
                     writer.write(_warmup_request(detector.image_size, batch_size).SerializeToString())
 
         write_folder_atomically(folder, fill)
+
+
+def _in_float32(detector: Detector) -> Detector:
+    """The same detector without mixed precision, which CPUs compute in more slowly, and each in its own way."""
+    if detector.compute_dtype == "float32":
+        return detector
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("float32")
+    try:
+        exported = build_detector(**detector.recipe)
+    finally:
+        keras.mixed_precision.set_dtype_policy(policy)
+    exported.set_weights(detector.get_weights())
+    return exported
 
 
 def description(detector: Detector, label_map: LabelMap) -> dict[str, Any]:

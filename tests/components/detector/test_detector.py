@@ -110,7 +110,8 @@ def test_trains_detects_and_exports_in_mixed_precision(name: str, precision: str
     export(str(tmp_path / "1"), detector, LabelMap.of_names(["a", "b"]), serving_batch_size=1)
     exported = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_tensor"]
     answer = exported(images=tf.constant(pixels(detector)))
-    np.testing.assert_allclose(answer["detection_scores"], detections.scores, atol=1e-5)
+    # The export computes in float32; half precision has three digits.
+    np.testing.assert_allclose(answer["detection_scores"], detections.scores, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -37,6 +37,8 @@ def detector(make_detector: Callable[[], Detector]) -> Detector:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, detector: Detector) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("export") / "Format-Serving"
+    folder.mkdir()
+    (folder / "left over").write_text("from a run that was killed")
     export(str(folder), detector, LABELS, serving_batch_size=4)
     return folder
 
@@ -153,10 +155,26 @@ def test_an_export_is_a_pretrained_source(
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-def test_an_export_replaces_what_is_there(tmp_path: pathlib.Path, detector: Detector) -> None:
-    folder = tmp_path / "Format-Serving"
-    folder.mkdir()
-    (folder / "left over").write_text("from a run that was killed")
-    export(str(folder), detector, LABELS, serving_batch_size=1)
-    assert (folder / "saved_model.pb").exists()
-    assert not (folder / "left over").exists()
+def test_mixed_precision_ends_at_the_export(
+    tmp_path: pathlib.Path,
+    detector: Detector,
+    make_detector: Callable[[], Detector],
+    model: tf.types.experimental.Callable,
+    images: list[bytes],
+) -> None:
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = make_detector()
+        mixed.set_weights(detector.get_weights())
+        export(str(tmp_path / "1"), mixed, LABELS, serving_batch_size=1)
+        assert keras.mixed_precision.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    found, expected = answers(tf.saved_model.load(str(tmp_path / "1")), images), answers(model, images)
+    for name in ("detection_scores", "detection_boxes", "detection_classes"):
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_an_export_replaces_what_is_there(exported: pathlib.Path) -> None:
+    assert (exported / "saved_model.pb").exists()
+    assert not (exported / "left over").exists()
