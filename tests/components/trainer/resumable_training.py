@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from components.detector.detector import Detector
-from components.detector.registry import build_detector
 from components.evaluator.coco import COCO_METRICS
 from components.trainer.input.input_pipeline import TrainingBatch, training_batches
 from components.trainer.input.record_parser import parse_clean_records
@@ -26,12 +25,13 @@ from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
 from components.trainer.training_loop import train
+from tests.components.trainer.tiny_detector import TinyDetector
 
 HEADS_STEPS = 4
 SETTINGS = TrainSettings(
     steps=10,
     batch_size=4,
-    optimizer=OptimizerSettings(learning_rate=1e-3),
+    optimizer=OptimizerSettings(learning_rate=1e-2),
     evaluate_every=4,
     checkpoint_every_seconds=0,
 )
@@ -76,9 +76,7 @@ class HeadsFirst(Strategy):
 
 def main(records: str, folder: str, kill_at_step: int | None) -> None:
     keras.utils.set_random_seed(1)
-    detector = build_detector(
-        "ssd_mobilenet_v2_fpnlite", num_classes=2, image_size=(64, 64), alpha=0.35, fpn_depth=16, num_head_layers=1
-    )
+    detector = TinyDetector()
     strategy = HeadsFirst()
     strategy.prepare(detector)
     checkpoints = CheckpointFolder(f"{folder}/checkpoint", detector.variables)
