@@ -1,4 +1,6 @@
-"""Batches, steps and an evaluation without an object, as a program: ``training_without_objects.py RECORDS BATCH_SIZE``.
+"""Batches, steps and an evaluation without an object, as a program.
+
+training_without_objects.py RECORDS BATCH_SIZE [RECORDS BATCH_SIZE ...]
 
 A program, because what went wrong here ended the process.
 """
@@ -10,7 +12,6 @@ import sys
 
 import tensorflow as tf
 
-from components.detector.registry import build_detector
 from components.trainer.evaluation import Evaluation
 from components.trainer.input.input_pipeline import evaluation_batches, training_batches
 from components.trainer.input.record_parser import parse_clean_records
@@ -18,14 +19,14 @@ from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import AugmentationSettings, TrainSettings
 from components.trainer.strategies.supervised import detection_losses
 from components.trainer.train_step import TrainStep
+from tests.components.trainer.tiny_detector import TinyDetector
 
 STEPS = 3
 
 
 def main(records: str, batch_size: int) -> None:
-    detector = build_detector(
-        "ssd_mobilenet_v2_fpnlite", num_classes=2, image_size=(64, 64), alpha=0.35, fpn_depth=16, num_head_layers=1
-    )
+    print("records", records, flush=True)
+    detector = TinyDetector()
     for augmentation in (None, AugmentationSettings()):
         settings = TrainSettings(steps=STEPS, batch_size=batch_size, augmentation=augmentation)
         batches = training_batches([records], parse_clean_records, detector, settings)
@@ -35,14 +36,15 @@ def main(records: str, batch_size: int) -> None:
         for batch in batches.take(STEPS):
             step(batch)
         assert step.losses_are_finite()
-        print("losses", step.mean_losses())
+        print("losses", step.mean_losses(), flush=True)
 
     def batches_to_judge() -> tf.data.Dataset:
         return evaluation_batches([records], parse_clean_records, detector, batch_size)
 
     metrics = Evaluation(detector, batches_to_judge, ("red", "green"))()
-    print("an object was seen:", not math.isnan(metrics["AP"]))
+    print("an object was seen:", not math.isnan(metrics["AP"]), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    for path, size in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        main(path, int(size))
