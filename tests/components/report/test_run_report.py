@@ -92,8 +92,9 @@ def test_page_of_a_blessed_model_shows_what_was_not_judged(
 ) -> None:
     page = report_of(judged_run, BLESSED, monkeypatch).page()
     check(page)
+    assert '<strong class="good">Blessed</strong>' in page
     for line in BLESSED.lines():
-        assert f"<p>{line.strip()}</p>" in page
+        assert f"<p>{line.strip().removeprefix('blessed: ')}</p>" in page
 
 
 def test_summary_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
