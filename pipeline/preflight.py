@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+import tempfile
+from typing import Final
 
 from components.example_gen import files
 from components.example_gen.annotations import DataError
@@ -11,12 +13,14 @@ from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
 from schema.label_map import LabelMapError, read_label_map
 
+_PROBE_BYTES: Final = 1 << 16
+
 
 def check_files(config: PipelineConfig) -> None:
-    """Looks whether data, label map and start weights are there. Imports neither TensorFlow nor TFX.
+    """Looks whether data, label map and start weights are there, and whether the run can write. Imports no TensorFlow.
 
     Raises:
-      ConfigError: they are not; the message names key, value and folder.
+      ConfigError: it cannot go on like this; the message names key, value and folder.
     """
     if not files.is_remote(config.data.path):
         try:
@@ -28,7 +32,23 @@ def check_files(config: PipelineConfig) -> None:
             read_label_map(config.data.label_map)
         except LabelMapError as error:
             raise ConfigError(f"data.label_map: {error}") from error
-    pretrained = config.model.pretrained
+    _check_start_weights(config.model.pretrained)
+    _check_writable("root", config.pipeline_root)
+    _check_writable("metadata", config.metadata_path.parent)
+    _check_writable("push.directory", config.push_directory)
+
+
+def _check_writable(key: str, folder: pathlib.Path) -> None:
+    """A folder that is not there is made, as the run would; one that is full takes no 64 KiB."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_BYTES))
+    except OSError as error:
+        raise ConfigError(f"{key}: {folder} cannot be written: {error.strerror}; make room, or name another") from error
+
+
+def _check_start_weights(pretrained: str | None) -> None:
     if pretrained is None or pretrained == "imagenet":
         return
     if "://" in pretrained:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from pipeline.preflight import check_detector, check_files
 from pipeline.verbs.run import main
 
 
-def _config(**sections: dict[str, object]) -> PipelineConfig:
+def _config(**sections: Any) -> PipelineConfig:
     data = {"format": "coco", "path": "gs://bucket/data"} | sections.pop("data", {})
     return PipelineConfig.model_validate({"name": "signs", "data": data, **sections})
 
@@ -21,8 +22,9 @@ def test_files_that_are_there_pass(tmp_path: pathlib.Path):
     labels = tmp_path / "labels.txt"
     labels.write_text("car\n")
     (tmp_path / "ckpt-0.index").touch()
-    check_files(_config(data={"label_map": str(labels)}, model={"pretrained": str(tmp_path / "ckpt-0")}))
-    check_files(_config(model={"pretrained": "gs://bucket/model"}))
+    root = str(tmp_path / "root")
+    check_files(_config(root=root, data={"label_map": str(labels)}, model={"pretrained": str(tmp_path / "ckpt-0")}))
+    check_files(_config(root=root, model={"pretrained": "gs://bucket/model"}))
 
 
 def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
@@ -36,6 +38,16 @@ def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
         check_files(_config(model={"pretrained": "gs://bucket/model.keras"}))
     with pytest.raises(ConfigError, match=r"model\.pretrained: found 'nowhere\.weights\.h5', but no such file"):
         check_files(_config(model={"pretrained": "nowhere.weights.h5"}))
+
+
+def test_a_folder_that_takes_nothing_is_named_with_its_key(tmp_path: pathlib.Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"^root: .*/file/signs cannot be written: Not a directory"):
+        check_files(_config(root=str(tmp_path / "file")))
+    with pytest.raises(ConfigError, match=r"^metadata: .*/file cannot be written: File exists"):
+        check_files(_config(root=str(tmp_path), metadata=str(tmp_path / "file" / "m.sqlite")))
+    with pytest.raises(ConfigError, match=r"^push\.directory: /dev/full cannot be written"):
+        check_files(_config(root=str(tmp_path), push={"directory": "/dev/full"}))
 
 
 @pytest.mark.parametrize(
