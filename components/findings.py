@@ -52,7 +52,7 @@ KINDS: Final[dict[str, Kind]] = {
     "size_mismatch": Kind(
         "annotated and actual size differ; boxes scale along if the aspect ratio agrees, else the record is skipped",
         "rescale",
-        (SKIP, FAIL),
+        ("file", SKIP, FAIL),
     ),
     # Which image an annotation belongs to.
     "path_outside": Kind("a file name climbs out of the data folder", SKIP, (FAIL,)),
@@ -78,11 +78,11 @@ KINDS: Final[dict[str, Kind]] = {
     "coerced_value": Kind(
         'a number, flag or id of another type ("1", an id 1.0), read as what it says', "read", (FAIL,)
     ),
-    "similar_names": Kind("class names that differ by white space or case only", "keep", (FAIL,)),
-    # One box.
-    "polygon_box": Kind(
-        "YOLO rows of a polygon or of four corners: the box is its extent", "extent", (DROP, SKIP, FAIL)
+    "similar_names": Kind(
+        "class names that differ by white space or case only, or one name of two ids", "keep", (FAIL,)
     ),
+    # One box.
+    "polygon_box": Kind("a polygon or a turned box, and no box: the extent is taken", "extent", (DROP, SKIP, FAIL)),
     "malformed_box": Kind("a box or a line that cannot be parsed", DROP, (SKIP, FAIL)),
     "box_not_finite": Kind("a coordinate is NaN or infinite", DROP, (SKIP, FAIL)),
     "box_inverted": Kind("a minimum is greater than its maximum", DROP, ("swap", SKIP, FAIL)),

@@ -167,8 +167,11 @@ def _frame(
     found = f"annotated {annotated[0]}x{annotated[1]}, file {upright[0]}x{upright[1]}"
     finding = bad_input.finding("size_mismatch", file, "width, height", found)
     ratio = (annotated[0] / annotated[1]) / (upright[0] / upright[1])
+    if finding.treatment == "file":
+        return _Frame(*upright, 1, 1.0), finding
     if abs(ratio - 1) > ASPECT_TOLERANCE and not finding.loses_record:
-        finding = dataclasses.replace(finding, treatment=SKIP, found=found + ", another aspect ratio")
+        what = ", width and height exchanged" if annotated == upright[::-1] else ", another aspect ratio"
+        finding = dataclasses.replace(finding, treatment=SKIP, found=found + what)
     _raise_if_lost(finding)
     return _Frame(*annotated, 1, upright[0] * upright[1] / (annotated[0] * annotated[1])), finding
 

@@ -94,6 +94,15 @@ def canonical_id(value: Id) -> int | float | str:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def describe_ids(ids: Iterable[Id]) -> str:
+    """``0 to 2``; ``0, 2, 5`` where some between are missing."""
+    found = list(ids)
+    numbers = sorted(number for number in found if isinstance(number, int))
+    if len(numbers) == len(found) > 1 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers if len(numbers) == len(found) else found))[:80]
+
+
 class IdTable:
     """Ids that a file declares, found as they are written, or in another type where that can be one id only."""
 

@@ -2,7 +2,8 @@
 
 The last resort is an index of the data folder by file name, built once and only when a name leads nowhere: paths of
 another machine (``C:/work/a.jpg``, ``../../label-studio/a.jpg``) end in a file name, and where one image alone is
-called so, that is the one. It must not be in a folder of another split.
+called so, but for a hash that Label Studio puts before it, that is the one. It must not be in a folder of another
+split.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 import posixpath
 import re
 import unicodedata
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -26,6 +28,7 @@ _SUFFIX_VARIANTS: Final = (
     *(".Jpg", ".Jpeg", ".Png", ".jfif", ".JFIF", ".jpe"),
 )
 _SHOWN_FOLDERS: Final = 5
+_WEB: Final = re.compile(r"https?://[^/]*/", re.IGNORECASE)
 _EXPORT_PREFIX: Final = re.compile(r"^[0-9a-f]{8}-(?=.)")
 
 
@@ -84,8 +87,8 @@ class ImageFinder:
     def find(self, root: str, folders: Sequence[str], name: str, split: str | None, where: str) -> FoundImage:
         """The image that an annotation names, looked for in ``folders`` in order, then in the whole data folder.
 
-        Besides the exact name: backslashes as separators, the other Unicode normal form (names from macOS), and another
-        spelling of the suffix (``.JPG``, ``.jpeg``, none).
+        Besides the exact name: backslashes as separators, the other Unicode normal form (names from macOS), another
+        spelling of the suffix (``.JPG``, ``.jpeg``, none), and a URL or its escapes (``%20``).
 
         Args:
           root: absolute data folder.
@@ -100,8 +103,10 @@ class ImageFinder:
         found = exact_image(root, folders, name)
         if found is not None:
             return FoundImage(found)
-        wanted = name.replace("\\", "/").strip()
-        paths = self._elsewhere(root, wanted, split)
+        for wanted in reversed(_readings(name)):
+            paths = self._elsewhere(root, wanted, split)
+            if paths:
+                break
         if len(paths) == 1:
             return FoundImage(paths[0], self._moved(paths[0], name, wanted, where))
         looked = ", ".join(folder or "." for folder in folders)
@@ -121,14 +126,16 @@ class ImageFinder:
 
     def only_elsewhere(self, root: str, name: str, split: str | None) -> str | None:
         """Path of the only image in the data folder that is called so, None when there is none or several."""
-        paths = self._elsewhere(root, name, split)
+        paths = self._elsewhere(root, _readings(name)[0], split)
         return paths[0] if len(paths) == 1 else None
 
     def _elsewhere(self, root: str, wanted: str, split: str | None) -> list[str]:
         """Images of the same file name; those whose folders agree with the name or are of the split, if any."""
         if self._is_strict:
             return []
-        found = self.tree(root).called(wanted, files.IMAGE_SUFFIXES)
+        tree, suffixes = self.tree(root), files.IMAGE_SUFFIXES
+        found = tree.called(wanted, suffixes) or tree.called(unprefixed(posixpath.basename(wanted)), suffixes)
+        found = found or tree.after_export_prefix(wanted, suffixes)
         exact = [path for path in found if _nfc(posixpath.basename(path)) == _nfc(posixpath.basename(wanted))]
         paths = exact or found
         if split is not None:  # an image among those of another split is another image, or the division is wrong
@@ -142,8 +149,9 @@ class ImageFinder:
         return paths
 
     def _moved(self, path: str, name: str, wanted: str, where: str) -> Finding | None:
-        """A finding where folders of the name had to be ignored; a bare name, or an export's prefix, is none."""
-        if "/" not in wanted.removeprefix("./") or _agreeing_folders(path, wanted):
+        """A finding where folders of the name, or an export's prefix, had to be ignored."""
+        is_bare = "/" not in wanted.removeprefix("./")
+        if same_stem(path, wanted) and (is_bare or _agreeing_folders(path, wanted)):
             return None
         finding = self._bad_input.finding("moved_image", name, where, f"read {path}, the only image of this name")
         if finding.loses_record:
@@ -153,7 +161,7 @@ class ImageFinder:
 
 def exact_image(root: str, folders: Sequence[str], name: str) -> str | None:
     """Path relative to ``root`` of the image a name says, in one of the folders; None when there is none."""
-    for candidate in dict.fromkeys((name, name.replace("\\", "/"), name.replace("\\", "/").strip())):
+    for candidate in dict.fromkeys((name, name.replace("\\", "/"), *_readings(name))):
         for folder in folders:
             try:
                 path = files.safe_relative(root, folder, candidate)
@@ -198,6 +206,13 @@ def within(path: str, folder: str) -> bool:
 def _agreeing_folders(path: str, wanted: str) -> bool:
     folder = posixpath.basename(posixpath.dirname(wanted))
     return folder not in ("", ".", "..") and name_key(posixpath.basename(posixpath.dirname(path))) == name_key(folder)
+
+
+def _readings(name: str) -> list[str]:
+    """What a name may mean: itself with ``/``, and without the escapes and the server of a URL."""
+    plain = name.replace("\\", "/").strip()
+    path = _WEB.sub("", plain).partition("?")[0] if _WEB.match(plain) else plain
+    return list(dict.fromkeys((plain, path, urllib.parse.unquote(path))))
 
 
 def _spellings(path: str) -> Iterator[str]:

@@ -72,9 +72,10 @@ class BadInputSettings(Settings):
     rotated_image: Literal["upright", "skip", "fail"] = "upright"
     """EXIF orientation other than 1: the graph's decoders ignore it, so the image is decoded and encoded again upright
     (JPEG quality 95, no chroma subsampling). The only images whose pixels are touched."""
-    size_mismatch: Literal["rescale", "skip", "fail"] = "rescale"
+    size_mismatch: Literal["rescale", "file", "skip", "fail"] = "rescale"
     """Annotated size is not the file's: ``rescale`` takes pixel boxes as fractions of the annotated size if the aspect
-    ratio agrees within 2 %, and skips the record otherwise."""
+    ratio agrees within 2 %, and skips the record otherwise. ``file`` takes them as pixels of the file, whatever the
+    annotation says of its size (width and height exchanged)."""
     path_outside: SkipOrFail = "skip"
     """A file name that climbs out of the data folder is never opened."""
     duplicate_image: SkipOrFail = "skip"
@@ -100,9 +101,11 @@ class BadInputSettings(Settings):
     coerced_value: Literal["read", "fail"] = "read"
     """A number, flag or id of another type than the format has, which can mean one thing only."""
     similar_names: Literal["keep", "fail"] = "keep"
-    """Class names that differ by outer white space (made one), or by case or inner white space (kept apart)."""
+    """Class names that differ by outer white space (made one), or by case or inner white space (kept apart); one name
+    of several COCO categories (made one)."""
     polygon_box: Literal["extent", "drop", "skip", "fail"] = "extent"
-    """YOLO rows with more numbers than a box has, of which data.yaml says no keypoints (``kpt_shape``)."""
+    """A polygon or turned box without a box: YOLO rows with more numbers than a box has, of which data.yaml says no
+    keypoints (``kpt_shape``); a COCO segmentation without ``bbox``; a Pascal VOC ``<polygon>`` or ``<robndbox>``."""
     malformed_box: DropSkipOrFail = "drop"
     """A box or line that cannot be parsed."""
     box_not_finite: DropSkipOrFail = "drop"

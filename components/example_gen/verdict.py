@@ -129,10 +129,18 @@ def _advice(summary: FindingsSummary, settings: DataSettings) -> Iterator[str]:
         else:
             yield "This looks like boxes that were drawn on pictures of another size."
     if most("box_inverted", summary.read_boxes):
-        yield "This looks like x, y, width and height where corners (xmin, ymin, xmax, ymax) are meant."
+        yield (
+            "This looks like x, y, width and height where corners (xmin, ymin, xmax, ymax) are meant; if corners were "
+            "exchanged, `data.bad_input.box_inverted: swap` reads them."
+        )
     if most("box_unit", summary.read_boxes):
         meant = "pixels where 0..1 is" if settings.format in ("yolo", "tfrecord") else "0..1 where pixels are"
         yield f"This looks like {meant} meant; `data.bad_input.box_unit: convert` reads it so."
+    if most("size_mismatch", summary.listed_images) and most("size_mismatch", summary.skipped_images):
+        yield (
+            "The annotated sizes are not the images': if the boxes are in pixels of the images all the same (width and "
+            "height exchanged), `data.bad_input.size_mismatch: file` reads them so."
+        )
     if summary.findings.get("duplicate_image", 0) > 0.5 * summary.skipped_images:
         yield (
             "Images are listed twice, or in two splits, where an evaluation would be on training images: name each "

@@ -6,7 +6,9 @@ kept as class ids when all are positive; otherwise (Roboflow starts at 0) classe
 of an image entry are its metadata; the standard ones (licence, URLs, dates) are not.
 
 A file is parsed once, in one place; segmentations are thrown away while it is being parsed, so that memory holds the
-boxes only. Unique image ids are a file's own matter: ids of a train and a val file may be the same numbers.
+boxes only; where there is no ``bbox`` it becomes the extent of the polygon. Images without ``file_name`` are found by
+their ``coco_url`` (LVIS). Unique image ids are a file's own matter: ids of a train and a val file may be the same
+numbers.
 """
 
 from __future__ import annotations
@@ -26,18 +28,21 @@ from components.example_gen.annotations import (
     RecordSkippedError,
     Source,
 )
-from components.example_gen.coercion import Coercions, Id, IdTable, canonical_id, is_id, to_float, to_size
+from components.example_gen.coercion import Coercions, Id, IdTable, canonical_id, describe_ids, is_id, to_float, to_size
 from components.example_gen.image_lookup import ImageFinder
 from components.example_gen.metadata import Sidecar, scalars
-from components.example_gen.settings import DataSettings
+from components.example_gen.polygons import extent, once
+from components.example_gen.settings import BadInputSettings, DataSettings
 from components.example_gen.sources import image_folders, load_files, named_sources, one_source_a_split
-from components.findings import Finding
+from components.findings import DROP, Finding
 from schema.text import clean_name
 
 _STANDARD_FIELDS: Final = frozenset(
     ("id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "date_captured")
 )
 _PROBED_IMAGES: Final = 20
+_POLYGON: Final = "\0polygon"
+"""Key of an annotation whose bbox is the extent of its segmentation."""
 
 
 class Coco:
@@ -67,21 +72,29 @@ class Coco:
         data = _parse(files.join(source.root, source.path))
         coercions = Coercions()
         categories = _Categories(data, files.join(source.root, source.path))
-        images, findings = self._images(data.pop("images"), source, coercions)
+        yield from categories.findings(self._bad_input, source.path)
+        images, ambiguous, findings = self._images(data.pop("images"), source, coercions)
         yield from findings
-        ids = IdTable(images)
+        ids, ambiguous_ids = IdTable(images), IdTable(ambiguous)
         boxes: dict[Id, list[ObjectAnnotation]] = {image_id: [] for image_id in images}
         problems: dict[Id, list[Finding]] = {}
+        polygons: dict[Id, list[Finding]] = {}
         for position, entry in enumerate(_drain(data.pop("annotations"))):
             where = f"annotation id {entry['id']}" if isinstance(entry, dict) and "id" in entry else None
             where = where or f"annotations[{position}]"
             asked = entry.get("image_id") if isinstance(entry, dict) else None
             image_id = ids.find(asked)
             if image_id is None:
-                found = f"image_id {asked!r} is no image's id" if isinstance(entry, dict) else f"{str(entry)[:80]!r}"
+                what = "no image's id" if ambiguous_ids.find(asked) is None else "the id of several images"
+                found = f"image_id {asked!r} is {what}" if isinstance(entry, dict) else f"{str(entry)[:80]!r}"
                 yield self._bad_input.finding("orphan_box", source.path, where, found)
                 continue
             coercions.id("annotations[].image_id", asked, image_id)
+            if _POLYGON in entry:
+                finding = self._bad_input.finding("polygon_box", source.path, where, "a segmentation, but no bbox")
+                polygons.setdefault(image_id, []).append(finding)
+                if finding.treatment == DROP:
+                    continue
             try:
                 boxes[image_id].append(_object(entry, where, categories, coercions))
             except (KeyError, ValueError) as error:
@@ -114,7 +127,7 @@ class Coco:
                     objects=tuple(boxes.pop(image_id)),
                     width_pixels=to_size(entry.get("width")),
                     height_pixels=to_size(entry.get("height")),
-                    findings=tuple(problems.get(image_id, ())),
+                    findings=(*problems.get(image_id, ()), *once(polygons.get(image_id, ()))),
                 ),
             )
         yield from coercions.findings(self._bad_input, source.path)
@@ -125,11 +138,14 @@ class Coco:
 
     def _images(
         self, entries: list[Any], source: Source, coercions: Coercions
-    ) -> tuple[dict[Id, dict[str, Any]], list[Finding]]:
+    ) -> tuple[dict[Id, dict[str, Any]], set[Id], list[Finding]]:
+        """Entries by id, ids of several images, and findings."""
         images: dict[Id, dict[str, Any]] = {}
         findings: list[Finding] = []
         ambiguous: dict[Id, list[str]] = {}
         for position, entry in enumerate(_drain(entries)):
+            if isinstance(entry, dict) and "coco_url" in entry:
+                entry.setdefault("file_name", entry["coco_url"])
             if not isinstance(entry, dict) or not is_id(entry.get("id")) or not is_id(entry.get("file_name")):
                 found = f"{str(entry)[:120]}; expected an object with `id` and `file_name`"
                 findings.append(
@@ -156,7 +172,7 @@ class Coco:
             for name in names:
                 found = f"image id {image_id} stands for {', '.join(names)}"
                 findings.append(self._bad_input.finding("ambiguous_image_id", name, source.path, found))
-        return images, findings
+        return images, set(ambiguous), findings
 
     def _folders(self, source: Source, images: dict[Id, dict[str, Any]]) -> list[str]:
         """Folders to look for images in, the one that has most of the first images ahead."""
@@ -177,8 +193,18 @@ def _exists_below(root: str, folder: str, name: str) -> bool:
 
 
 def _without_segmentation(entry: dict[str, Any]) -> dict[str, Any]:
-    entry.pop("segmentation", None)
+    segmentation = entry.pop("segmentation", None)
     entry.pop("keypoints", None)
+    if isinstance(segmentation, list) and "category_id" in entry and not entry.get("bbox"):
+        parts = segmentation if all(isinstance(part, list) for part in segmentation) else [segmentation]
+        try:
+            numbers = [[to_float(value) for value in part] for part in parts]
+            xmin, ymin, xmax, ymax = extent(
+                [x for part in numbers for x in part[::2]], [y for part in numbers for y in part[1::2]]
+            )
+        except ValueError:  # no polygon: the annotation has no box
+            return entry
+        entry |= {"bbox": [xmin, ymin, xmax - xmin, ymax - ymin], _POLYGON: True}
     return entry
 
 
@@ -238,6 +264,9 @@ class _Categories:
             if clean_name(known) != clean_name(name):
                 raise DataError(f"{path}: categories[{position}]: id {entry['id']} is both {known!r} and {name!r}")
         self._ids = IdTable(self._names)
+        self._of_name: dict[str, list[Id]] = {}
+        for number, name in self._names.items():
+            self._of_name.setdefault(clean_name(name), []).append(number)
         numbers = {number: canonical_id(number) for number in self._names}
         if all(isinstance(number, int) for number in numbers.values()):
             ordered = sorted(numbers, key=lambda number: (numbers[number], str(number)))
@@ -247,6 +276,19 @@ class _Categories:
         whole = [number for number in numbers.values() if isinstance(number, int) and number > 0]
         if len(set(whole)) == len(numbers):
             self._class_ids = dict(zip(numbers, whole, strict=True))
+        for first, *others in self._of_name.values():
+            self._class_ids |= dict.fromkeys(others, self._class_ids[first])
+
+    def findings(self, bad_input: BadInputSettings, path: str) -> Iterator[Finding]:
+        """One for each name that several categories have."""
+        for name, numbers in self._of_name.items():
+            if len(numbers) > 1:
+                found = f"{name!r} is the name of the ids {', '.join(map(str, numbers))}: read as one class"
+                yield bad_input.finding("similar_names", path, "categories", found)
+
+    def describe(self) -> str:
+        """``1 to 3``: the ids there are."""
+        return describe_ids(self._names)
 
     def find(self, asked: object, coercions: Coercions) -> tuple[str | None, int]:
         """Name and class id of a ``category_id``; None and 0 when there is none."""
@@ -267,7 +309,8 @@ def _object(entry: dict[str, Any], where: str, categories: _Categories, coercion
         box_xyxy=(x, y, x + width, y + height),
         class_name=name,
         class_id=class_id,
-        class_found=f"category_id {category!r}",
+        class_found=f"category_id {category!r}"
+        + ("" if name is not None else f"; the ids of categories are {categories.describe()}"),
         is_crowd=coercions.flag("annotations[].iscrowd", entry.get("iscrowd", 0)),
         area_pixels=_area(entry.get("area")),
         where=where,

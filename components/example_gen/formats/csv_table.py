@@ -3,6 +3,8 @@
 A row with empty class and box is an image without objects. One file for each split, or one for all, perhaps with a
 ``split`` column. Any further column is per-image metadata (the first row of an image that has a value counts).
 ``width`` and ``height`` may be missing or empty. Columns are parted by comma, semicolon or tab, as the first line is.
+Columns may have the names of OpenImages, Kaggle and VoTT (``_OTHER_NAMES``); a file without a header whose first field
+is an image has keras-retinanet's columns, or all of the above in that order.
 ``metadata.csv`` is not an annotation file.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -26,7 +29,7 @@ from components.example_gen.annotations import (
     Source,
 )
 from components.example_gen.coercion import to_float, to_size
-from components.example_gen.image_lookup import ImageFinder
+from components.example_gen.image_lookup import ImageFinder, is_image_name
 from components.example_gen.metadata import SIDECAR_FILE, Sidecar, parse_value, scalars
 from components.example_gen.settings import DataSettings
 from components.example_gen.sources import image_folders, load_files, named_sources, one_source_a_split
@@ -37,6 +40,21 @@ _BOX_COLUMNS: Final = ("xmin", "ymin", "xmax", "ymax")
 _REQUIRED: Final = ("filename", "class", *_BOX_COLUMNS)
 _KNOWN: Final = (*_REQUIRED, "width", "height", "split")
 _DELIMITERS: Final = (",", ";", "\t")
+_OTHER_NAMES: Final = {
+    "filename": ("file_name", "image", "image_name", "image_path", "path", "image_id", "imageid", "img"),
+    "class": ("label", "class_name", "category", "labelname", "label_name"),
+    "xmin": ("x_min", "x1"),
+    "ymin": ("y_min", "y1"),
+    "xmax": ("x_max", "x2"),
+    "ymax": ("y_max", "y2"),
+}
+"""What other tools call a column, in lower case; the first that is there stands in for one that is not."""
+_WITHOUT_HEADER: Final = {
+    6: ("filename", *_BOX_COLUMNS, "class"),
+    8: ("filename", "width", "height", "class", *_BOX_COLUMNS),
+}
+"""Columns by their number."""
+_NO_VALUE: Final = ("", "nan", "none", "null")
 _ODD_ROW: Final = "\0"
 """Key of what is wrong with a row that has another number of fields than the first line."""
 
@@ -120,7 +138,7 @@ class CsvTable:
             if _ODD_ROW in row:
                 findings.append(self._bad_input.finding("malformed_box", path, f"line {line}", row[_ODD_ROW]))
                 continue
-            if not row["class"] and not any(row[column] for column in _BOX_COLUMNS):
+            if all(row[column].lower() in _NO_VALUE for column in ("class", *_BOX_COLUMNS)):
                 continue
             try:
                 xmin, ymin, xmax, ymax = (to_float(row[column]) for column in _BOX_COLUMNS)
@@ -154,19 +172,23 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[int, dict[str, str
         header = next(iter(text.splitlines()), "")
         delimiter = max(_DELIMITERS, key=header.count)
         reader = csv.reader(io.StringIO(text, newline=None), skipinitialspace=True, delimiter=delimiter)
-        columns = [_column(name) for name in next(reader, [])]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        first = next(reader, [])
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read as CSV: {error}; save the file as UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from error
+    has_header = not is_image_name(first[0].strip() if first else "")
+    columns = _columns(first) if has_header else list(_WITHOUT_HEADER.get(len(first), ()))
     missing = [column for column in _REQUIRED if column not in columns]
     if missing:
         raise DataError(
             f"{path}: line 1: expected the columns {', '.join(_REQUIRED)}; {', '.join(missing)} missing, "
-            f"found {', '.join(columns) or 'nothing'}"
+            f"found {', '.join(first) or 'nothing'}; write a first line with these names"
         )
 
     def rows() -> Iterator[tuple[int, dict[str, str]]]:
         try:
-            for fields in reader:
+            for fields in reader if has_header else itertools.chain([first], reader):
                 if not fields:
                     continue
                 row = dict.fromkeys(columns, "") | {
@@ -182,7 +204,12 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[int, dict[str, str
     return columns, rows()
 
 
-def _column(name: str) -> str:
-    """A column's name; ours in any case."""
-    stripped = name.strip()
-    return stripped.lower() if stripped.lower() in _KNOWN else stripped
+def _columns(header: Sequence[str]) -> list[str]:
+    """Names of the columns: ours where they are so called in any case, or as another tool calls them."""
+    columns = [name.strip().lower() if name.strip().lower() in _KNOWN else name.strip() for name in header]
+    lower = [column.lower() for column in columns]
+    for ours, others in _OTHER_NAMES.items():
+        other = next((name for name in others if name in lower), None)
+        if ours not in columns and other is not None:
+            columns[lower.index(other)] = ours
+    return columns

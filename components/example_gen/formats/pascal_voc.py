@@ -1,17 +1,23 @@
 """Pascal VOC: one XML file an image, and split lists in ``ImageSets/Main`` where there are any.
 
 Layouts: a devkit (``Annotations``, ``JPEGImages``, ``ImageSets/Main/{train,val,trainval,test}.txt``, possibly nested or
-several side by side), or XML files beside their images or in a folder beside theirs, possibly in folders that a split
-is named after. The XML's own name finds the image (in a devkit the image id), and ``<filename>`` where it leads
-nowhere: people rename files, and tools write the path of the machine they ran on. ``trainval`` is read only where
-``train`` and ``val`` are not both there. Lists of one class (``car_train.txt``) are not splits.
+several side by side; the lists may lie in ``ImageSets`` or in the data folder, too), or XML files beside their images
+or in a folder beside theirs, possibly in folders that a split is named after. The XML's own name finds the image (in a
+devkit the image id), and ``<filename>`` where it leads nowhere: people rename files, and tools write the path of the
+machine they ran on. ``trainval`` is read only where ``train`` and ``val`` are not both there. Lists of one class
+(``car_train.txt``) are not splits.
 
-Coordinates are taken as box edges unless ``data.voc_first_pixel`` is 1, see there. ``difficult`` is kept.
+Coordinates are taken as box edges unless ``data.voc_first_pixel`` is 1, see there. ``difficult`` is kept. Objects
+within objects are parts of them, and none. Tags may be in capitals. A second XML file of one picture is a
+``duplicate_image``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError
@@ -29,18 +35,34 @@ from components.example_gen.annotations import (
     RecordSkippedError,
     Source,
 )
+from components.example_gen.boxes import Box
 from components.example_gen.coercion import Coercions, to_flag, to_float, to_size
-from components.example_gen.image_lookup import FoundImage, ImageFinder, exact_image, same_stem, without_image_suffix
+from components.example_gen.image_lookup import (
+    FoundImage,
+    ImageFinder,
+    base_name,
+    exact_image,
+    same_stem,
+    without_image_suffix,
+)
 from components.example_gen.metadata import Sidecar
+from components.example_gen.polygons import extent, extent_of_turned, once
 from components.example_gen.settings import DataSettings
 from components.example_gen.sources import given_folders, listed_lines, named_sources
 from components.example_gen.splits import SPLIT_ALIASES, split_of_name, splits_of_folders
-from components.findings import Finding
+from components.findings import DROP, Finding
 
-_MAIN: Final = "/imagesets/main"
+_LIST_FOLDERS: Final = (re.compile(r"(.*/)?imagesets/main"), re.compile(r"(.*/)?imagesets"), re.compile(""))
+"""Where lists of images are, in lower case; the first that has any counts."""
+_TWO_COLUMNS: Final = re.compile(r".+\.\w+\s+(.+\.xml)", re.IGNORECASE)
+"""A line of a list that names the image and its XML file."""
+_ENCODING: Final = re.compile(rb"<\?xml[^>]*\sencoding\s*=\s*[\"']([\w.-]+)")
 _CLASS_VALUES: Final = ("-1", "0", "1")
 """Second column of a devkit's list of one class."""
+_SHAPES: Final = ("bndbox", "polygon", "robndbox")
 _BOX_FIELDS: Final = ("xmin", "ymin", "xmax", "ymax")
+_TURNED_FIELDS: Final = ("cx", "cy", "w", "h", "angle")
+_POINT: Final = re.compile(r"[xy]\d*")
 
 
 class PascalVoc:
@@ -55,11 +77,7 @@ class PascalVoc:
         """One source an ImageSets file; without them one source a folder called as a split, or one for all."""
         if self._settings.annotations is not None:
             return named_sources(root, self._settings.annotations, self._settings.split)
-        lists: dict[str, list[str]] = {}
-        for entry in files.list_files(root):
-            folder, name = posixpath.split(entry.path)
-            if name.lower().endswith(".txt") and ("/" + folder.lower()).endswith(_MAIN):
-                lists.setdefault(folder, []).append(entry.path)
+        lists = _lists(root)
         xml_splits = set(_xml_splits(root, "").values())
         if not xml_splits:
             raise DataError(f"no Pascal VOC XML files found in {root}; check data.path and data.format")
@@ -80,8 +98,8 @@ class PascalVoc:
                 continue
             xml_path, image_id = entry
             stem = posixpath.splitext(xml_path)[0]
-            yield Item(
-                key=source.key_prefix + stem,
+            item = Item(
+                key=stem,
                 name=stem,
                 split=source.split,
                 root=source.root,
@@ -90,6 +108,7 @@ class PascalVoc:
                 file=xml_path,
                 image_id=image_id,
             )
+            yield dataclasses.replace(item, key=source.key_prefix + self._key(item))
 
     def load(self, items: Sequence[Item]) -> Iterator[LoadedImage | Finding]:
         """Reads XML and image of each item."""
@@ -103,17 +122,54 @@ class PascalVoc:
     def _of_list(self, source: Source) -> Iterator[tuple[str, str] | Finding]:
         base = source.path[: max(source.path.lower().rfind("imagesets/"), 0)]
         for number, line in listed_lines(source):
-            image_id, _, value = line.rpartition(" ")
-            image_id = without_image_suffix(image_id.strip() if value in _CLASS_VALUES and image_id else line)
             try:
-                xml_path = files.safe_relative(source.root, base + "Annotations", image_id + ".xml")
+                yield self._listed(source.root, base, line)
             except files.PathOutsideError as error:
                 yield self._bad_input.finding("path_outside", source.path, f"line {number}", str(error))
-                continue
-            if not files.exists(files.join(source.root, xml_path)):
-                elsewhere = self._finder.tree(source.root).called(posixpath.basename(xml_path), (".xml",))
-                xml_path = elsewhere[0] if len(elsewhere) == 1 else xml_path
-            yield xml_path, image_id
+
+    def _listed(self, root: str, base: str, line: str) -> tuple[str, str]:
+        """XML file and image id that a line of a list means: an id, or a path of image or XML, or both.
+
+        Raises:
+          PathOutsideError: the path leads out of the data folder, and no XML file in there is called so.
+        """
+        image_id, _, value = line.rpartition(" ")
+        both = _TWO_COLUMNS.fullmatch(line)
+        image_id = both[1] if both else image_id.strip() if value in _CLASS_VALUES and image_id else line
+        image_id = image_id[:-4] if image_id.lower().endswith(".xml") else without_image_suffix(image_id)
+        for folder in (base + "Annotations", base):
+            with contextlib.suppress(files.PathOutsideError):
+                xml_path = files.safe_relative(root, folder, image_id + ".xml")
+                if files.exists(files.join(root, xml_path)):
+                    return xml_path, posixpath.splitext(posixpath.basename(xml_path))[0] if both else image_id
+        elsewhere = self._finder.tree(root).called(base_name(image_id) + ".xml", (".xml",))
+        if len(elsewhere) == 1:
+            return elsewhere[0], base_name(image_id)
+        return files.safe_relative(root, base + "Annotations", image_id + ".xml"), image_id
+
+    def _key(self, item: Item) -> str:
+        """What identifies the picture: the XML's path without suffix, the same for all XML files of one picture.
+
+        An XML file has a picture of its own where both names are unique and the folders fit. Only the others are read
+        to know which they mean.
+        """
+        tree, stem = self._finder.tree(item.root), item.key
+        own = tree.called(posixpath.basename(stem) + ".xml", (".xml",)), self._called(item.root, stem)
+        has_own = len(own[0]) == len(own[1]) == 1 and posixpath.dirname(own[1][0]) in self._image_folders(item)
+        if (has_own and self._bad_input.filename_differs != "filename") or item.file not in own[0]:
+            return stem
+        try:
+            image = self._image(item, _filename(self._tree(item.root, item.file))).path
+        except RecordSkippedError:  # said when it is loaded
+            return stem
+        image_stem = posixpath.splitext(image)[0]
+        owners = tree.called(posixpath.basename(image_stem) + ".xml", (".xml",))
+        is_unique = len(owners) == 1 and len(self._called(item.root, image_stem)) == 1
+        return posixpath.splitext(owners[0])[0] if is_unique else image_stem
+
+    def _called(self, root: str, stem: str) -> list[str]:
+        """Images that are called as an XML file is."""
+        return self._finder.tree(root).called(posixpath.basename(stem) + files.IMAGE_SUFFIXES[0], files.IMAGE_SUFFIXES)
 
     def _of_folder(self, source: Source) -> Iterator[tuple[str, str]]:
         explicit = self._settings.annotations is not None
@@ -134,19 +190,23 @@ class PascalVoc:
             folders = self._image_folders(item)
             image = self._finder.find(root, folders, item.image_id, item.split, xml_path)
             return image.path, ImageAnnotation((), findings=(finding,))
-        try:
-            tree = fromstring(files.read_bytes(files.join(root, xml_path)))
-        except (OSError, ParseError, DefusedXmlException, ValueError, LookupError) as error:
-            found = f"XML {'cannot be read' if isinstance(error, OSError) else 'does not parse'}: {error}"
-            raise RecordSkippedError(self._bad_input.finding("malformed_annotation", xml_path, "", found)) from error
-        image = self._image(item, (tree.findtext("filename") or "").strip())
+        tree = self._tree(root, xml_path)
+        image = self._image(item, _filename(tree))
         coercions = Coercions()
-        objects, findings = [], [] if image.finding is None else [image.finding]
-        for number, element in enumerate(tree.iter("object"), start=1):
+        objects, findings, polygons = [], [] if image.finding is None else [image.finding], []
+        for number, element in enumerate(_objects(tree), start=1):
+            where = f"object {number}"
             try:
-                objects.append(self._object(element, f"object {number}", coercions))
+                entry, shape = self._object(element, where, coercions)
             except ValueError as error:
-                findings.append(self._bad_input.finding("malformed_box", xml_path, f"object {number}", str(error)))
+                findings.append(self._bad_input.finding("malformed_box", xml_path, where, str(error)))
+                continue
+            if shape != "bndbox":
+                polygons.append(self._bad_input.finding("polygon_box", xml_path, where, f"<{shape}>, but no <bndbox>"))
+                if polygons[-1].treatment == DROP:
+                    continue
+            objects.append(entry)
+        findings += once(polygons)
         findings += coercions.findings(self._bad_input, xml_path)
         return image.path, ImageAnnotation(
             objects=tuple(objects),
@@ -154,6 +214,21 @@ class PascalVoc:
             height_pixels=to_size(tree.findtext("size/height")),
             findings=tuple(findings),
         )
+
+    def _tree(self, root: str, xml_path: str) -> Element:
+        """The root element of an XML file.
+
+        Raises:
+          RecordSkippedError: ``malformed_annotation``.
+        """
+        try:
+            tree = _parsed(files.read_bytes(files.join(root, xml_path)))
+            found = "" if tree.tag == "annotation" else f"expected <annotation>, one file an image; found <{tree.tag}>"
+        except (OSError, ParseError, DefusedXmlException, ValueError, LookupError) as error:
+            found = f"XML {'cannot be read' if isinstance(error, OSError) else 'does not parse'}: {error}"
+        if found:
+            raise RecordSkippedError(self._bad_input.finding("malformed_annotation", xml_path, "", found))
+        return tree
 
     def _image(self, item: Item, filename: str) -> FoundImage:
         """The image of the XML's own name, with a finding where ``<filename>`` is another; else that of the latter."""
@@ -195,30 +270,96 @@ class PascalVoc:
             folders = [*beside, *folders, "/".join(parts[:position])]
         return list(dict.fromkeys([*folders, "", "images"]))
 
-    def _object(self, element: Element, where: str, coercions: Coercions) -> ObjectAnnotation:
+    def _object(self, element: Element, where: str, coercions: Coercions) -> tuple[ObjectAnnotation, str]:
+        """An object, and the tag that its box is of: ``bndbox``, or a shape of which it is the extent."""
         name = (element.findtext("name") or "").strip()
-        box = element.find("bndbox")
-        if box is None or not name:
-            raise ValueError(
-                f"expected <name> and <bndbox>, found {', '.join(child.tag for child in element) or 'nothing'}"
-            )
-        try:
-            xmin, ymin, xmax, ymax = (to_float(box.findtext(field) or "") for field in _BOX_FIELDS)
-        except ValueError as error:
-            texts = [box.findtext(field) for field in _BOX_FIELDS]
-            raise ValueError(f"expected numbers in <xmin> <ymin> <xmax> <ymax>, found {texts}: {error}") from error
+        shape = next((child for tag in _SHAPES if (child := element.find(tag)) is not None), None)
+        if shape is None or not name:
+            found = ", ".join(child.tag for child in element) or "nothing"
+            raise ValueError(f"expected <name> and <bndbox>, found {found}{'' if name else ', and no name'}")
+        xmin, ymin, xmax, ymax = _box(shape)
         difficult = (element.findtext("difficult") or "").strip()
-        is_difficult = to_flag(difficult)
+        try:
+            is_difficult = to_flag(difficult)
+        except ValueError as error:
+            raise ValueError(f"<difficult> {error}") from error
         if difficult not in ("", "0", "1"):
             coercions.note("<difficult>", difficult, str(int(is_difficult)))
         first = self._settings.voc_first_pixel
-        return ObjectAnnotation(
+        entry = ObjectAnnotation(
             box_xyxy=(xmin - first, ymin - first, xmax, ymax),
             class_name=name,
             class_found=name,
             is_difficult=is_difficult,
             where=where,
         )
+        return entry, shape.tag
+
+
+def _parsed(content: bytes) -> Element:
+    """The root element; tags in lower case, without namespace."""
+    content = content.lstrip()
+    declared = _ENCODING.match(content)
+    try:
+        tree = fromstring(content)
+    except DefusedXmlException:
+        raise
+    except ValueError:
+        if declared is None:
+            raise
+        # Of encodings with several bytes a letter (GBK, Shift JIS) the parser knows UTF-8 and UTF-16 only.
+        tree = fromstring(content.decode(declared[1].decode()))
+    for element in tree.iter():
+        element.tag = element.tag.rpartition("}")[2].lower()
+    return tree
+
+
+def _filename(tree: Element) -> str:
+    return (tree.findtext("filename") or "").strip()
+
+
+def _objects(tree: Element) -> Iterator[Element]:
+    """Objects in the file's order, but not those within another."""
+    waiting = [tree]
+    while waiting:
+        element = waiting.pop()
+        if element.tag == "object":
+            yield element
+        else:
+            waiting.extend(reversed(element))
+
+
+def _box(shape: Element) -> Box:
+    """The box of a ``<bndbox>``, or the extent of a ``<polygon>`` or ``<robndbox>`` (roLabelImg)."""
+    if shape.tag == "polygon":
+        # Roboflow writes <x1> <y1> <x2> ..., LabelMe <pt> with <x> and <y>.
+        points = [(child.tag, to_float(child.text or "")) for child in shape.iter() if _POINT.fullmatch(child.tag)]
+        return extent(*([value for tag, value in points if tag[0] == axis] for axis in "xy"))
+    fields = _BOX_FIELDS if shape.tag == "bndbox" else _TURNED_FIELDS
+    try:
+        first, second, third, fourth, *angle = (to_float(shape.findtext(field) or "") for field in fields)
+    except ValueError as error:
+        texts = [shape.findtext(field) for field in fields]
+        tags = " ".join(f"<{field}>" for field in fields)
+        raise ValueError(f"expected numbers in {tags}, found {texts}: {error}") from error
+    return extent_of_turned(first, second, third, fourth, *angle) if angle else (first, second, third, fourth)
+
+
+def _lists(root: str) -> dict[str, list[str]]:
+    """Lists of images by their folder; in the data folder itself only such as are called like a split."""
+    found: dict[str, list[str]] = {}
+    for entry in files.list_files(root):
+        if entry.path.lower().endswith(".txt"):
+            found.setdefault(posixpath.dirname(entry.path), []).append(entry.path)
+    stems = {path: posixpath.splitext(path)[0].lower().removesuffix("_list") for path in found.get("", [])}
+    found[""] = [path for path, stem in stems.items() if stem in SPLIT_ALIASES]
+    if "train" not in (SPLIT_ALIASES[stems[path]] for path in found[""]):
+        del found[""]
+    for pattern in _LIST_FOLDERS:
+        lists = {folder: paths for folder, paths in found.items() if pattern.fullmatch(folder.lower())}
+        if lists:
+            return lists
+    return {}
 
 
 def _xml_splits(root: str, folder: str) -> dict[str, str | None]:

@@ -25,6 +25,7 @@ from components.example_gen.formats.yolo_layout import YoloLayout, layout_source
 from components.example_gen.formats.yolo_rows import parse_row
 from components.example_gen.image_lookup import ImageFinder, name_key, without_image_suffix
 from components.example_gen.metadata import Sidecar
+from components.example_gen.polygons import once
 from components.example_gen.settings import DataSettings
 from components.example_gen.sources import given_folders, listed_lines, named_sources
 from components.findings import DROP, Finding
@@ -166,8 +167,7 @@ class Yolo:
                 if polygons[-1].treatment == DROP:
                     continue
             objects.append(row.annotation)
-        # One finding a file is enough, unless each stands for a box that is left out.
-        findings += polygons if self._bad_input.polygon_box == DROP else polygons[:1]
+        findings += once(polygons)
         findings += coercions.findings(self._bad_input, label_path)
         return ImageAnnotation(tuple(objects), normalized=True, findings=tuple(findings))
 

@@ -16,10 +16,11 @@ The box of corners and polygons is their extent. Rows of a pose look like polygo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from components.example_gen.annotations import ObjectAnnotation
-from components.example_gen.coercion import to_float
+from components.example_gen.coercion import describe_ids, to_float
+from components.example_gen.polygons import extent
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def parse_row(line: str, where: str, names: Mapping[int, str], rows: RowFormat) 
         box = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
     elif len(points) >= 6 and len(points) % 2 == 0:
         is_polygon = True
-        box = (min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2]))
+        box = extent(points[::2], points[1::2])
     else:
         raise ValueError(f"{len(numbers)} numbers in {line[:80]!r}; expected: class cx cy width height")
     known = numbers[0].is_integer() and int(numbers[0]) in names
@@ -82,15 +83,7 @@ def parse_row(line: str, where: str, names: Mapping[int, str], rows: RowFormat) 
         box_xyxy=box,
         class_name=names[number] if known else None,
         class_id=number + 1,
-        class_found=f"class {fields[0]}" + ("" if known else f"; names are given to {_ranges(names)}"),
+        class_found=f"class {fields[0]}" + ("" if known else f"; names are given to {describe_ids(names)}"),
         where=where,
     )
     return Row(annotation, is_polygon, known and not fields[0].isdigit())
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """``0 to 2``; ``0, 2, 5`` where some between are missing."""
-    ordered = sorted(numbers)
-    if len(ordered) > 1 and ordered[-1] - ordered[0] == len(ordered) - 1:
-        return f"{ordered[0]} to {ordered[-1]}"
-    return ", ".join(map(str, ordered))[:80]

@@ -64,6 +64,25 @@ def sizes_for_corners(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> 
     return {"format": "csv"}
 
 
+def exchanged_corners(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    rows = [f"{name},car,20,15,10,9" for name in _images(root, image_bytes, 12)]
+    (root / "boxes.csv").write_text("\n".join(["filename,class,xmin,ymin,xmax,ymax", *rows]))
+    return {"format": "csv"}
+
+
+def exchanged_sizes(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    rows = [f"{name},30,40,car,2,2,35,9" for name in _images(root, image_bytes, 12)]
+    (root / "boxes.csv").write_text("\n".join(["filename,width,height,class,xmin,ymin,xmax,ymax", *rows]))
+    return {"format": "csv"}
+
+
+def no_val_key(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    for split, first in (("train", 0), ("val", 6)):
+        _yolo(root, split, _images(root / "images" / split, image_bytes, 6, first), "0 0.5 0.5 0.4 0.4\n")
+    (root / "data.yaml").write_text("names: [car]\ntrain: images/train\n")
+    return {"format": "yolo"}
+
+
 def val_is_train(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
     _yolo(root, "train", _images(root / "images" / "train", image_bytes, 12), "0 0.5 0.5 0.4 0.4\n")
     (root / "data.yaml").write_text("names: [car]\ntrain: images/train\nval: images/train\n")
@@ -160,12 +179,16 @@ def misspelt_group(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dic
     return {"format": "csv", "split": {"group_by": "vidoe"}}
 
 
+BY_FOLDER = {"train": "images/train", "eval": "images/val"}
 BY_HASH = {"split": {"source": "hash"}}
 CASES = [
     (corners_for_sizes, "looks like corners .* data.max_clipped_boxes|raise the limit", {"max_clipped_boxes": 1.0}, 24),
     (fractions_for_pixels, "data.bad_input.box_unit: convert", {"bad_input": {"box_unit": "convert"}}, 12),
     (pixels_for_fractions, "data.bad_input.box_unit: convert", {"bad_input": {"box_unit": "convert"}}, 12),
     (sizes_for_corners, "looks like x, y, width and height.*raise the limit", {"max_dropped_boxes": 1.0}, 0),
+    (exchanged_corners, "data.bad_input.box_inverted: swap", {"bad_input": {"box_inverted": "swap"}}, 12),
+    (exchanged_sizes, "data.bad_input.size_mismatch: file", {"bad_input": {"size_mismatch": "file"}}, 12),
+    (no_val_key, "folder of each split in data.annotations", {"annotations": BY_FOLDER}, 12),
     (val_is_train, "evaluation on training images.*data.split.source to `hash`", BY_HASH, 12),
     (one_file_for_both, "evaluation on training images.*data.split.source to `hash`", BY_HASH, 12),
     (val_lists_nothing, "no images in the split eval.*data.split.source to `hash`", BY_HASH, 12),

@@ -129,7 +129,7 @@ def test_a_resized_image_takes_its_boxes_along() -> None:
 
 
 def test_another_aspect_ratio_skips_the_record() -> None:
-    with pytest.raises(RecordSkippedError, match="annotated 50x100, file 100x50, another aspect ratio"):
+    with pytest.raises(RecordSkippedError, match="annotated 50x100, file 100x50, width and height exchanged"):
         check(annotation((0, 0, 9, 9), width_pixels=50, height_pixels=100))
 
 

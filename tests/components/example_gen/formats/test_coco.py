@@ -287,3 +287,83 @@ def test_a_damaged_file_is_not_taken_for_another_tools(tmp_path, image_bytes) ->
     (tmp_path / "train" / "x.json").write_text("{")
     with pytest.raises(DataError, match=r"train/x.json: cannot be read as JSON"):
         read(tmp_path)
+
+
+def read_one(folder, document: dict, **settings):
+    """The items and findings of one COCO file."""
+    (folder / "a.json").write_text(json.dumps(document))
+    reader = Coco(DataSettings(format="coco", path=str(folder), **settings))
+    entries = list(reader.items(*reader.sources(str(folder))))
+    items = [entry for entry in entries if hasattr(entry, "key")]
+    findings = [entry for entry in entries if hasattr(entry, "kind")]
+    return items, findings + [finding for item in items for finding in item.annotation.findings]
+
+
+@pytest.mark.parametrize("bbox", [{}, {"bbox": None}, {"bbox": []}])
+@pytest.mark.parametrize("polygon", [[[1, 8, 9, 2, 5, 5]], [[1, 8, 5, 5], ["9", 2, 5, 5]], [1, 8, 9, 2]])
+def test_a_box_of_a_segmentation(tmp_path, bbox: dict, polygon: list) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    one = {"image_id": 1, "category_id": 1, "segmentation": polygon} | bbox
+    document = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [one | {"id": 1}, one | {"id": 2}]}
+    document["categories"] = [{"id": 1, "name": "cat"}]
+    (item,), findings = read_one(tmp_path, document)
+    assert [entry.box_xyxy for entry in item.annotation.objects] == [(1, 2, 9, 8)] * 2
+    assert [(finding.kind, finding.where) for finding in findings] == [("polygon_box", "annotation id 1")]
+    (item,), findings = read_one(tmp_path, document, bad_input={"polygon_box": "drop"})
+    assert (item.annotation.objects, item.annotation.box_count, len(findings)) == ((), 2, 2)
+
+
+@pytest.mark.parametrize("segmentation", [{"counts": "a1b", "size": [30, 40]}, [], [[1, "x"]], [[1]]])
+def test_no_box_and_no_polygon(tmp_path, segmentation) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": segmentation}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    assert [finding.kind for finding in read_one(tmp_path, document)[1]] == ["malformed_box"]
+
+
+@pytest.mark.parametrize(
+    ("named", "path", "kinds"),
+    [
+        ({"coco_url": "http://images.cocodataset.org/val2017/a.jpg"}, "val2017/a.jpg", []),
+        ({"file_name": "https://b.s3.amazonaws.com/u/a.jpg?X-Amz=1"}, "images/a.jpg", ["moved_image"]),
+        ({"file_name": "a%20%231.jpg"}, "images/a #1.jpg", []),
+        ({"file_name": "50%20.jpg"}, "images/50%20.jpg", []),
+        ({"file_name": "images\\1a2b3c4d-a.jpg"}, "images/a.jpg", ["moved_image"]),
+        ({"file_name": "a.jpg"}, "images/1a2b3c4d-a.jpg", ["moved_image"]),
+    ],
+)
+def test_names_of_the_web_and_of_exports(tmp_path, named: dict, path: str, kinds: list[str]) -> None:
+    (tmp_path / path).parent.mkdir()
+    (tmp_path / path).write_bytes(b"x")
+    (item,), findings = read_one(tmp_path, {"images": [{"id": 1} | named], "annotations": [], "categories": []})
+    assert item.file == path
+    assert [finding.kind for finding in findings] == kinds
+
+
+def test_ids_that_say_less_than_they_should(tmp_path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(b"x")
+    categories = [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}, {"id": 5, "name": "cat "}]
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}, {"id": 2, "file_name": "c.jpg"}],
+        "annotations": [
+            {"id": i, "image_id": image, "category_id": category, "bbox": [1, 2, 3 + i, 4]}
+            for i, (image, category) in enumerate(((1, 3), (1, 5), (1, 7), (2, 3), (9, 3)))
+        ],
+        "categories": categories,
+    }
+    (item,), findings = read_one(tmp_path, document)
+    assert [(entry.class_id, entry.class_found) for entry in item.annotation.objects] == [
+        (3, "category_id 3"),
+        (3, "category_id 5"),
+        (0, "category_id 7; the ids of categories are 3 to 5"),
+    ]
+    said = [(finding.kind, finding.found) for finding in findings if finding.kind != "ambiguous_image_id"]
+    assert said == [
+        ("similar_names", "'cat' is the name of the ids 3, 5: read as one class"),
+        ("orphan_box", "image_id 2 is the id of several images"),
+        ("orphan_box", "image_id 9 is no image's id"),
+    ]

@@ -43,9 +43,9 @@ def test_rows_become_images(run, tmp_path, image_bytes) -> None:
 
 
 def test_columns_that_are_missing_are_named(tmp_path) -> None:
-    (tmp_path / "a.csv").write_text("image,class,xmin,ymin,xmax,ymax\n")
+    (tmp_path / "a.csv").write_text("picture,class,xmin,ymin,xmax,ymax\n")
     with pytest.raises(
-        DataError, match=r"a.csv: line 1: expected the columns filename, .*; filename missing, found image"
+        DataError, match=r"a.csv: line 1: expected the columns filename, .*; filename missing, found picture"
     ):
         CsvTable(DataSettings(format="csv", path=str(tmp_path))).sources(str(tmp_path))
     (tmp_path / "a.csv").write_text(HEADER + ",split\na.jpg,1,1,a,0,0,1,1,somewhere\n")
@@ -110,3 +110,40 @@ def test_a_row_of_another_length_is_no_background(tmp_path, image_bytes, row: st
     assert finding.kind == "malformed_box"
     assert found in finding.found
     assert not item.annotation.objects
+
+
+@pytest.mark.parametrize(
+    ("text", "metadata"),
+    [
+        ("ImageID,Source,LabelName,XMin,XMax,YMin,YMax\na,human,car,1,9,2,8\n", {"Source": "human"}),
+        ('"image","xmin","ymin","xmax","ymax","label"\n"a.jpg",1,2,9,8,"car"\n', {}),
+        ("image_id,path,x1,y1,x2,y2,class\n7,images/a.jpg,1,2,9,8,car\n", {"image_id": 7}),
+        (",x_min,y_min,x_max,y_max,category,file_name\n0,1,2,9,8,car,a.jpg\n", {}),
+        ("images/a.jpg,1,2,9,8,car\n", {}),
+        ("a.jpg,40,30,car,1,2,9,8\n", {}),
+    ],
+)
+def test_columns_as_other_tools_call_them(tmp_path, image_bytes, text: str, metadata: dict) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(image_bytes())
+    (tmp_path / "a.csv").write_text(text)
+    reader = CsvTable(DataSettings(format="csv", path=str(tmp_path)))
+    (item,) = reader.items(*reader.sources(str(tmp_path)))
+    (entry,) = item.annotation.objects
+    assert (item.file, entry.class_name, entry.box_xyxy) == ("images/a.jpg", "car", (1, 2, 9, 8))
+    assert item.metadata == metadata
+
+
+@pytest.mark.parametrize("rest", [",,,,", "nan,NaN,None,null,", "nan,nan,nan,nan,nan"])
+def test_a_row_without_values_is_an_image_without_objects(tmp_path, image_bytes, rest: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(image_bytes())
+    (tmp_path / "a.csv").write_text(f"a.jpg,{rest}\n")
+    reader = CsvTable(DataSettings(format="csv", path=str(tmp_path)))
+    (item,) = reader.items(*reader.sources(str(tmp_path)))
+    assert (item.annotation.objects, item.annotation.findings) == ((), ())
+
+
+def test_a_table_without_header_of_another_kind_is_asked_for_one(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("a.jpg,car,1,2\n")
+    with pytest.raises(DataError, match=r"found a.jpg, car, 1, 2; write a first line with these names"):
+        CsvTable(DataSettings(format="csv", path=str(tmp_path))).sources(str(tmp_path))

@@ -126,16 +126,17 @@ def test_nothing_to_read(tmp_path) -> None:
 
 
 def loaded(folder, **settings) -> dict[str, tuple[str | None, str, set[str]]]:
-    """Split, image and kinds of findings of each XML; in place of the image the kind that lost it."""
+    """Split, image and kinds of findings by the name of the XML; in place of the image the kind that lost it."""
     reader = PascalVoc(DataSettings(format="pascal_voc", path=str(folder), **settings))
     found = {}
     for source in reader.sources(str(folder)):
         for item in reader.items(source):
             (image,) = reader.load([item])
+            name = item.file.removesuffix(".xml")
             if hasattr(image, "kind"):
-                found[item.key] = (item.split, image.kind, set())
+                found[name] = (item.split, image.kind, set())
             else:
-                found[item.key] = (item.split, image.file, {f.kind for f in image.annotation.findings})
+                found[name] = (item.split, image.file, {f.kind for f in image.annotation.findings})
     return found
 
 
@@ -216,6 +217,107 @@ def test_lists_that_cannot_be_told_are_not_passed_over(tmp_path, voc_xml) -> Non
     make(tmp_path, {"ImageSets/Main/car_train.txt": "a", "ImageSets/Main/bus_train.txt": "b"})
     with pytest.raises(DataError, match="which list is which split"):
         loaded(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["ImageSets/Main", "ImageSets", ""])
+@pytest.mark.parametrize(
+    "line", ["{}", "pictures/{}.jpg xmls/{}.xml", "pictures/{}.jpg\txmls/{}.xml", "/home/me/{}.jpg", "xmls/{}"]
+)
+def test_lists_in_other_places_and_of_paths(tmp_path, voc_xml, folder: str, line: str) -> None:
+    for name, split in (("a b", "train"), ("c", "val")):
+        make(tmp_path, {posixpath.join(folder, f"{split}.txt"): line.format(name, name) + "\n"})
+        make(tmp_path, {f"xmls/{name}.xml": voc_xml(f"{name}.jpg", []), f"pictures/{name}.jpg": b"x"})
+    make(tmp_path, {"README.txt": "training notes"})
+    assert loaded(tmp_path) == {
+        "xmls/a b": ("train", "pictures/a b.jpg", set()),
+        "xmls/c": ("eval", "pictures/c.jpg", set()),
+    }
+
+
+def test_a_text_in_the_data_folder_is_no_list_of_training_images(tmp_path, voc_xml) -> None:
+    make(tmp_path, {"test.txt": "a test", "a.xml": voc_xml("a.jpg", []), "a.jpg": b"x"})
+    assert loaded(tmp_path) == {"a": (None, "a.jpg", set())}
+
+
+def test_a_picture_has_one_xml(run, tmp_path, voc_xml, image_bytes) -> None:
+    for i in range(12):
+        make(tmp_path, {f"images/{i}.jpg": image_bytes(seed=i)})
+        make(tmp_path, {f"xmls/{i}.xml": voc_xml(f"{i}.jpg", [("a", i, 0, 20, 20)])})
+    make(tmp_path, {"images/lone.jpg": image_bytes(seed=99)})
+    boxes = [("b", 1, 1, 9, 9)]
+    for name, of in (("x", "lone.jpg"), ("y", "C:\\me\\lone.jpg"), ("copy of 3", "3.jpg"), ("backup/4", "4.jpg")):
+        make(tmp_path, {f"xmls/{name}.xml": voc_xml(of, boxes)})
+    result = run(format="pascal_voc", path=str(tmp_path))
+    assert sum(result.summary.images.values()) == 13
+    assert result.summary.findings["duplicate_image"] == 3
+    texts = {
+        name: result.record(name).features.feature["image/object/class/text"].bytes_list.value[0]
+        for name in ("xmls/3", "images/4", "images/lone")
+    }
+    assert texts["images/lone"] == b"b"
+
+
+def objects_of(folder) -> tuple[list, list]:
+    reader = PascalVoc(DataSettings(format="pascal_voc", path=str(folder)))
+    (image,) = reader.load(list(reader.items(*reader.sources(str(folder)))))
+    if hasattr(image, "kind"):
+        return [], [(image.kind, image.found)]
+    objects = [(entry.class_name, entry.box_xyxy) for entry in image.annotation.objects]
+    return objects, [(finding.kind, finding.found) for finding in image.annotation.findings]
+
+
+BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>8</ymax></bndbox>"
+NAMED = f"<object><name>a</name>{BOX}</object>"
+
+
+@pytest.mark.parametrize(
+    ("xml", "kinds"),
+    [
+        (f"\n\ufeff<annotation>{NAMED}</annotation>", []),
+        (f"\n<?xml version='1.0'?><annotation>{NAMED}</annotation>", []),
+        (f"<annotation xmlns='http://x'>{NAMED}</annotation>", []),
+        (f"<annotation><objects>{NAMED}</objects></annotation>", []),
+        (f"<Annotation>{NAMED.replace('object', 'Object').replace('xmin', 'Xmin')}</Annotation>", []),
+        (f"<annotation>{NAMED.replace('</object>', f'<part>{NAMED}</part></object>')}</annotation>", []),
+        (
+            "<annotation><object><name>a</name><polygon><x1>1</x1><y1>3</y1><x2>9</x2><y2>2</y2><x3>5</x3><y3>8</y3>"
+            "</polygon></object></annotation>",
+            ["polygon_box"],
+        ),
+        (
+            "<annotation><object><name>a</name><polygon><pt><x>1</x><y>2</y></pt><pt><x>9</x><y>8</y></pt>"
+            "</polygon></object></annotation>",
+            ["polygon_box"],
+        ),
+        (
+            "<annotation><object><name>a</name><robndbox><cx>5</cx><cy>5</cy><w>8</w><h>6</h><angle>3.141592653589793"
+            "</angle></robndbox></object></annotation>",
+            ["polygon_box"],
+        ),
+    ],
+)
+def test_boxes_in_other_shapes_and_tags(tmp_path, xml: str, kinds: list[str]) -> None:
+    make(tmp_path, {"a.xml": xml, "a.jpg": b"x"})
+    objects, findings = objects_of(tmp_path)
+    assert [(name, pytest.approx(box)) for name, box in objects] == [("a", (1, 2, 9, 8))]
+    assert [kind for kind, _ in findings] == kinds
+
+
+def test_an_encoding_of_several_bytes_a_letter(tmp_path) -> None:
+    xml = f"<?xml version='1.0' encoding='gbk'?><annotation>{NAMED.replace('>a<', '>红细胞<')}</annotation>"
+    make(tmp_path, {"a.xml": xml.encode("gbk"), "a.jpg": b"x"})
+    assert objects_of(tmp_path)[0][0][0] == "红细胞"
+
+
+def test_what_is_no_annotation_of_an_image_is_said(tmp_path) -> None:
+    make(tmp_path, {"a.xml": "<annotations><image name='a.jpg'/></annotations>", "a.jpg": b"x"})
+    assert objects_of(tmp_path)[1] == [
+        ("malformed_annotation", "expected <annotation>, one file an image; found <annotations>")
+    ]
+    make(tmp_path, {"a.xml": f"<annotation>{NAMED.replace(BOX, '<polygon><x1>1</x1></polygon>')}</annotation>"})
+    assert objects_of(tmp_path)[1] == [("malformed_box", "a polygon of 1 x and 0 y")]
+    make(tmp_path, {"a.xml": f"<annotation>{NAMED.replace(BOX, BOX + '<difficult>Hard</difficult>')}</annotation>"})
+    assert objects_of(tmp_path)[1] == [("malformed_box", "<difficult> 'Hard' is neither 0 nor 1, false nor true")]
 
 
 @pytest.mark.parametrize(
