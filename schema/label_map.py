@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import pathlib
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from schema.text import clean_name, decode
+
+_PBTXT_START: Final = re.compile(r"(\s|#.*\n)*item\s*:?\s*[{<]")
+_OTHER_FORMATS: Final = (".csv", ".json", ".xml", ".yaml", ".yml")
 
 
 class LabelMapError(ValueError):
@@ -99,6 +104,11 @@ def parse_pbtxt(text: str) -> LabelMap:
             raise LabelMapError(f"label map item {position} needs `id` and `name`, found {found}")
         pairs.append((item.id, name))
     pairs.sort()
+    for (number, name), (following, other) in itertools.pairwise(pairs):
+        if number == following:
+            raise LabelMapError(f"label map has the id {number} twice: for {name!r} and for {other!r}")
+    if pairs and pairs[0][0] < 1:
+        raise LabelMapError(f"label map has the id {pairs[0][0]} for {pairs[0][1]!r}; ids start at 1, 0 is no object")
     return LabelMap(tuple(number for number, _ in pairs), tuple(name for _, name in pairs))
 
 
@@ -150,18 +160,21 @@ def _label_map_message() -> Any:
 
 
 def read_label_map(path: str | pathlib.Path) -> LabelMap:
-    """Reads ``*.pbtxt`` or ``labels.txt``.
+    """Reads ``*.pbtxt`` or ``labels.txt``, told by what is in it.
 
     Raises:
       LabelMapError: the file is missing, empty or malformed; the message names it.
     """
     path = pathlib.Path(path)
+    if path.suffix.lower() in _OTHER_FORMATS:
+        raise LabelMapError(f"{path}: expected a .pbtxt file, or a labels.txt with one name a line")
     try:
         text = decode(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise LabelMapError(f"{path}: cannot be read as a label map: {error}") from error
     try:
-        label_map = parse_pbtxt(text) if path.suffix.lower() == ".pbtxt" else parse_labels_txt(text)
+        is_pbtxt = path.suffix.lower() == ".pbtxt" or _PBTXT_START.match(text)
+        label_map = parse_pbtxt(text) if is_pbtxt else parse_labels_txt(text)
     except LabelMapError as error:
         raise LabelMapError(f"{path}: {error}") from error
     if not label_map.ids:

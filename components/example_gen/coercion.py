@@ -141,6 +141,13 @@ class Coercions:
             self.note(field, value, "a number")
         return number
 
+    def whole(self, field: str, value: object) -> int:
+        """``to_int`` of a value that should have been a whole number."""
+        number = to_int(value)
+        if not isinstance(value, int):
+            self.note(field, value, str(number))
+        return number
+
     def flag(self, field: str, value: object) -> bool:
         """``to_flag`` of a value that should have been 0 or 1."""
         flag = to_flag(value)

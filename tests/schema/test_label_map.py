@@ -81,8 +81,10 @@ def test_what_is_no_label_map(ids: tuple[int, ...], names: tuple[str, ...], mess
         ("map.pbtxt", b"item {\n  id: 1\n  name a\n}", 'line 3, column 8: .*Expected ":".*Expected `item'),
         ("map.pbtxt", b"item { id: 1.5 name: 'a' }", "line 1, column 12: .*Couldn't parse integer: 1.5"),
         ("map.pbtxt", b"item { id: 1 name: '\\377' }", "codec can't decode byte 0xff.* Expected `item"),
-        ("map.pbtxt", b"item { id: 0 name: 'a' }", "positive and increasing"),
-        ("map.pbtxt", b"item { id: 1 name: 'a' } item { id: 1 name: 'b' }", "positive and increasing"),
+        ("map.pbtxt", b"item { id: 0 name: 'a' }", "the id 0 for 'a'; ids start at 1"),
+        ("map.pbtxt", b"item { id: 1 name: 'b' } item { id: 1 name: 'a' }", "the id 1 twice: for 'a' and for 'b'"),
+        ("map.txt", b"# ours\n\nitem { id: 1 }", "item 1 needs `id` and `name`"),
+        ("data.yaml", b"names: [a]", r"expected a \.pbtxt file, or a labels\.txt with one name a line"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: pathlib.Path, name: str, content: bytes, message: str) -> None:
@@ -91,6 +93,13 @@ def test_a_bad_file_is_named(tmp_path: pathlib.Path, name: str, content: bytes, 
     with pytest.raises(LabelMapError, match=message) as raised:
         read_label_map(path)
     assert str(path) in str(raised.value)
+
+
+def test_pbtxt_under_another_name(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "label_map.txt").write_text(
+        "\ufeff# ours\r\nitem {\r\n  id: 7\r\n  name: 'a'\r\n}\r\n", encoding="utf-8"
+    )
+    assert list(read_label_map(tmp_path / "label_map.txt")) == [(7, "a")]
 
 
 def test_a_missing_file_is_named(tmp_path: pathlib.Path) -> None:

@@ -24,6 +24,7 @@ from components.example_gen.annotations import (
     RecordSkippedError,
     Source,
 )
+from components.example_gen.coercion import Coercions, describe_ids
 from components.example_gen.formats.record_file import DamagedFileError, example_message, read_records
 from components.example_gen.metadata import scalars
 from components.example_gen.settings import DataSettings
@@ -69,15 +70,18 @@ class TFRecord:
 
     def items(self, source: Source) -> Iterator[Item | Finding]:
         """Ids and metadata of a file's records."""
+        ids: dict[str, str] = {}
         for position, entry in enumerate(self._read(source.root, source.path)):
             if isinstance(entry, Finding):
                 yield entry
                 continue
-            key = _text(entry, features.IMAGE_SOURCE_ID) or _text(entry, features.IMAGE_FILENAME)
-            key = key or f"{source.path}#{position}"
+            filename = _text(entry, features.IMAGE_FILENAME)
+            key = _text(entry, features.IMAGE_SOURCE_ID) or filename or f"{source.path}#{position}"
+            if filename and ids.setdefault(key, filename) != filename:  # converters write one id into all records
+                key = filename
             yield Item(
                 key=source.key_prefix + key,
-                name=_text(entry, features.IMAGE_FILENAME) or key,
+                name=filename or key,
                 split=source.split,
                 root=source.root,
                 order=(source.index, position),
@@ -98,8 +102,15 @@ class TFRecord:
                 continue
             where = _text(entry, features.IMAGE_FILENAME) or f"{path}#{position}"
             encoded = entry.features.feature[features.IMAGE_ENCODED].bytes_list.value
+            if not encoded:
+                keys = ", ".join(
+                    sorted(key for key, value in entry.features.feature.items() if value.WhichOneof("kind"))
+                )
+                found = f"no bytes in {features.IMAGE_ENCODED}; the record has {keys[:200] or 'nothing'}"
+                yield self._bad_input.finding("empty_image", path, f"record {position}", found)
+                continue
             try:
-                yield LoadedImage(item, where, encoded[0] if encoded else b"", self._annotation(entry, path, position))
+                yield LoadedImage(item, where, encoded[0], self._annotation(entry, path, position))
             except RecordSkippedError as skipped:
                 yield skipped.finding
 
@@ -120,25 +131,39 @@ class TFRecord:
 
     def _annotation(self, example: Any, path: str, position: int) -> ImageAnnotation:
         values = example.features.feature
-        boxes = [values[key].float_list.value for key in (features.OBJECT_XMIN, features.OBJECT_YMIN)]
-        boxes += [values[key].float_list.value for key in (features.OBJECT_XMAX, features.OBJECT_YMAX)]
-        try:
-            texts = [text.decode() for text in values[features.OBJECT_CLASS_TEXT].bytes_list.value]
-        except UnicodeDecodeError as error:
-            found = f"class name that is not UTF-8: {error}"
-            raise RecordSkippedError(
-                self._bad_input.finding("malformed_annotation", path, f"record {position}", found)
-            ) from error
-        labels = list(values[features.OBJECT_CLASS_LABEL].int64_list.value)
-        count = len(boxes[0])
-        lengths = [len(column) for column in boxes] + [len(column) for column in (texts, labels) if column]
-        if any(length != count for length in lengths) or (count and not texts and not labels):
-            found = f"lists of {lengths} boxes and classes; expected equal lengths"
-            raise RecordSkippedError(self._bad_input.finding("malformed_annotation", path, f"record {position}", found))
+        where, coercions = f"record {position}", Coercions()
+
+        def numbers(key: str) -> list[float]:
+            return [*values[key].float_list.value, *values[key].int64_list.value]
 
         def column(key: str) -> list[float]:
-            numbers = [*values[key].int64_list.value, *values[key].float_list.value]
-            return numbers if len(numbers) == count else []
+            found = numbers(key)
+            return found if len(found) == count else []
+
+        boxes = [
+            numbers(key)
+            for key in (features.OBJECT_XMIN, features.OBJECT_YMIN, features.OBJECT_XMAX, features.OBJECT_YMAX)
+        ]
+        count = len(boxes[0])
+        try:
+            texts = [text.decode() for text in values[features.OBJECT_CLASS_TEXT].bytes_list.value]
+            labels = [
+                coercions.whole(features.OBJECT_CLASS_LABEL, label) for label in numbers(features.OBJECT_CLASS_LABEL)
+            ]
+            lengths = [len(column) for column in boxes] + [len(column) for column in (texts, labels) if column]
+            if any(length != count for length in lengths):
+                raise ValueError(f"lists of {lengths} boxes and classes; expected equal lengths")
+            if count and not texts and not labels:
+                raise ValueError(
+                    f"{count} boxes, but neither {features.OBJECT_CLASS_TEXT} nor {features.OBJECT_CLASS_LABEL}"
+                )
+        except UnicodeDecodeError as error:
+            found = f"class name that is not UTF-8: {error}"
+            raise RecordSkippedError(self._bad_input.finding("malformed_annotation", path, where, found)) from error
+        except ValueError as error:
+            raise RecordSkippedError(
+                self._bad_input.finding("malformed_annotation", path, where, str(error))
+            ) from error
 
         crowds, difficult, areas = (
             column(key) for key in (features.OBJECT_IS_CROWD, features.OBJECT_DIFFICULT, features.OBJECT_AREA)
@@ -152,7 +177,7 @@ class TFRecord:
                     box_xyxy=(boxes[0][i], boxes[1][i], boxes[2][i], boxes[3][i]),
                     class_name=name,
                     class_id=label,
-                    class_found=f"label {label}" if name is None else name,
+                    class_found=self._unnamed(label) if name is None else name,
                     is_crowd=bool(crowds and crowds[i]),
                     is_difficult=bool(difficult and difficult[i]),
                     area_pixels=areas[i] if areas else None,
@@ -164,7 +189,12 @@ class TFRecord:
             width_pixels=_int(example, features.IMAGE_WIDTH),
             height_pixels=_int(example, features.IMAGE_HEIGHT),
             normalized=True,
+            findings=tuple(coercions.findings(self._bad_input, f"{path} {where}")),
         )
+
+    def _unnamed(self, label: int) -> str:
+        known = f"its ids are {describe_ids(self._class_names)}" if self._class_names else "set data.label_map"
+        return f"label {label}, which only a label map could name; {known}"
 
 
 def _text(example: Any, key: str) -> str:

@@ -104,3 +104,48 @@ def test_patterns(tmp_path) -> None:
     ]
     with pytest.raises(DataError, match=r"data.annotations: no file matches c\*"):
         TFRecord(settings.model_copy(update={"annotations": "c*"})).sources(str(tmp_path))
+
+
+def read(folder, *records: tf.train.Example, **settings) -> tuple[list, list]:
+    """Keys of the items, and what was loaded."""
+    write(folder / "train.record", [record.SerializeToString() for record in records])
+    reader = TFRecord(DataSettings(format="tfrecord", path=str(folder), **settings))
+    items = list(reader.items(*reader.sources(str(folder))))
+    return [item.key for item in items], list(reader.load(items))
+
+
+def test_one_id_in_all_records_is_no_id(tmp_path) -> None:
+    records = [example(b"x", "0") for _ in range(4)]
+    for record, name in zip(records, ("a.jpg", "b.jpg", "b.jpg", ""), strict=True):
+        if name:
+            record.features.feature["image/filename"].bytes_list.value.append(name.encode())
+    assert read(tmp_path, *records)[0] == ["0", "b.jpg", "b.jpg", "0"]
+
+
+def test_numbers_in_lists_of_another_type(tmp_path) -> None:
+    record = example(b"x", "0", text=False)
+    values = record.features.feature
+    values["image/object/class/label"].float_list.value.append(2)
+    for key, number in (("xmin", 1), ("xmax", 30)):
+        values[f"image/object/bbox/{key}"].int64_list.value.append(number)
+    (tmp_path / "map.pbtxt").write_text("item { id: 2 name: 'bird' }")
+    _, (loaded,) = read(tmp_path, record, label_map=str(tmp_path / "map.pbtxt"))
+    (entry,) = loaded.annotation.objects
+    assert (entry.class_name, entry.box_xyxy) == ("bird", pytest.approx((1, 0.2, 30, 0.6)))
+    assert [(finding.kind, finding.where) for finding in loaded.annotation.findings] == [
+        ("coerced_value", "image/object/class/label")
+    ]
+
+
+def test_what_a_record_lacks_is_named(tmp_path) -> None:
+    no_class, no_image, half = (example(b"x", str(i), text=False) for i in range(3))
+    del no_class.features.feature["image/object/class/label"]
+    del no_image.features.feature["image/encoded"]
+    half.features.feature["image/object/class/label"].float_list.value.append(1.5)
+    unnamed = example(b"x", "3", text=False)
+    _, (first, second, third, loaded) = read(tmp_path, no_class, no_image, half, unnamed)
+    assert first.found == "1 boxes, but neither image/object/class/text nor image/object/class/label"
+    assert second.found.startswith("no bytes in image/encoded; the record has image/key/sha256, image/object/bbox/xmax")
+    assert third.found == "1.5 is no whole number"
+    (entry,) = loaded.annotation.objects
+    assert entry.class_found == "label 2, which only a label map could name; set data.label_map"
