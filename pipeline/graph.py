@@ -42,7 +42,7 @@ def transform_config(config: PipelineConfig) -> dict[str, object]:
 def trainer_config(config: PipelineConfig) -> dict[str, str]:
     """What the Trainer's ``run_fn`` is told: its settings, and where checkpoints outlive a killed run.
 
-    All of it, with the digests of code and start weights, also goes into the fingerprint of those checkpoints.
+    What of it decides about the weights, with the digests of code and start weights, identifies those checkpoints.
     """
     return {
         "model": config.model.model_dump_json(),

@@ -71,7 +71,7 @@ class RegionProposalHead(keras.layers.Layer):
         self.built = True
 
     def call(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """float32 [B, h, w, C] -> box encodings float32 [B, N, 4] and logits (background, object) float32 [B, N, 2]."""
+        """[B, h, w, C] -> box encodings [B, N, 4] and logits (background, object) [B, N, 2], in its precision."""
         x = tf.nn.relu6(self.shared(features))  # [B, h, w, depth]
         batch = tf.shape(features)[0]
         count = features.shape[1] * features.shape[2] * len(SCALES) * len(ASPECT_RATIOS)
