@@ -100,7 +100,7 @@ def describe_ids(ids: Iterable[Id]) -> str:
     numbers = sorted(number for number in found if isinstance(number, int))
     if len(numbers) == len(found) > 1 and numbers[-1] - numbers[0] == len(numbers) - 1:
         return f"{numbers[0]} to {numbers[-1]}"
-    return ", ".join(map(str, numbers if len(numbers) == len(found) else found))[:80]
+    return ", ".join(map(str, numbers if len(numbers) == len(found) else found))[:80] or "none"
 
 
 class IdTable:

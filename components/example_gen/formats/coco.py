@@ -63,6 +63,8 @@ class Coco:
             return one_source_a_split(root, instances or found, "COCO JSON files (*.json)")
         except DataError:  # captions and files of other tools lie beside
             narrowed = [path for path in found if not _is_something_else(files.join(root, path))]
+            if found and not narrowed:
+                _parse(files.join(root, found[0]))  # says what it is instead
             if instances or not narrowed or narrowed == found:
                 raise
             return one_source_a_split(root, narrowed, "COCO JSON files (*.json)")
@@ -73,9 +75,9 @@ class Coco:
         coercions = Coercions()
         categories = _Categories(data, files.join(source.root, source.path))
         yield from categories.findings(self._bad_input, source.path)
-        images, ambiguous, findings = self._images(data.pop("images"), source, coercions)
+        images, others, ambiguous, findings = self._images(data.pop("images"), source, coercions)
         yield from findings
-        ids, ambiguous_ids = IdTable(images), IdTable(ambiguous)
+        ids, ambiguous_ids = IdTable((*images, *others)), IdTable(ambiguous)
         boxes: dict[Id, list[ObjectAnnotation]] = {image_id: [] for image_id in images}
         problems: dict[Id, list[Finding]] = {}
         polygons: dict[Id, list[Finding]] = {}
@@ -90,6 +92,7 @@ class Coco:
                 yield self._bad_input.finding("orphan_box", source.path, where, found)
                 continue
             coercions.id("annotations[].image_id", asked, image_id)
+            image_id = others.get(image_id, image_id)
             if _POLYGON in entry:
                 finding = self._bad_input.finding("polygon_box", source.path, where, "a segmentation, but no bbox")
                 polygons.setdefault(image_id, []).append(finding)
@@ -138,8 +141,8 @@ class Coco:
 
     def _images(
         self, entries: list[Any], source: Source, coercions: Coercions
-    ) -> tuple[dict[Id, dict[str, Any]], set[Id], list[Finding]]:
-        """Entries by id, ids of several images, and findings."""
+    ) -> tuple[dict[Id, dict[str, Any]], dict[Id, Id], set[Id], list[Finding]]:
+        """Entries by id, further ids of the same images, ids of several images, and findings."""
         images: dict[Id, dict[str, Any]] = {}
         findings: list[Finding] = []
         ambiguous: dict[Id, list[str]] = {}
@@ -172,7 +175,16 @@ class Coco:
             for name in names:
                 found = f"image id {image_id} stands for {', '.join(names)}"
                 findings.append(self._bad_input.finding("ambiguous_image_id", name, source.path, found))
-        return images, set(ambiguous), findings
+        # Converters write an image entry for each annotation.
+        others: dict[Id, Id] = {}
+        first_id: dict[tuple[str, str], Id] = {}
+        for image_id, entry in images.items():
+            picture = (str(entry["file_name"]), f"{entry.get('width')} x {entry.get('height')}")
+            first = first_id.setdefault(picture, image_id)
+            if first != image_id:
+                others[image_id] = first
+                coercions.note("images[].id", image_id, f"{first!r}, which has the same file_name")
+        return {key: entry for key, entry in images.items() if key not in others}, others, set(ambiguous), findings
 
     def _folders(self, source: Source, images: dict[Id, dict[str, Any]]) -> list[str]:
         """Folders to look for images in, the one that has most of the first images ahead."""

@@ -7,8 +7,9 @@ Four kinds of files do, the first that is there counts:
 - ``data.label_map`` of the settings;
 - ``classes.txt``, ``obj.names`` or ``notes.json`` (Label Studio, LabelImg): class names only.
 
-Without lists the folders of images are the splits that they are called as. YAML is read with every value as text, so
-that the names ``02146`` and ``on`` stay what they are.
+Beside the latter two ``train.txt`` and ``valid.txt`` may list images. Without lists the folders of images are the
+splits that they are called as. YAML is read with every value as text, so that the names ``02146`` and ``on`` stay what
+they are.
 """
 
 from __future__ import annotations
@@ -80,13 +81,15 @@ def read_layout(root: str, settings: DataSettings) -> YoloLayout:
     if found is not None:
         return _of_darknet(root, found)
     if settings.label_map is not None:
-        return YoloLayout(
-            {number - 1: name for number, name in read_label_map(settings.label_map)}, RowFormat(), (), ""
-        )
+        names = {number - 1: name for number, name in read_label_map(settings.label_map)}
+        return YoloLayout(names, RowFormat(), _lists_beside(paths, ""), "")
     for is_one, read in _NAME_FILES:
-        found = _only(root, [path for path in paths if is_one(_base(path))])
-        if found is not None:
-            return YoloLayout(read(files.join(root, found)), RowFormat(), (), found)
+        named = [path for path in paths if is_one(_base(path))]
+        contents = [read(files.join(root, path)) for path in named]
+        if named and all(content == contents[0] for content in contents):  # LabelImg writes one into each folder
+            lists = _lists_beside(paths, posixpath.dirname(named[0]))
+            return YoloLayout(contents[0], RowFormat(), lists, named[0])
+        _only(root, named)
     raise DataError(
         f"{root}: expected one data.yaml with `names`, `train` and `val` (or obj.data, or classes.txt), found none; "
         "write one, or name a file of class names in data.label_map"
@@ -100,7 +103,7 @@ def layout_sources(root: str, layout: YoloLayout, split: SplitSettings) -> list[
       DataError: a folder is not there, there is none, or two entries lead to one folder that cannot be both; only
         training images are named, but there is a folder of others.
     """
-    if layout.path.lower().endswith((*_YAML_SUFFIXES, ".data")):
+    if layout.lists or layout.path.lower().endswith((*_YAML_SUFFIXES, ".data")):
         sources = distinct_sources(_listed_sources(root, layout), split, files.join(root, layout.path))
     else:
         sources = _folder_sources(root)
@@ -172,6 +175,17 @@ def _of_yaml(root: str, path: str, data: Mapping[Any, Any]) -> YoloLayout:
     task = data.get("task")
     rows = RowFormat(_keypoints(full, data.get("kpt_shape")), task.strip().lower() if isinstance(task, str) else "")
     return YoloLayout(_names(root, path, data), rows, tuple(lists), path, base.strip())
+
+
+def _lists_beside(paths: Sequence[str], folder: str) -> tuple[tuple[str, str, str], ...]:
+    """Lists of images in the folder of the class names, by their names, where one is of training images."""
+    found = [(posixpath.splitext(_base(path)), path) for path in paths if posixpath.dirname(path) == folder]
+    lists = tuple(
+        (stem, _SPLIT_OF_KEY[stem], posixpath.basename(path))
+        for (stem, suffix), path in found
+        if suffix == ".txt" and stem in _SPLIT_OF_KEY
+    )
+    return lists if any(split == "train" for _, split, _ in lists) else ()
 
 
 def _names(root: str, path: str, data: Mapping[Any, Any]) -> dict[int, str]:

@@ -70,6 +70,11 @@ def parse_row(line: str, where: str, names: Mapping[int, str], rows: RowFormat) 
                 f"{len(numbers)} numbers in {line[:80]!r}; expected: class cx cy width height and the {keypoints} "
                 "numbers of kpt_shape"
             )
+        if len(points) == 5 and not 0 <= points[4] <= 1:
+            raise ValueError(
+                f"{fields[5]} is no confidence in 0..1, in {line[:80]!r}; expected: class cx cy width height (of a "
+                "turned box the four corners)"
+            )
         cx, cy, width, height = points[:4]
         box = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
     elif len(points) >= 6 and len(points) % 2 == 0:

@@ -154,7 +154,7 @@ def test_what_cannot_be_guessed_is_asked_for(tmp_path) -> None:
     with pytest.raises(DataError, match="no COCO JSON files"):
         sources()
     for name in ("a.json", "b.json"):
-        (tmp_path / name).write_text("[]")
+        (tmp_path / name).write_text(coco([], []))
     with pytest.raises(
         DataError, match=r"no split in their names: a.json, b.json; say which to read in data.annotations"
     ):
@@ -167,6 +167,7 @@ def test_what_cannot_be_guessed_is_asked_for(tmp_path) -> None:
         sources(annotations={"train": "c.json"})
     with pytest.raises(DataError, match="climbs out"):
         sources(annotations="../c.json")
+    (tmp_path / "a.json").write_text("[]")
     reader = Coco(DataSettings(format="coco", path=str(tmp_path), annotations="a.json"))
     with pytest.raises(DataError, match="expected a COCO annotation file with `images`"):
         list(reader.items(reader.sources(str(tmp_path))[0]))
@@ -367,3 +368,28 @@ def test_ids_that_say_less_than_they_should(tmp_path) -> None:
         ("orphan_box", "image_id 2 is the id of several images"),
         ("orphan_box", "image_id 9 is no image's id"),
     ]
+
+
+def test_an_image_entry_for_each_annotation(tmp_path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.jpg").write_bytes(b"x")
+    names = ("a.jpg", "b.jpg", "a.jpg", "a.jpg")
+    document = {
+        "images": [{"id": i, "file_name": name, "width": 40 + (i == 3)} for i, name in enumerate(names)],
+        "annotations": [{"id": i, "image_id": i, "category_id": 1, "bbox": [i, 2, 3, 4]} for i in range(4)],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    items, findings = read_one(tmp_path, document)
+    assert [(item.file, len(item.annotation.objects)) for item in items] == [("a.jpg", 2), ("b.jpg", 1), ("a.jpg", 1)]
+    assert [(finding.kind, finding.found) for finding in findings] == [
+        ("coerced_value", "'2' (int), read as 0, which has the same file_name; 1 such values")
+    ]
+
+
+def test_json_files_of_another_tool_are_said_to_be_none(tmp_path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.json").write_text('{"version": "5.0", "shapes": [], "imagePath": "a.jpg"}')
+    with pytest.raises(
+        DataError, match=r"a\.json: expected a COCO annotation file .* found version, shapes, imagePath"
+    ):
+        Coco(DataSettings(format="coco", path=str(tmp_path))).sources(str(tmp_path))

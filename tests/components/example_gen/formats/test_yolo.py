@@ -209,6 +209,15 @@ IMAGES = {"images/train/a.jpg": b"", "labels/train/a.txt": ROW, "images/val/b.jp
             [("images/train/a.jpg", "train", 1), ("images/val/b.jpg", "eval", 1)],
         ),
         (
+            {"labels/train/classes.txt": "car\n", "labels/val/classes.txt": "car\r\n"},
+            [("images/train/a.jpg", "train", 1), ("images/val/b.jpg", "eval", 1)],
+        ),
+        (
+            {"obj.names": "car\n", "train.txt": "data/obj/c.jpg\n", "valid.txt": "data/images/val/b.jpg\n"}
+            | {"obj/c.jpg": b"", "obj/c.txt": ROW},
+            [("obj/c.jpg", "train", 1), ("images/val/b.jpg", "eval", 1)],
+        ),
+        (
             {
                 "data.yaml": "Train: data/images/train\nValidation: ../other/images/val\nNames: my.names",
                 "my.names": "car",
@@ -275,6 +284,12 @@ def test_what_must_not_be_guessed(tmp_path) -> None:
         (tmp_path / "data.yaml").write_text(text)
         with pytest.raises(DataError, match=message):
             layout_of(tmp_path)
+
+
+def test_class_names_that_differ_are_not_guessed(tmp_path) -> None:
+    write(tmp_path, IMAGES | {"labels/train/classes.txt": "car\n", "labels/val/classes.txt": "bus\n"})
+    with pytest.raises(DataError, match=r"found several: labels/train/classes\.txt, labels/val/classes\.txt"):
+        layout_of(tmp_path)
 
 
 def test_labels_of_other_images_are_no_background(tmp_path) -> None:

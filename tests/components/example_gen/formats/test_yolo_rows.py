@@ -61,6 +61,8 @@ def test_boxes_of_other_rows(line: str, rows: RowFormat, box: tuple, is_polygon:
         ),
         (f"0 {CORNERS} 1", RowFormat(), "10 numbers in"),
         ("0 0.5 0.5 0.2", RowFormat(), "4 numbers in"),
+        ("0 0.5 0.5 0.2 0.2 45", RowFormat(), r"45 is no confidence in 0\.\.1"),
+        ("0 0.5 0.5 0.2 0.2 -0.3", RowFormat(), r"-0\.3 is no confidence in 0\.\.1"),
     ],
 )
 def test_rows_that_are_refused(line: str, rows: RowFormat, message: str) -> None:
