@@ -93,8 +93,9 @@ class BadInputSettings(Settings):
     """A TFRecord file that breaks off (an incomplete copy) or has a wrong checksum: what lies behind can be neither
     read nor counted. ``keep``: go on with the records before the damage."""
     moved_image: Literal["read", "skip", "fail"] = "read"
-    """An image that is not where its name says (``C:/work/a.jpg``, ``../../label-studio/a.jpg``), while the data folder
-    has just one of that file name. Names are taken strictly where ``data.images`` is set."""
+    """An image that is not where its name says (``C:/work/a.jpg``, ``../../label-studio/a.jpg``, a URL), or is called
+    so but for Label Studio's hash, while the data folder has just one of that file name. Names are taken strictly where
+    ``data.images`` is set."""
     filename_differs: Literal["own_name", "filename", "skip", "fail"] = "own_name"
     """Pascal VOC: ``<filename>`` names another image than the XML's own name does (renamed files, a copied XML).
     ``filename`` trusts it all the same."""
@@ -137,8 +138,8 @@ class DataSettings(Settings):
 
     format: Literal["pascal_voc", "coco", "yolo", "csv", "tfrecord"]
     """``pascal_voc``: XML files, ImageSets/Main when present. ``coco``: one JSON file, or one a split. ``yolo``: txt
-    files and a data.yaml, obj.data or classes.txt. ``csv``: filename,width,height,class,xmin,ymin,xmax,ymax.
-    ``tfrecord``: records with the TF Object Detection API's keys."""
+    files and a data.yaml, obj.data or classes.txt. ``csv``: filename,width,height,class,xmin,ymin,xmax,ymax, or what
+    OpenImages, VoTT and keras-retinanet call them. ``tfrecord``: records with the TF Object Detection API's keys."""
     path: Source
     """The data folder, on this machine or in Cloud Storage (``gs://``). ``{SPAN}`` and ``{VERSION}`` (or ``{SPAN:3}``,
     zero-padded to three digits) stand for numbers: ``/data/span-{SPAN}/v{VERSION}``; the newest span, and of it the
@@ -149,8 +150,8 @@ class DataSettings(Settings):
     """How many spans to read together: the newest (or ``span``) and the ones before it."""
     annotations: str | dict[Split, str] | None = None
     """Annotation files or folders below ``path``, for each split or one for all; found by their names when unset.
-    COCO and CSV: a file. Pascal VOC: an ImageSets file or a folder of XML. YOLO: a folder of images. TFRecord: a file
-    pattern."""
+    COCO and CSV: a file. Pascal VOC: a list of images or a folder of XML. YOLO: a list or folder of images. TFRecord: a
+    file pattern."""
     images: str | dict[Split, str] | None = None
     """Folder below ``path`` that image names are relative to, for each split or one for all; found out when unset."""
     label_map: LocalFile | None = None
