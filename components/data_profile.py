@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import posixpath
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -140,6 +141,18 @@ class DataProfile:
             for name, split in sorted(self.splits.items())
         }
         return json.dumps({"splits": splits}, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, examples_uri: str) -> DataProfile:
+        """That of an ``examples`` artifact.
+
+        Raises:
+          tf.errors.OpError: it cannot be read.
+        """
+        import tensorflow as tf  # whoever counts without reading does without
+
+        with tf.io.gfile.GFile(posixpath.join(examples_uri, DATA_PROFILE_FILE)) as file:
+            return cls.from_json(file.read())
 
     @classmethod
     def from_json(cls, text: str) -> DataProfile:

@@ -11,7 +11,6 @@ import argparse
 import collections
 import dataclasses
 import math
-import posixpath
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import Final
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
-from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile, merged
+from components.data_profile import DataProfile, SplitProfile, merged
 from components.example_gen.annotations import DataError, Item, LoadedImage, RecordSkippedError
 from components.example_gen.settings import DataSettings
 from components.example_gen.spans import resolve_spans
@@ -99,8 +98,7 @@ def training_profile(examples: metadata_store_pb2.Artifact) -> SplitProfile | No
     import tensorflow as tf
 
     try:
-        with tf.io.gfile.GFile(posixpath.join(examples.uri, DATA_PROFILE_FILE)) as file:
-            return merged(DataProfile.from_json(file.read()).splits.values())
+        return merged(DataProfile.read(examples.uri).splits.values())
     except tf.errors.NotFoundError:
         return None
 

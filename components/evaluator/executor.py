@@ -9,19 +9,23 @@ from tfx.components.evaluator import executor as tfx_evaluator
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils, proto_utils
 
+from components.data_profile import DataProfile
 from components.evaluator.eval_config import EXTRACTORS_MODULE, build_eval_config
 from components.evaluator.keys import SETTINGS, SPLIT_PROPERTY
 from components.evaluator.settings import EvalSettings, Split
 from components.user_error import UserError
 
 
-def judged_split(wanted: Split | None, there: list[str]) -> Split:
-    """The split a model is judged on: the wanted one, or ``test`` where the records have it, else ``eval``.
+def judged_split(wanted: Split | None, profile: DataProfile) -> Split:
+    """The split a model is judged on: the wanted one, or ``test`` where it has objects to find, else ``eval``.
+
+    The test images of many public data sets come without annotations: nothing can be judged on them.
 
     Raises:
       UserError: the records have no such split.
     """
-    chosen: Split = wanted or ("test" if "test" in there else "eval")
+    there = profile.splits
+    chosen: Split = wanted or ("test" if "test" in there and there["test"].objects else "eval")
     if chosen not in there:
         raise UserError(f"eval.split is {chosen!r}, but the records have the splits {', '.join(there)}; name one")
     return chosen
@@ -43,7 +47,7 @@ class Executor(tfx_evaluator.Executor):
         """
         settings = EvalSettings.model_validate_json(exec_properties[SETTINGS])
         examples = artifact_utils.get_single_instance(input_dict[standard_component_specs.EXAMPLES_KEY])
-        split = judged_split(settings.split, artifact_utils.decode_split_names(examples.split_names))
+        split = judged_split(settings.split, DataProfile.read(examples.uri))
         evaluation = artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY])
         evaluation.set_string_custom_property(SPLIT_PROPERTY, split)
         super().Do(

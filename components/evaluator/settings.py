@@ -91,9 +91,9 @@ class EvalSettings(Settings):
     """The evaluation of the trained model and, beside it on the same images, of the last blessed one."""
 
     split: Split | None = None
-    """Which split the model is judged on. None: `test` where the data has one, else `eval`. The Trainer exports the
-    weights that were best on `eval`, so that a figure of `eval` is better than one of images nobody has looked at; the
-    report then says so."""
+    """Which split the model is judged on. None: `test` where the data has one with objects in it, else `eval`. The
+    Trainer exports the weights that were best on `eval`, so that a figure of `eval` is better than one of images nobody
+    has looked at; the report then says so."""
     slices: tuple[tuple[str, ...], ...] = ((CLASS_COLUMN,), (IMAGE_SIZE_COLUMN,), (OBJECT_COUNT_COLUMN,))
     """What to report by, beside the whole split: each entry is a list of columns whose values are combined. Columns are
     the images' own metadata (``weather`` for the record's ``image/meta/weather``) and the derived ``class`` (images

@@ -15,7 +15,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
+from components.data_profile import DataProfile, SplitProfile
 from components.failed_outputs import keep
 from components.user_error import UserError
 from components.validation.box_checks import SplitTally, TallySplitFn, box_checks, class_checks
@@ -56,8 +56,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         measured = distances(
             _statistics(input_dict[STATISTICS]), _statistics(input_dict.get(BASELINE_STATISTICS, [])), schema, settings
         )
-        with tf.io.gfile.GFile(posixpath.join(examples.uri, DATA_PROFILE_FILE)) as file:
-            profiles = DataProfile.from_json(file.read()).splits
+        profiles = DataProfile.read(examples.uri).splits
         report_uri = artifact_utils.get_single_uri(output_dict[REPORT])
         report_path = posixpath.join(report_uri, REPORT_FILE)
         patterns = {

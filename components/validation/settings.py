@@ -71,7 +71,7 @@ class LearnableObjects(Settings):
 
     level: Level = "fail"
     """What happens when a split has too few of them: nothing is learnt in train, and every metric of the others is
-    undefined."""
+    undefined. A test split without any annotation is a warning at most: models are then judged on eval."""
     min_objects: int = pydantic.Field(default=1, ge=1)
     """A split with fewer objects that count has too few."""
 

@@ -13,6 +13,7 @@ from tfx import v1 as tfx
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.evaluator import keys
 from components.evaluator.coco import ImageResult
 from components.evaluator.executor import Executor, judged_split
@@ -158,8 +159,9 @@ def run_evaluator(workplace: pathlib.Path, output: pathlib.Path, settings: EvalS
     """Runs the Evaluator's executor the way the pipeline does."""
     examples = tfx.types.standard_artifacts.Examples()
     examples.uri = str(workplace / "examples")
-    splits = sorted(folder.name.removeprefix("Split-") for folder in (workplace / "examples").iterdir())
+    splits = sorted(folder.name.removeprefix("Split-") for folder in (workplace / "examples").glob("Split-*"))
     examples.split_names = artifact_utils.encode_split_names(splits)
+    (workplace / "examples" / DATA_PROFILE_FILE).write_text(profile(**dict.fromkeys(splits, 1)).to_json())
     inputs = {"examples": [examples], "model": [model_artifact(workplace / "candidate", 1)]}
     if baseline:
         inputs["baseline_model"] = [model_artifact(workplace / "baseline", 2)]
@@ -372,21 +374,30 @@ def test_split_without_images_refuses(workplace: pathlib.Path, tmp_path: pathlib
     assert "all images" in read_verdict(evaluated.evaluation_dir).lines()[1]
 
 
+def profile(**objects: int) -> DataProfile:
+    """Splits with one image each and so many objects in it."""
+    splits = {split: SplitProfile() for split in objects}
+    for split, count in objects.items():
+        splits[split].add(["a"] * count, [(0.1, 0.1, 0.5, 0.5)] * count, height_pixels=10, width_pixels=10)
+    return DataProfile(splits)
+
+
 @pytest.mark.parametrize(
     ("wanted", "there", "judged"),
     [
-        (None, ["train", "eval"], "eval"),
-        (None, ["train", "eval", "test"], "test"),
-        ("eval", ["train", "eval", "test"], "eval"),
+        (None, profile(train=1, eval=1), "eval"),
+        (None, profile(train=1, eval=1, test=1), "test"),
+        (None, profile(train=1, eval=1, test=0), "eval"),
+        ("eval", profile(train=1, eval=1, test=1), "eval"),
     ],
 )
-def test_the_split_that_is_judged(wanted: Split | None, there: list[str], judged: Split) -> None:
+def test_the_split_that_is_judged(wanted: Split | None, there: DataProfile, judged: Split) -> None:
     assert judged_split(wanted, there) == judged
 
 
 def test_a_split_that_the_records_do_not_have_is_named() -> None:
     with pytest.raises(UserError, match=r"eval\.split is 'test', but the records have the splits train, eval"):
-        judged_split("test", ["train", "eval"])
+        judged_split("test", profile(train=1, eval=1))
 
 
 def test_folder_without_an_evaluation_is_refused(tmp_path: pathlib.Path) -> None:

@@ -69,3 +69,11 @@ def test_what_nobody_decoded_is_not_dark() -> None:
 def test_each_check_can_be_left_out() -> None:
     off = {check: {"level": "off"} for check in ("learnable_objects", "few_images", "dark_images")}
     assert list(learnable_checks({"train": SplitProfile()}, ValidationSettings.model_validate(off))) == []
+
+
+def test_a_test_split_without_annotations_is_a_warning() -> None:
+    (check,) = (
+        check for check in learnable_checks({"test": profile([(0, 0)] * 3)}, DEFAULTS) if check.status != "passed"
+    )
+    assert check.status == "warned"
+    assert "none of 3 images" in check.found
