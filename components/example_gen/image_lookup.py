@@ -1,7 +1,7 @@
 """Finding the image that an annotation means: where its name says, else by what the data folder holds.
 
 The last resort is an index of the data folder by file name, built once and only when a name leads nowhere: paths of
-another machine (``C:/work/a.jpg``, ``../../label-studio/a.jpg``) end in a file name, and where one image alone is
+another machine (``C:/data/a.jpg``, ``../../label-studio/a.jpg``) end in a file name, and where one image alone is
 called so, but for a hash that Label Studio puts before it, that is the one. It must not be in a folder of another
 split.
 """

@@ -93,7 +93,7 @@ class BadInputSettings(Settings):
     """A TFRecord file that breaks off (an incomplete copy) or has a wrong checksum: what lies behind can be neither
     read nor counted. ``keep``: go on with the records before the damage."""
     moved_image: Literal["read", "skip", "fail"] = "read"
-    """An image that is not where its name says (``C:/work/a.jpg``, ``../../label-studio/a.jpg``, a URL), or is called
+    """An image that is not where its name says (``C:/data/a.jpg``, ``../../label-studio/a.jpg``, a URL), or is called
     so but for Label Studio's hash, while the data folder has just one of that file name. Names are taken strictly where
     ``data.images`` is set."""
     filename_differs: Literal["own_name", "filename", "skip", "fail"] = "own_name"

@@ -7,10 +7,12 @@ import csv
 import dataclasses
 import itertools
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from components.example_gen import files
+from components.example_gen.formats.csv_table import REQUIRED, columns_of, delimiter_of
 from components.example_gen.formats.tfrecord import RECORD_FILE
 from components.example_gen.image_lookup import is_image_name
 from components.user_error import UserError
@@ -19,7 +21,6 @@ _LOOKED_INTO: Final = 20
 """Files of a kind that are opened to see whether they are what they are called."""
 _START_BYTES: Final = 4096
 _YOLO_FILES: Final = ("data.yaml", "data.yml", "obj.data", "classes.txt", "notes.json")
-_CSV_COLUMNS: Final = frozenset(("filename", "class", "xmin", "ymin", "xmax", "ymax"))
 _LABEL_MAPS: Final = ("label_map.pbtxt", "labelmap.pbtxt", "labels.txt")
 _EXPECTED: Final = """Expected one of
   pascal_voc  an XML file an image, with <annotation>
@@ -104,7 +105,8 @@ def _ending(paths: Sequence[str], *suffixes: str) -> list[str]:
 
 def _voc(folder: str, paths: Sequence[str]) -> Sequence[str]:
     found = _ending(paths, ".xml")
-    return found if any(b"<annotation" in start for _, start in _starts(folder, found)) else ()
+    # Not <annotations>, with which CVAT starts a file of all images.
+    return found if any(re.search(rb"<annotation[\s>]", start) for _, start in _starts(folder, found)) else ()
 
 
 def _coco(folder: str, paths: Sequence[str]) -> Sequence[str]:
@@ -133,10 +135,9 @@ def _is_row(line: bytes) -> bool:
 def _csv(folder: str, paths: Sequence[str]) -> Sequence[str]:
     found = []
     for path, start in _starts(folder, _ending(paths, ".csv")):
-        header = start.decode("utf-8-sig", "replace").splitlines()[:1]
-        delimiter = max(",;\t", key=header[0].count) if header else ","
-        columns = {name.strip().lower() for row in csv.reader(header, delimiter=delimiter) for name in row}
-        if columns >= _CSV_COLUMNS:
+        header = next(iter(start.decode("utf-8-sig", "replace").splitlines()), "")
+        columns, _ = columns_of(next(csv.reader([header], delimiter=delimiter_of(header)), []))
+        if set(REQUIRED) <= set(columns):
             found.append(path)
     return found
 

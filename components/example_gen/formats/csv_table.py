@@ -37,8 +37,9 @@ from components.example_gen.splits import SPLIT_ALIASES, split_of_name
 from components.findings import Finding
 
 _BOX_COLUMNS: Final = ("xmin", "ymin", "xmax", "ymax")
-_REQUIRED: Final = ("filename", "class", *_BOX_COLUMNS)
-_KNOWN: Final = (*_REQUIRED, "width", "height", "split")
+REQUIRED: Final = ("filename", "class", *_BOX_COLUMNS)
+"""The columns that a table of boxes has, whatever they are called in it."""
+_KNOWN: Final = (*REQUIRED, "width", "height", "split")
 _DELIMITERS: Final = (",", ";", "\t")
 _OTHER_NAMES: Final = {
     "filename": ("file_name", "image", "image_name", "image_path", "path", "image_id", "imageid", "img"),
@@ -170,19 +171,17 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[int, dict[str, str
     try:
         text = files.read_text(path)
         header = next(iter(text.splitlines()), "")
-        delimiter = max(_DELIMITERS, key=header.count)
-        reader = csv.reader(io.StringIO(text, newline=None), skipinitialspace=True, delimiter=delimiter)
+        reader = csv.reader(io.StringIO(text, newline=None), skipinitialspace=True, delimiter=delimiter_of(header))
         first = next(reader, [])
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot be read as CSV: {error}; save the file as UTF-8") from error
     except (OSError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from error
-    has_header = not is_image_name(first[0].strip() if first else "")
-    columns = _columns(first) if has_header else list(_WITHOUT_HEADER.get(len(first), ()))
-    missing = [column for column in _REQUIRED if column not in columns]
+    columns, has_header = columns_of(first)
+    missing = [column for column in REQUIRED if column not in columns]
     if missing:
         raise DataError(
-            f"{path}: line 1: expected the columns {', '.join(_REQUIRED)}; {', '.join(missing)} missing, "
+            f"{path}: line 1: expected the columns {', '.join(REQUIRED)}; {', '.join(missing)} missing, "
             f"found {', '.join(first) or 'nothing'}; write a first line with these names"
         )
 
@@ -194,7 +193,7 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[int, dict[str, str
                 row = dict.fromkeys(columns, "") | {
                     column: field.strip() for column, field in zip(columns, fields, strict=False)
                 }
-                cut = any(column in _REQUIRED for column in columns[len(fields) :])
+                cut = any(column in REQUIRED for column in columns[len(fields) :])
                 if cut or any(field.strip() for field in fields[len(columns) :]):
                     row[_ODD_ROW] = f"{len(fields)} fields, expected {len(columns)} as in line 1"
                 yield reader.line_num, row
@@ -204,12 +203,27 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[int, dict[str, str
     return columns, rows()
 
 
-def _columns(header: Sequence[str]) -> list[str]:
-    """Names of the columns: ours where they are so called in any case, or as another tool calls them."""
-    columns = [name.strip().lower() if name.strip().lower() in _KNOWN else name.strip() for name in header]
+def delimiter_of(line: str) -> str:
+    """What parts the columns in the first line of a table."""
+    return max(_DELIMITERS, key=line.count)
+
+
+def columns_of(first: Sequence[str]) -> tuple[list[str], bool]:
+    """Names of the columns, and whether the first row is a header.
+
+    Args:
+      first: fields of the first row.
+
+    Returns:
+      Our names where the header has them in any case, or as another tool calls them; without a header those that tables
+      of this number of columns have, none where that is unknown.
+    """
+    if is_image_name(first[0].strip() if first else ""):
+        return list(_WITHOUT_HEADER.get(len(first), ())), False
+    columns = [name.strip().lower() if name.strip().lower() in _KNOWN else name.strip() for name in first]
     lower = [column.lower() for column in columns]
     for ours, others in _OTHER_NAMES.items():
         other = next((name for name in others if name in lower), None)
         if ours not in columns and other is not None:
             columns[lower.index(other)] = ours
-    return columns
+    return columns, True

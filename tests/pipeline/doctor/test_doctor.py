@@ -12,6 +12,7 @@ from PIL import Image
 
 import pipeline
 from pipeline.config import load_config
+from pipeline.doctor.layout import NoLayoutError, layouts
 from pipeline.doctor.survey import survey
 from pipeline.verbs.doctor import main
 
@@ -116,3 +117,22 @@ def test_twelve_bits_in_sixteen_are_almost_black(yolo_folder: pathlib.Path, caps
         image.save(path)
     assert main([str(yolo_folder), "--sheet", str(yolo_folder / "sheet.png")]) == 1
     assert "12 of the 12 pictures on the sheet are almost black" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "ImageID,LabelName,XMin,XMax,YMin,YMax\na.jpg,car,1,20,1,20\n",
+        "a.jpg,1,1,20,20,car\n",
+        "filename;class;xmin;ymin;xmax;ymax\na.jpg;car;1;1;20;20\n",
+    ],
+)
+def test_tables_of_other_tools_are_told(table: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "boxes.csv").write_text(table)
+    assert [layout.format for layout in layouts(str(tmp_path))] == ["csv"]
+
+
+def test_a_file_of_all_images_is_no_pascal_voc(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "annotations.xml").write_text("<?xml version='1.0'?><annotations><image/></annotations>")
+    with pytest.raises(NoLayoutError, match="no annotations that are read"):
+        layouts(str(tmp_path))
