@@ -49,26 +49,32 @@ def resolve_spans(settings: DataSettings) -> list[SpanFolder]:
             raise DataError(f"data.span: {settings.span} is not there; spans of {path}: {available}")
         spans = [folder for folder in spans if folder.span <= settings.span]
     if not spans:
-        raise DataError(f"data.path: no folder matches {path}; {{SPAN}} and {{VERSION}} stand for digits only")
+        raise DataError(
+            f"data.path: no folder matches {path}; {{SPAN}} and {{VERSION}} stand for digits only, and there is "
+            f"{', '.join(_glob(_wildcard(path))[:5]) or 'nothing else of this pattern'}; correct data.path"
+        )
     return spans[: settings.span_window]
 
 
 def _folders(pattern: str) -> Iterator[SpanFolder]:
-    regex, wildcard, position = "", "", 0
+    regex, position = "", 0
     for match in _PLACEHOLDER.finditer(pattern):
         literal = pattern[position : match.start()]
         digits = rf"\d{{{match[2]}}}" if match[2] else r"\d+"
         regex += re.escape(literal) + f"(?P<{match[1]}>{digits})"
-        wildcard += (literal if files.is_remote(pattern) else glob.escape(literal)) + "*"
         position = match.end()
     regex += re.escape(pattern[position:])
-    wildcard += pattern[position:] if files.is_remote(pattern) else glob.escape(pattern[position:])
-    for path in _glob(wildcard):
+    for path in _glob(_wildcard(pattern)):
         matched = re.fullmatch(regex, path)
         if matched and files.is_folder(path):
             groups = matched.groupdict()
             version = groups.get("VERSION")
             yield SpanFolder(int(groups["SPAN"]), None if version is None else int(version), path)
+
+
+def _wildcard(pattern: str) -> str:
+    literals = _PLACEHOLDER.split(pattern)[:: _PLACEHOLDER.groups + 1]
+    return "*".join(literals if files.is_remote(pattern) else map(glob.escape, literals))
 
 
 def _glob(wildcard: str) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from components.data_profile import SplitProfile
 from components.example_gen.annotations import DataError
 from components.example_gen.settings import BadInputSettings, DataSettings
 from components.example_gen.splits import SplitPolicy
-from components.findings import DROP, FAIL, Finding, FindingsSummary, counts_by_kind, describe_counts
+from components.findings import DROP, FAIL, KINDS, SKIP, Finding, FindingsSummary, counts_by_kind, describe_counts
 from components.user_error import UserError
 from schema.text import clean_name, spelling_key
 
@@ -86,7 +86,7 @@ def check_accounts(summary: FindingsSummary) -> None:
 
 def refusal(summary: FindingsSummary, settings: DataSettings, policy: SplitPolicy) -> BadInputError | DataError | None:
     """Why a run may not go on with what was read: ``fail`` treatments, limits, empty splits; None when it may."""
-    reasons = []
+    reasons, passed = [], []
     if summary.failures:
         reasons.append(f"treated as `fail`: {describe_counts(summary.failures)}")
     # What is there twice is not lost: a box, and an image whose split does not hang on where it is listed.
@@ -100,20 +100,37 @@ def refusal(summary: FindingsSummary, settings: DataSettings, policy: SplitPolic
     ):
         limit = getattr(settings, key)
         if lost > limit * total:
-            reasons.append(f"{lost} of {total} {what} ({lost / total:.1%}), data.{key} allows {limit:.1%}")
+            passed.append(f"{lost} of {total} {what} ({lost / total:.1%}), data.{key} allows {limit:.1%}")
     empty = [split for split in policy.split_names if not summary.images.get(split)]
-    if not reasons and not empty:
+    if not reasons and not passed and not empty:
         return None
-    if reasons:
-        advice = [*_advice(summary, settings), "Correct the data, choose another treatment in data.bad_input, or raise"]
+    if reasons or passed:
+        ways = ["Correct the data"]
+        kinds = summary.findings if passed else summary.failures
+        treatments = list(_treatments_that_help(kinds, settings.bad_input))
+        if treatments:
+            ways.append(f"choose another treatment in data.bad_input ({', '.join(treatments)})")
+        # A limit that lets a split without any object through only moves the failure.
+        teaches = all(summary.boxes.get(split) for split in policy.split_names if split != "test")
+        if passed and teaches and not empty:
+            ways.append("raise the limit")
         return BadInputError(
-            f"bad input: {'; '.join(reasons)}. Findings: {describe_counts(summary.findings)}. "
-            f"{' '.join(advice)} the limit"
+            f"bad input: {'; '.join([*reasons, *passed])}. Findings: {describe_counts(summary.findings)}. "
+            f"{' '.join([*_advice(summary, settings), ' or '.join(ways)])}"
         )
     return DataError(
         f"no images in the split {', '.join(empty)} of {settings.path} (images: {summary.images}, findings: "
         f"{describe_counts(summary.findings)}). {_advice_on_empty(empty, summary, policy)}"
     )
+
+
+def _treatments_that_help(kinds: Iterable[str], bad_input: BadInputSettings) -> Iterator[str]:
+    """``kind: treatment`` that would keep what was lost, or go on where a kind is treated as ``fail``."""
+    for kind in kinds:
+        chosen = getattr(bad_input, kind)
+        losing = (FAIL,) if chosen == FAIL else (SKIP, DROP, FAIL)
+        if chosen in losing and (kind, chosen) != ("duplicate_box", DROP):  # nothing is lost by that
+            yield from (f"{kind}: {other}" for other in KINDS[kind].treatments if other not in losing)
 
 
 def _advice(summary: FindingsSummary, settings: DataSettings) -> Iterator[str]:

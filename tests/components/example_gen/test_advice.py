@@ -1,4 +1,7 @@
-"""What a message advises is done here: the fault, then the same with the advice followed, which has to go on."""
+"""What a message advises is done here: the fault, then the same with the advice followed, which has to go on.
+
+``test_advice_on_reading`` has what needs no Beam.
+"""
 
 from __future__ import annotations
 
@@ -56,12 +59,6 @@ def pixels_for_fractions(root: pathlib.Path, image_bytes: Callable[..., bytes]) 
         _yolo(root, split, _images(root / "images" / split, image_bytes, 6, first), "0 20 15 20 18\n")
     (root / "data.yaml").write_text("names: [car]\ntrain: images/train\nval: images/val\n")
     return {"format": "yolo"}
-
-
-def sizes_for_corners(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
-    rows = [f"{name},car,20,15,10,9" for name in _images(root, image_bytes, 12)]
-    (root / "boxes.csv").write_text("\n".join(["filename,class,xmin,ymin,xmax,ymax", *rows]))
-    return {"format": "csv"}
 
 
 def exchanged_corners(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
@@ -179,13 +176,40 @@ def misspelt_group(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dic
     return {"format": "csv", "split": {"group_by": "vidoe"}}
 
 
+def _records(file: pathlib.Path, image_bytes: Callable[..., bytes], class_name: str = "") -> None:
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for number in range(12):
+            example = tf.train.Example()
+            values = example.features.feature
+            values["image/encoded"].bytes_list.value.append(image_bytes(40, 30, "PNG", seed=number))
+            values["image/source_id"].bytes_list.value.append(f"{number:02}.png".encode())
+            for key, fraction in (("xmin", 0.1), ("ymin", 0.2), ("xmax", 0.5), ("ymax", 0.6)):
+                values[f"image/object/bbox/{key}"].float_list.value.append(fraction)
+            values["image/object/class/label"].int64_list.value.append(1)
+            if class_name:
+                values["image/object/class/text"].bytes_list.value.append(class_name.encode())
+            writer.write(example.SerializeToString())
+
+
+def records_of_another_name(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    _records(root / "boxes.dat", image_bytes, "car")
+    return {"format": "tfrecord"}
+
+
+def records_without_class_names(root: pathlib.Path, image_bytes: Callable[..., bytes]) -> dict[str, Any]:
+    _records(root / "boxes.tfrecord", image_bytes)
+    (root / "names.txt").write_text("car\n")
+    return {"format": "tfrecord"}
+
+
 BY_FOLDER = {"train": "images/train", "eval": "images/val"}
 BY_HASH = {"split": {"source": "hash"}}
 CASES = [
     (corners_for_sizes, "looks like corners .* data.max_clipped_boxes|raise the limit", {"max_clipped_boxes": 1.0}, 24),
     (fractions_for_pixels, "data.bad_input.box_unit: convert", {"bad_input": {"box_unit": "convert"}}, 12),
     (pixels_for_fractions, "data.bad_input.box_unit: convert", {"bad_input": {"box_unit": "convert"}}, 12),
-    (sizes_for_corners, "looks like x, y, width and height.*raise the limit", {"max_dropped_boxes": 1.0}, 0),
     (exchanged_corners, "data.bad_input.box_inverted: swap", {"bad_input": {"box_inverted": "swap"}}, 12),
     (exchanged_sizes, "data.bad_input.size_mismatch: file", {"bad_input": {"size_mismatch": "file"}}, 12),
     (no_val_key, "folder of each split in data.annotations", {"annotations": BY_FOLDER}, 12),
@@ -204,6 +228,8 @@ CASES = [
     (table_of_another_name, "or name them in data.annotations", {"annotations": "boxes.tsv"}, 12),
     (train_again_as_val, "name each file of annotations once in data.annotations", {"annotations": "train.json"}, 12),
     (train_again_as_val, "evaluation would be on training images.*set data.split.source to `hash`", BY_HASH, 12),
+    (records_of_another_name, "name them in data.annotations", {"annotations": "*.dat"}, 12),
+    (records_without_class_names, "set data.label_map", {"label_map": "{root}/names.txt"}, 12),
     (misspelt_group, "data.split.group_by: .* did you mean 'video'", {"split": {"group_by": "video"}}, 12),
 ]
 
