@@ -105,5 +105,8 @@ def distribution_checks(measured: Sequence[Distance], settings: ValidationSettin
                 found=f"{len(beyond)} of {len(compared)} features differ between {other}"
                 + (f": {', '.join(which)}" if which else "")
                 + (f" ({few} with fewer than {chosen.min_values} values not judged)" if few else ""),
-                limit="the comparators in schema/schema.pbtxt set the limits",
+                limit=(
+                    f"validation.{kind}.max_metadata_difference sets the limit of image/meta/ columns, the comparators "
+                    "in schema/schema.pbtxt those of the others"
+                ),
             )

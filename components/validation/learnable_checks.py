@@ -30,7 +30,10 @@ def learnable_checks(profiles: Mapping[str, SplitProfile], settings: ValidationS
                 split=split,
                 status=status_of(settings.few_images.level, profile.images < least),
                 found=f"{profile.images} images",
-                limit=f"validation.few_images.min_images asks for {least}; raise its share in data.split.ratios",
+                limit=(
+                    f"validation.few_images.min_images asks for {least}; add images, or, where they are divided by "
+                    "hash, raise its share in data.split.ratios"
+                ),
             )
         if settings.dark_images.level != "off":
             limits = settings.dark_images
