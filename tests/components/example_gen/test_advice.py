@@ -11,9 +11,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from components.user_error import user_error_message
+from components.validation.learnable_checks import learnable_checks
+from components.validation.settings import ValidationSettings
 
 Build = Callable[[pathlib.Path, Callable[..., bytes]], dict[str, Any]]
 
@@ -270,3 +274,20 @@ def test_copies_that_are_divided_by_their_names_stay_together(
     result = run(format="yolo", path=str(tmp_path), split={"source": "hash", "group_pattern": "[^/]+$"})
     names = {split: {pathlib.Path(key).name for key in result.source_ids(split)} for split in ("train", "eval")}
     assert names["train"] and names["eval"] and not names["train"] & names["eval"]
+
+
+def test_pictures_that_use_their_whole_range_are_not_dark(
+    tmp_path: pathlib.Path, run: Callable[..., Any], image_bytes: Callable[..., bytes]
+) -> None:
+    """What ``validation.dark_images`` advises on twelve bits in a PNG of sixteen."""
+    _coco(tmp_path / "all.json", _images(tmp_path, image_bytes, 12), [[2, 2, 20, 20]])
+    dark = []
+    for factor in (1, 16):
+        pixels = (np.linspace(0, 4095, 1200).reshape(30, 40) * factor).astype(np.uint16)
+        for number in range(12):
+            pixels[0, 0] = number
+            Image.fromarray(pixels).save(tmp_path / f"{number:02}.png")
+        profiles = run(format="coco", path=str(tmp_path)).profiles
+        checks = learnable_checks(profiles, ValidationSettings())
+        dark.append([check.status for check in checks if check.check == "dark_images"])
+    assert dark == [["failed"] * 2, ["passed"] * 2]

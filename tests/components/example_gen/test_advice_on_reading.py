@@ -145,6 +145,13 @@ def of_yaml(name: str, text: str, message: str, *, mended: str | None = None, **
     return Case(name, (*TRAIN, *VAL), texts, YOLO, message, advised, {"data.yaml": mended} if mended else {})
 
 
+UNLABELLED = Case(
+    "",
+    pictures("images"),
+    rows(pictures("images"), "one") | rows(pictures("images"), "other") | {"classes.txt": "car"},
+    YOLO,
+    "expected labels in a folder `labels` beside `images`, or beside the images",
+)
 TWO = "two entries of one folder"
 BOTH_LEAD = "both lead to images/train in .*; correct the paths, or name the folders in data.annotations"
 DESCRIBED = [
@@ -173,14 +180,8 @@ DESCRIBED = [
         "expected `names = FILE` with a file of class names",
         mended={"obj.data": "train = train.txt\nnames = obj.names", "obj.names": "car"},
     ),
-    Case(
-        "labels in two places",
-        pictures("images"),
-        rows(pictures("images"), "one") | rows(pictures("images"), "other") | {"classes.txt": "car"},
-        YOLO,
-        "expected labels in a folder `labels` beside `images`",
-        moved={"one": "labels"},
-    ),
+    dataclasses.replace(UNLABELLED, name="labels in two places", moved={"one": "labels"}),
+    dataclasses.replace(UNLABELLED, name="labels beside the images", mended=rows(pictures("images"), "images")),
 ]
 
 VOC = {"format": "pascal_voc", "path": "{root}", **HALVES}
@@ -280,51 +281,62 @@ SPLITS = [
 ]
 
 MAP = CSV | {"label_map": "{root}/map"}
+ITEM = "item { id: 1 name: 'car' }"
+HEADERLESS = "\n".join(f"{name},2,2,22,22,car,1" for name in pictures())
+WINE = table(pictures()) + "\n00.png,Gl\xfchwein,2,2,9,9"
+WITH_COMMAS = table(pictures(), "2,2,22,22").replace(",", ";").replace("22", "22,5")
+COLUMNS_OF_7 = "filename,xmin,ymin,xmax,ymax,class,n"
+KEYPOINTS = "names: [car]\ntrain: images\nkpt_shape: {}"
+
+
+def of_text(name: str, settings: Mapping[str, Any], file: str, text: str | bytes, message: str, mended: str) -> Case:
+    """A fault in one file, beside which there is all that its format needs."""
+    images, others = pictures(), {}
+    if settings["format"] == "csv":
+        others = TABLE
+    elif settings["format"] == "yolo":
+        images = pictures("images")
+        others = rows(images) | {"data.yaml": yaml("images", None)}
+    elif settings["format"] == "pascal_voc":
+        others = xmls(images)
+    return Case(name, images, {**others, file: text}, settings, message, mended={file: mended})
+
+
+NAMELESS = coco(pictures()).replace('"file_name": "00', '"name": "00')
+ONLY_TRAIN = yaml("images", None)
+ONE_XML = xmls(["00.png"])["00.xml"]
 TEXTS = [
-    Case(
-        "encoding",
-        pictures(),
-        {"boxes.csv": (table(pictures()) + "\n00.png,Gl\xfchwein,2,2,9,9").encode("latin-1")},
-        CSV,
-        "save the file as UTF-8",
-        mended={"boxes.csv": table(pictures()) + "\n00.png,Gl\xfchwein,2,2,9,9"},
+    of_text("encoding", CSV, "boxes.csv", WINE.encode("latin-1"), "save the file as UTF-8", WINE),
+    of_text("UTF-16", CSV, "boxes.csv", WINE.encode("utf-16-le"), "byte order mark; save the file as UTF-8", WINE),
+    of_text("no header", CSV, "boxes.csv", HEADERLESS, "write a first line with", f"{COLUMNS_OF_7}\n{HEADERLESS}"),
+    of_text(
+        "comma", CSV, "boxes.csv", WITH_COMMAS, "a decimal comma; write a point", table(pictures(), "2,2,22.5,22.5")
     ),
-    Case(
-        "no header",
-        pictures(),
-        {"boxes.csv": "\n".join(f"{p},2,2,22,22,car,1" for p in pictures())},
-        CSV,
-        "write a first line with these names",
-        mended={
-            "boxes.csv": "\n".join(
-                ["filename,xmin,ymin,xmax,ymax,class,n", *(f"{p},2,2,22,22,car,1" for p in pictures())]
-            )
-        },
+    of_text("text", CSV, "boxes.csv", table(pictures(), "2,2,x,22"), "expected numbers", table(pictures())),
+    of_text(
+        "cut row", CSV, "boxes.csv", TABLE["boxes.csv"] + "\n01.png,car,2", "expected 6 as in line 1", table(pictures())
     ),
-    Case(
-        "decimal comma",
-        pictures(),
-        {"boxes.csv": table(pictures(), "2,2,22,22").replace(",", ";").replace("22", "22,5")},
-        CSV,
-        "a decimal comma; write a point",
-        mended={"boxes.csv": table(pictures(), "2,2,22.5,22.5")},
+    of_text("metadata", CSV, "metadata.csv", "file,sky\n00.png,fog", "a `filename` column", "filename,sky\n00.png,fog"),
+    of_text("categories", COCO, "a.json", coco(pictures(), ["car"]), "needs an `id` and a `name`", coco(pictures())),
+    of_text("category list", COCO, "a.json", coco(pictures(), "car"), "`categories` must be a list", coco(pictures())),
+    of_text("cut JSON", COCO, "a.json", coco(pictures())[:-9], "expected a COCO annotation file", coco(pictures())),
+    of_text("bbox", COCO, "a.json", coco(pictures()).replace("bbox", "box"), "expected bbox .x, y", coco(pictures())),
+    of_text("file name", COCO, "a.json", NAMELESS, "expected an object with `id` and `file_name`", coco(pictures())),
+    of_text("XML root", VOC, "00.xml", "<car/>", "expected <annotation>, one file an image", ONE_XML),
+    of_text("XML name", VOC, "00.xml", ONE_XML.replace("name>", "label>"), "expected <name> and <bndbox>", ONE_XML),
+    of_text("XML box", VOC, "00.xml", ONE_XML.replace("22", "x"), "expected numbers in <xmin>", ONE_XML),
+    of_text("YOLO row", YOLO, "labels/00.txt", "0 .5 .5 .4", "expected: class cx cy width height", "0 .5 .5 .4 .4"),
+    of_text(
+        "kpt_shape", YOLO, "data.yaml", KEYPOINTS.format("x"), "expected .number of key", KEYPOINTS.format("[1, 2]")
     ),
-    Case(
-        "categories",
-        pictures(),
-        {"all.json": coco(pictures(), ["car"])},
-        COCO,
-        "needs an `id` and a `name`",
-        mended={"all.json": coco(pictures())},
-    ),
-    Case(
-        "metadata",
-        pictures(),
-        {**TABLE, "metadata.csv": "file,weather\n00.png,fog"},
-        CSV,
-        "expected a `filename` column",
-        mended={"metadata.csv": "filename,weather\n00.png,fog"},
-    ),
+    of_text("folders", YOLO, "data.yaml", "names: [car]\ntrain: {a: b}", "expected a folder or a list", ONLY_TRAIN),
+    of_text("no folders", YOLO, "data.yaml", yaml(None, None), "expected `train`, `val` or `test`", ONLY_TRAIN),
+    of_text("YAML list", YOLO, "data.yaml", "- car", "expected a map with `names`", ONLY_TRAIN),
+    of_text("numbers", YOLO, "data.yaml", yaml("images", None, "names: {a: car}"), "a map of numbers", ONLY_TRAIN),
+    of_text("label map: item", MAP, "map", "item { name: 'car' }", "needs `id` and `name`", ITEM),
+    of_text("label map: text", MAP, "map", "item { id 1 }", "Expected `item { id: 1 name: 'x' }`", ITEM),
+    of_text("label map: id 0", MAP, "map", "item { id: 0 name: 'car' }", "ids start at 1", ITEM),
+    of_text("label map: empty", MAP, "map", "", "expected one name a line", "car"),
     Case(
         "label map: json",
         pictures(),
@@ -333,23 +345,6 @@ TEXTS = [
         "or a labels.txt with one name a line",
         {"label_map": "{root}/map.txt"},
     ),
-    Case(
-        "label map: item",
-        pictures(),
-        {**TABLE, "map": "item { name: 'car' }"},
-        MAP,
-        "needs `id` and `name`",
-        mended={"map": "item { id: 1 name: 'car' }"},
-    ),
-    Case(
-        "label map: text",
-        pictures(),
-        {**TABLE, "map": "item { id 1 }"},
-        MAP,
-        "Expected `item { id: 1 name: 'x' }`",
-        mended={"map": "item { id: 1 name: 'car' }"},
-    ),
-    Case("label map: empty", pictures(), {**TABLE, "map": ""}, MAP, "expected one name a line", mended={"map": "car"}),
     Case(
         "reversed corners",
         pictures(),
@@ -376,6 +371,22 @@ TEXTS = [
         "Correct the data or raise the limit",
         {"max_skipped_images": 0.5},
         unsaid="another treatment",
+    ),
+    Case(
+        "lost boxes",
+        pictures(),
+        {"boxes.csv": table(pictures()) + "\n00.png,car,3,3,x,9"},
+        CSV,
+        "Correct the data or raise the limit$",
+        {"max_dropped_boxes": 0.5},
+    ),
+    Case(
+        "GIF",
+        pictures(),
+        {**TABLE, "00.png": b"GIF89a" + bytes(30)},
+        CSV,
+        "expected JPEG or PNG",
+        mended={"00.png": None},
     ),
     Case(
         "fail",
