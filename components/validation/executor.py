@@ -152,5 +152,5 @@ def _raise_failures(report: AnnotationReport, report_uri: str) -> None:
     lines = "".join(f"\n  {failure.describe()}" for failure in failures)
     raise AnnotationCheckError(
         f"the annotation check stops the run:{lines}\nThe whole report is in {copy}. Correct the data, change the "
-        "limit, or set the check's level to `warn` in the section `validation` of the config"
+        "limit where one is named, or set the check's level to `warn` in the section `validation` of the config"
     )

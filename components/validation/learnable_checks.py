@@ -21,7 +21,11 @@ def learnable_checks(profiles: Mapping[str, SplitProfile], settings: ValidationS
                 split=split,
                 status=status_of(level, profile.objects - profile.set_aside < least),
                 found=_learnable(profile),
-                limit=f"validation.learnable_objects.min_objects asks for {least} that are neither",
+                limit=(
+                    f"validation.learnable_objects.min_objects asks for {least} that are neither"
+                    if least > 1
+                    else "at least one must be neither"
+                ),
             )
         if settings.few_images.level != "off":
             least = settings.few_images.min_images

@@ -222,6 +222,14 @@ SPLITS = [
         {"annotations": {"train": "train.json", "eval": "rest.data"}},
     ),
     Case(
+        "background",
+        pictures("JPEGImages"),
+        {**xmls(pictures("JPEGImages", 0, 11)), "ImageSets/Main/train.txt": "\n".join(f"{n:02}" for n in range(12))},
+        VOC,
+        r"another treatment in data.bad_input \(missing_annotation: background\)",
+        {"bad_input": {"missing_annotation": "background"}},
+    ),
+    Case(
         "one file for both",
         pictures(),
         {"one.json": coco(HALF), "other.json": coco(REST)},

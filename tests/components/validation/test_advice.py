@@ -98,6 +98,7 @@ def test_what_stops_a_run_is_overruled_by_what_it_names(check: str) -> None:
     failed = next(found for found in _objections(_settings(check, level="fail")) if found.check == check)
     assert failed.status == "failed"
     assert {found.status for found in _objections(_settings(check, level="warn")) if found.check == check} == {"warned"}
+    assert (f"validation.{check}." in failed.describe()) == (check in LIMITS)
     for name, value in LIMITS.get(check, {}).items():
         assert f"validation.{check}.{name}" in failed.describe()
         raised = _settings(check, level="fail", **{name: value})
@@ -111,3 +112,13 @@ def test_few_images_pass_when_images_are_added() -> None:
     assert failed.status == "failed"
     assert "add images" in failed.limit
     assert "failed" not in {found.status for found in learnable_checks(more, settings) if found.check == "few_images"}
+
+
+def test_fewer_objects_are_asked_for_where_more_than_one_are() -> None:
+    asked = _settings("learnable_objects", min_objects=2)
+    profiles = {"eval": _profile({"car": 1}, 2)}
+    (failed,) = (found for found in learnable_checks(profiles, asked) if found.check == "learnable_objects")
+    assert failed.status == "failed"
+    assert "validation.learnable_objects.min_objects asks for 2" in failed.limit
+    fewer = learnable_checks(profiles, _settings("learnable_objects", min_objects=1))
+    assert "learnable_objects" not in {found.check for found in fewer if found.status != "passed"}
