@@ -153,7 +153,7 @@ def _advice(summary: FindingsSummary, settings: DataSettings) -> Iterator[str]:
     if most("box_unit", summary.read_boxes):
         meant = "pixels where 0..1 is" if settings.format in ("yolo", "tfrecord") else "0..1 where pixels are"
         yield f"This looks like {meant} meant; `data.bad_input.box_unit: convert` reads it so."
-    if most("size_mismatch", summary.listed_images) and most("size_mismatch", summary.skipped_images):
+    if summary.skipped_images and most("size_mismatch", summary.skipped_images):
         yield (
             "The annotated sizes are not the images': if the boxes are in pixels of the images all the same (width and "
             "height exchanged), `data.bad_input.size_mismatch: file` reads them so."

@@ -389,6 +389,18 @@ TEXTS = [
         {"max_dropped_boxes": 0.5},
     ),
     Case(
+        "some sizes exchanged",
+        pictures(),
+        {
+            "boxes.csv": table(pictures(count=9), "2,2,22,22,,", f"{COLUMNS},width,height")
+            + "\n"
+            + "\n".join(f"{name},car,2,2,35,9,30,40" for name in pictures("", 9, 3))
+        },
+        CSV,
+        "data.bad_input.size_mismatch: file",
+        {"bad_input": {"size_mismatch": "file"}},
+    ),
+    Case(
         "GIF",
         pictures(),
         {**TABLE, "00.png": b"GIF89a" + bytes(30)},
