@@ -27,6 +27,8 @@ from serving.server import ModelServer
 from tests.tiny_detectors import TINY_DETECTORS
 
 _SIDE_PIXELS = 128
+_PICTURE = render_glyphs(2, _SIDE_PIXELS, seed=2).pixels
+"""In which every one of the detectors below has rows that score apart."""
 
 
 class _Answer(NamedTuple):
@@ -133,17 +135,15 @@ def _record(encoded: bytes) -> bytes:
 
 
 def test_saved_loaded_exported_and_served_it_detects_the_same(served: _Served, tmp_path: pathlib.Path) -> None:
-    pixels = render_glyphs(0, _SIDE_PIXELS, seed=0).pixels
-    expected = _detect(served.detector, pixels)
+    expected = _detect(served.detector, _PICTURE)
     served.detector.save(tmp_path / "detector.keras")
-    _assert_same(_detect(keras.models.load_model(tmp_path / "detector.keras"), pixels), expected)
-    _assert_same(_ask(served.server, _encoded(pixels, "PNG")), expected)
+    _assert_same(_detect(keras.models.load_model(tmp_path / "detector.keras"), _PICTURE), expected)
+    _assert_same(_ask(served.server, _encoded(_PICTURE, "PNG")), expected)
 
 
 def test_every_signature_answers_in_the_loader_of_tf_serving(served: _Served) -> None:
     """What Python's loader answers: to an image alone, to a batch, and to no image at all."""
-    picture = render_glyphs(0, _SIDE_PIXELS, seed=0).pixels
-    pictures = (picture, picture[:, ::-1], picture.transpose(1, 0, 2))
+    pictures = (_PICTURE, _PICTURE[:, ::-1], _PICTURE.transpose(1, 0, 2))
     larger = pictures[2].repeat(2, axis=0).repeat(2, axis=1)
     files = [_encoded(pictures[0], "PNG"), _encoded(pictures[1], "JPEG"), _encoded(larger, "PNG")]
     inputs = {
