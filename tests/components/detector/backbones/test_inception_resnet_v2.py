@@ -14,7 +14,7 @@ from components.detector.backbones import inception_resnet_v2
 from components.detector.backbones.inception_resnet_v2 import Repeats
 from components.detector.registry import build_detector
 
-_SHARED = pathlib.Path(os.environ.get("SHARED_DIR", pathlib.Path(__file__).parents[3].parent / "shared"))
+_SHARED = pathlib.Path(os.environ.get("SHARED_DIR", pathlib.Path(__file__).parents[4].parent / "shared"))
 _VARIABLES = _SHARED / "zoo_reference" / "faster_rcnn_inception_resnet_v2_640x640_coco17_tpu-8" / "variables.txt"
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from components.detector.backbones import resnet_v1
 from components.detector.registry import build_detector
 
-_SHARED = pathlib.Path(os.environ.get("SHARED_DIR", pathlib.Path(__file__).parents[3].parent / "shared"))
+_SHARED = pathlib.Path(os.environ.get("SHARED_DIR", pathlib.Path(__file__).parents[4].parent / "shared"))
 _INDEX = _SHARED / "zoo_index" / "faster_rcnn_resnet50_v1_640x640_coco17_tpu-8" / "variables.txt"
 
 

@@ -29,7 +29,7 @@ def test_values_and_gradients_are_those_of_keras(kernel, strides, use_bias):
             loss = tf.reduce_sum(tf.sin(outputs))
         results.append((outputs, *tape.gradient(loss, [inputs, *(v.value for v in layer.trainable_variables)])))
     for mine, reference in zip(*results, strict=True):
-        np.testing.assert_allclose(mine, reference, atol=1e-5)
+        np.testing.assert_allclose(mine, reference, atol=1e-5, rtol=1e-5)
 
 
 def test_a_batch_of_unknown_size_keeps_the_spatial_shape():

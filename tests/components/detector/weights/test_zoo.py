@@ -20,7 +20,7 @@ from components.detector.weights.checkpoints import VALUE_SUFFIX, CheckpointErro
 from components.detector.weights.coco_classes import COCO_LABEL_MAP
 from schema.label_map import LabelMap
 
-_SHARED = pathlib.Path(os.environ.get("SHARED_DIR", pathlib.Path(__file__).parents[4] / "shared"))
+_SHARED = pathlib.Path(os.environ.get("SHARED_DIR", pathlib.Path(__file__).parents[5] / "shared"))
 _OPTIONS: dict[str, Any] = {"image_size": (64, 64), "alpha": 0.35, "fpn_depth": 16, "num_head_layers": 1}
 _NAME = "ssd_mobilenet_v2_fpnlite"
 

@@ -12,7 +12,7 @@ import pytest
 
 from components.trainer.state.checkpoint_claim import claimed_folder
 
-_REPOSITORY = pathlib.Path(__file__).parents[3]
+_REPOSITORY = pathlib.Path(__file__).parents[4]
 _HOLDER = """
 import sys, time
 from components.trainer.state.checkpoint_claim import claimed_folder
