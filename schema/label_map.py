@@ -61,10 +61,6 @@ class LabelMap:
         """1-based id of a class name, None when the map does not hold it."""
         return self.ids[self.names.index(name)] if name in self.names else None
 
-    def name_of(self, class_id: int) -> str | None:
-        """Class name of a 1-based id, None when the map does not hold it."""
-        return self.names[self.ids.index(class_id)] if class_id in self.ids else None
-
     @property
     def name_by_index(self) -> list[str]:
         """Name of every id from 1 to the last, at index id - 1; empty for an id without a class."""

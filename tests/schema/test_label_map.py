@@ -19,7 +19,8 @@ def test_labels_txt_round_trips(names: list[str]) -> None:
     label_map = LabelMap.of_names(names)
     assert parse_labels_txt(label_map.to_labels_txt()) == label_map
     assert all(
-        label_map.name_of(class_id) == name and label_map.id_of(name) == class_id for class_id, name in label_map
+        label_map.name_by_index[class_id - 1] == name and label_map.id_of(name) == class_id
+        for class_id, name in label_map
     )
 
 
@@ -33,7 +34,7 @@ def test_ids_may_have_gaps() -> None:
     label_map = LabelMap((2, 4), ("a", "b"))
     assert label_map.to_labels_txt() == "\na\n\nb\n"
     assert parse_labels_txt(label_map.to_labels_txt()) == label_map
-    assert label_map.name_of(3) is None
+    assert label_map.name_by_index[2] == ""
     assert label_map.id_of("c") is None
     assert len(label_map) == 2
 

@@ -80,7 +80,7 @@ def test_names_types_and_shapes(model: tf.types.experimental.Callable, images: l
         found["detection_classes"], found["detection_class_names"], found["num_detections"], strict=True
     ):
         assert count > 0
-        assert [LABELS.name_of(int(c)) for c in classes[:count]] == [name.decode() for name in names[:count]]
+        assert [LABELS.name_by_index[int(c) - 1] for c in classes[:count]] == [name.decode() for name in names[:count]]
         assert set(names[count:]) <= {b""}
         assert set(classes[count:]) <= {0}
 

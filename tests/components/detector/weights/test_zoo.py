@@ -282,7 +282,7 @@ def test_what_is_no_checkpoint_is_refused(source: str, tmp_path: pathlib.Path) -
 def test_coco_has_eighty_classes_on_ninety_ids() -> None:
     assert len(COCO_LABEL_MAP) == 80
     assert COCO_LABEL_MAP.ids[-1] == 90
-    assert COCO_LABEL_MAP.name_of(18) == "dog" and COCO_LABEL_MAP.name_of(90) == "toothbrush"
+    assert dict(COCO_LABEL_MAP)[18] == "dog" and dict(COCO_LABEL_MAP)[90] == "toothbrush"
 
 
 def _detector_of(folder: pathlib.Path) -> str:
