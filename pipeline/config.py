@@ -17,7 +17,8 @@ from components.example_gen.settings import DataSettings
 from components.path_settings import LocalPath
 from components.settings import Settings
 from components.trainer.settings import ModelSettings, TrainSettings
-from components.trainer.strategies.settings import FineTuneSettings, TransferSettings
+from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.settings import TransferSettings
 from components.validation.settings import ValidationSettings
 from pipeline.beam_settings import BeamSettings
 from pipeline.cluster_settings import ClusterSettings

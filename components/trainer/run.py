@@ -13,7 +13,8 @@ from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.export.saved_model import export
 from components.trainer.evaluation import Evaluation
-from components.trainer.input.input_pipeline import Parser, evaluation_batches, training_batches
+from components.trainer.input.annotated_records import AnnotatedRecords
+from components.trainer.input.input_pipeline import Parser, evaluation_batches
 from components.trainer.input.record_parser import record_parser
 from components.trainer.input.record_stream import matching_files
 from components.trainer.settings import ModelSettings, TrainSettings
@@ -56,10 +57,8 @@ def run_fn(fn_args: FnArgs) -> None:
     strategy.prepare(detector)
 
     warm_start = fn_args.base_model if transfer.warm_start_from_blessed else None
-    inputs = [*matching_files(fn_args.train_files), *matching_files(fn_args.eval_files)]
-    identity = fingerprint(
-        {**config, "warm_start": warm_start or "", "transform": fn_args.transform_graph_path}, inputs
-    )
+    files = [*matching_files(fn_args.train_files), *matching_files(fn_args.eval_files)]
+    identity = fingerprint({**config, "warm_start": warm_start or "", "transform": fn_args.transform_graph_path}, files)
     shared = posixpath.join(config["checkpoint_root"], identity)
     own = f"{shared}-{posixpath.basename(fn_args.model_run_dir.rstrip('/'))}"
     with claimed_folder(shared, own) as folder:
@@ -84,12 +83,12 @@ def run_fn(fn_args: FnArgs) -> None:
         )
         parse = record_parser(fn_args.transform_graph_path)
 
-        def make_batches(start_step: int) -> tf.data.Dataset:
-            return training_batches(fn_args.train_files, parse, detector, settings, start_step=start_step)
-
+        inputs = TrainingInputs(
+            settings, label_map, AnnotatedRecords(fn_args.train_files, parse), folder, blessed_model=warm_start
+        )
         train(
             detector,
-            strategy.phases(detector, TrainingInputs(settings, make_batches)),
+            strategy.phases(detector, inputs),
             settings,
             evaluate=_evaluation(fn_args, parse, detector, settings, label_map),
             checkpoints=checkpoints,

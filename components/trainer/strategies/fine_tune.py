@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from collections.abc import Iterator
 
 import keras
 
 from components.detector.detector import Detector
-from components.trainer.strategies.settings import FineTuneSettings
+from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
 
@@ -42,7 +43,7 @@ class FineTune(Strategy):
             name="fine_tune",
             steps=inputs.settings.steps,
             optimizer=inputs.settings.optimizer,
-            make_batches=inputs.make_batches,
+            make_batches=functools.partial(inputs.records.training_batches, detector, inputs.settings),
             losses=detection_losses(detector),
             variables=detector.trainable_variables,
         )

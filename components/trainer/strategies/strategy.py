@@ -12,8 +12,10 @@ import keras
 import tensorflow as tf
 
 from components.detector.detector import Detector
+from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.settings import OptimizerSettings, TrainSettings
-from components.trainer.strategies.settings import StrategySettings
+from components.trainer.strategies.strategy_settings import StrategySettings
+from schema.label_map import LabelMap
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,18 @@ class TrainingInputs:
 
     Attributes:
       settings: of the training; its ``steps`` are those of all phases together.
-      make_batches: endless ``TrainingBatch``es of the ``train`` split from a step on.
+      label_map: the classes.
+      records: the split ``train``.
+      folder: to keep things in that take long to make, such as features; the next attempt of a training that was killed
+        finds them there. It goes when the training is over.
+      blessed_model: SavedModel folder of the last blessed model; None where there is none, or none is asked for.
     """
 
     settings: TrainSettings
-    make_batches: Callable[[int], tf.data.Dataset]
+    label_map: LabelMap
+    records: AnnotatedRecords
+    folder: str
+    blessed_model: str | None = None
 
 
 class Strategy(abc.ABC):

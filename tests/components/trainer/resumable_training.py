@@ -5,6 +5,7 @@ resumable_training.py RECORDS FOLDER [KILL_AT_STEP]
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import signal
@@ -17,7 +18,8 @@ import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.evaluator.coco import COCO_METRICS
-from components.trainer.input.input_pipeline import TrainingBatch, training_batches
+from components.trainer.input.annotated_records import AnnotatedRecords
+from components.trainer.input.input_pipeline import TrainingBatch
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
@@ -25,6 +27,7 @@ from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
 from components.trainer.training_loop import train
+from schema.label_map import LabelMap
 from tests.components.trainer.tiny_detector import TinyDetector
 
 HEADS_STEPS = 4
@@ -50,7 +53,8 @@ class HeadsFirst(Strategy):
         losses = detection_losses(detector)
         heads = detector.trainable_variables
         optimizer = inputs.settings.optimizer
-        yield Phase("heads", HEADS_STEPS, optimizer, inputs.make_batches, losses, heads)
+        make_batches = functools.partial(inputs.records.training_batches, detector, inputs.settings)
+        yield Phase("heads", HEADS_STEPS, optimizer, make_batches, losses, heads)
 
         for layer in detector.backbone_layers:
             layer.trainable = True
@@ -67,7 +71,7 @@ class HeadsFirst(Strategy):
             "all",
             inputs.settings.steps - HEADS_STEPS,
             optimizer,
-            lambda step: inputs.make_batches(HEADS_STEPS + step),
+            lambda step: make_batches(HEADS_STEPS + step),
             held,
             detector.trainable_variables,
             self.helpers,
@@ -93,12 +97,12 @@ def main(records: str, folder: str, kill_at_step: int | None) -> None:
 
     log = Log(f"{folder}/run", steps=SETTINGS.steps, batch_size=4, line_every_seconds=1e9, history=progress.history)
 
-    def make_batches(step: int) -> tf.data.Dataset:
-        return training_batches([records], parse_clean_records, detector, SETTINGS, start_step=step)
-
+    inputs = TrainingInputs(
+        SETTINGS, LabelMap.of_names("ab"), AnnotatedRecords([records], parse_clean_records), f"{folder}/kept"
+    )
     train(
         detector,
-        strategy.phases(detector, TrainingInputs(SETTINGS, make_batches)),
+        strategy.phases(detector, inputs),
         SETTINGS,
         evaluate=lambda: dict.fromkeys(COCO_METRICS, progress.step / 10),
         checkpoints=checkpoints,

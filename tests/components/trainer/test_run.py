@@ -12,7 +12,7 @@ import tensorflow as tf
 import schema as schema_package
 from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
-from components.trainer.strategies.settings import FineTuneSettings
+from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 
 MODEL = ModelSettings(
     image_size=(64, 64),

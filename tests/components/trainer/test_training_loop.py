@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -18,24 +19,38 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.detector.detector import Detector
 from components.detector.structures import GroundTruth
 from components.evaluator.coco import COCO_METRICS
+from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import TrainingBatch
+from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import HISTORY_FILE, ProgressLog, evaluations_left
 from components.trainer.strategies.fine_tune import FineTune
-from components.trainer.strategies.settings import FineTuneSettings
+from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
 from components.trainer.training_loop import NonFiniteLossError, TrainingInterrupted, train
+from schema.label_map import LabelMap
 from tests.components.trainer import resumable_training
 from tests.components.trainer.tiny_detector import TinyDetector
 
 REPOSITORY = pathlib.Path(__file__).parents[3]
 PROGRAM = pathlib.Path(__file__).with_name("resumable_training.py")
 Squares = Callable[[str, int], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class OneBatch(AnnotatedRecords):
+    """The same batch over and over."""
+
+    batch: TrainingBatch
+
+    def training_batches(self, detector: Detector, settings: TrainSettings, start_step: int = 0) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensors(self.batch).repeat()
 
 
 @dataclasses.dataclass
@@ -58,7 +73,8 @@ class Run:
             line_every_seconds=1e9,
             history=self.progress.history,
         )
-        inputs = TrainingInputs(settings, lambda start: tf.data.Dataset.from_tensors(self.batch).repeat())
+        records = OneBatch((), parse_clean_records, self.batch)
+        inputs = TrainingInputs(settings, LabelMap.of_names("ab"), records, str(self.folder / "kept"))
         train(
             self.detector,
             self.strategy.phases(self.detector, inputs),
@@ -181,7 +197,7 @@ class Phases(Strategy):
                 f"phase {number}",
                 steps,
                 inputs.settings.optimizer,
-                inputs.make_batches,
+                functools.partial(inputs.records.training_batches, detector, inputs.settings),
                 detection_losses(detector),
                 detector.trainable_variables,
             )

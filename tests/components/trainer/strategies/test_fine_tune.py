@@ -8,7 +8,7 @@ import pytest
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.trainer.strategies.fine_tune import FineTune
-from components.trainer.strategies.settings import FineTuneSettings
+from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,10 @@ import pydantic
 import pytest
 
 from components.trainer.strategies.fine_tune import FineTune
-from components.trainer.strategies.settings import FineTuneSettings, StrategySettings, TransferSettings, strategy_name
+from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.settings import TransferSettings, strategy_name
 from components.trainer.strategies.strategy import build_strategy
+from components.trainer.strategies.strategy_settings import StrategySettings
 
 SECTION: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(TransferSettings)
 

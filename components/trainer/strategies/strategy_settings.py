@@ -1,0 +1,20 @@
+"""What the ``transfer`` section tells every strategy. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from components.settings import Settings
+
+
+class StrategySettings(Settings):
+    """What every strategy is told."""
+
+    implementation: ClassVar[str]
+    """Dotted path of the ``Strategy``, which is made with these settings."""
+
+    strategy: str
+    """How the weights the training starts from are adapted."""
+    warm_start_from_blessed: bool = False
+    """Start from the last blessed model, when there is one, instead of from `model.pretrained`. Classes are matched by
+    name."""
