@@ -23,10 +23,11 @@ from PIL import Image
 
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
-from components.trainer.input.augmentation import apply_colour_maps
+from components.trainer.augmentation_settings import AugmentationSettings
+from components.trainer.input.augmentation.colour import apply_colour_maps
 from components.trainer.input.input_pipeline import training_batches
 from components.trainer.input.record_parser import parse_clean_records
-from components.trainer.settings import AugmentationSettings, InputSettings, TrainSettings
+from components.trainer.settings import InputSettings, TrainSettings
 from schema import features
 
 OBJECTS = 8

@@ -61,7 +61,7 @@ def _parameters(compiled: pipeline_pb2.Pipeline) -> dict[str, str]:
     [
         ("components/detector/targets/losses.py", {"Trainer"}),
         ("components/detector/faster_rcnn.py", {"Trainer"}),
-        ("components/trainer/input/augmentation.py", {"Trainer"}),
+        ("components/trainer/input/augmentation/geometry.py", {"Trainer"}),
         ("components/export/saved_model.py", {"Trainer"}),
         ("components/evaluator/extractors.py", {"Evaluator"}),
         # The Trainer chooses the best weights by the metric that the Evaluator judges by.

@@ -18,8 +18,14 @@ import tensorflow as tf
 from components.detector.detector import Detector
 from components.detector.structures import GroundTruth
 from components.image_decoding import decode_upright, decode_upright_window
-from components.trainer.input import augmentation
-from components.trainer.input.augmentation import Geometry
+from components.trainer.input.augmentation.colour import apply_colour_maps, random_colour_maps
+from components.trainer.input.augmentation.geometry import (
+    Geometry,
+    boxes_in_window,
+    part_inside_image,
+    random_geometry,
+    show,
+)
 from components.trainer.input.record_stream import ordered_records, shuffled_records
 from components.trainer.settings import TrainSettings
 from components.transform import features
@@ -39,7 +45,7 @@ class TrainingBatch(NamedTuple):
 
     Attributes:
       images: uint8 [B, H, W, 3], on the detector's canvas, colours as in the file.
-      colour_maps: float32 [B, 4, 3], see ``augmentation.apply_colour_maps``.
+      colour_maps: float32 [B, 4, 3], see ``colour.apply_colour_maps``.
       truth: ground truth in the canvas frame.
     """
 
@@ -154,10 +160,10 @@ def _drawn(
         min_visible = 0.0
     else:
         seeds = [tf.stack([tf.constant(settings.seed, tf.int64), 2 * step + nth]) for nth in range(2)]
-        geometry = augmentation.random_geometry(objects.boxes_yxyx, to_learn, seeds[0], settings.augmentation)
-        colour_maps = augmentation.random_colour_maps(batch, seeds[1], settings.augmentation)
+        geometry = random_geometry(objects.boxes_yxyx, to_learn, seeds[0], settings.augmentation)
+        colour_maps = random_colour_maps(batch, seeds[1], settings.augmentation)
         min_visible = settings.augmentation.min_visible
-    boxes, visible = augmentation.boxes_in_window(objects.boxes_yxyx, geometry)  # [B, M, 4], [B, M]
+    boxes, visible = boxes_in_window(objects.boxes_yxyx, geometry)  # [B, M, 4], [B, M]
     in_sight = (objects.classes >= 0) & (visible > 0.0)  # [B, M]
     truth = GroundTruth(
         tf.where(in_sight[..., tf.newaxis], boxes, 0.0),
@@ -170,8 +176,8 @@ def _drawn(
 
 def _canvas(encoded: tf.Tensor, geometry: Geometry, resize: Resizer) -> tuple[tf.Tensor, tf.Tensor]:
     """One encoded image as it is shown: uint8 [H, W, 3] and the valid share of it, float32 [2]."""
-    part = decode_upright_window(encoded, augmentation.part_inside_image(geometry.windows_yxyx))
-    canvas, share = resize(augmentation.show(part, geometry))
+    part = decode_upright_window(encoded, part_inside_image(geometry.windows_yxyx))
+    canvas, share = resize(show(part, geometry))
     return tf.cast(canvas + 0.5, tf.uint8), share
 
 
@@ -182,7 +188,7 @@ def _in_canvas_frame(images: tf.Tensor, shares: tf.Tensor, colour_maps: tf.Tenso
 
 def prepare_images(detector: Detector, batch: TrainingBatch) -> tf.Tensor:
     """Applies colour changes and normalises: float32 [B, H, W, 3] for ``Detector.training_losses``."""
-    images = augmentation.apply_colour_maps(tf.cast(batch.images, tf.float32), batch.colour_maps)
+    images = apply_colour_maps(tf.cast(batch.images, tf.float32), batch.colour_maps)
     return detector.normalize(images)
 
 

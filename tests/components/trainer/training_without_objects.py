@@ -12,11 +12,12 @@ import sys
 
 import tensorflow as tf
 
+from components.trainer.augmentation_settings import AugmentationSettings
 from components.trainer.evaluation import Evaluation
 from components.trainer.input.input_pipeline import evaluation_batches, training_batches
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.optimizer import make_optimizer
-from components.trainer.settings import AugmentationSettings, TrainSettings
+from components.trainer.settings import TrainSettings
 from components.trainer.strategies.supervised import detection_losses
 from components.trainer.train_step import TrainStep
 from tests.components.trainer.tiny_detector import TinyDetector

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.detector.detector import Detector
+from components.trainer.augmentation_settings import AugmentationSettings
 from components.trainer.input.input_pipeline import (
     Parser,
     TrainingBatch,
@@ -19,7 +20,7 @@ from components.trainer.input.input_pipeline import (
     training_batches,
 )
 from components.trainer.input.record_stream import NoRecordsError, ordered_records, shuffled_records
-from components.trainer.settings import AugmentationSettings, TrainSettings
+from components.trainer.settings import TrainSettings
 
 Squares = Callable[[str, int], str]
 NO_COLOUR = AugmentationSettings(brightness=0, contrast=0, saturation=0, hue=0, crop=0.6, zoom_out=0.4)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.image_decoding import crop
-from components.trainer.input import augmentation
-from components.trainer.input.augmentation import Geometry
-from components.trainer.settings import AugmentationSettings
+from components.trainer.augmentation_settings import AugmentationSettings
+from components.trainer.input.augmentation import geometry as geometry_ops
+from components.trainer.input.augmentation.geometry import Geometry
 
 ALWAYS_CROP = AugmentationSettings(crop=1.0, zoom_out=0.0, crop_min_side=0.3, min_visible=0.5)
 
@@ -49,7 +49,7 @@ def test_boxes_follow_the_window(
     some_boxes: list[list[float]], window: list[float], vertical: bool, horizontal: bool
 ) -> None:
     geometry = Geometry(tf.constant([window]), tf.constant([[vertical, horizontal]]))
-    shown, shares = augmentation.boxes_in_window(tf.constant([some_boxes]), geometry)
+    shown, shares = geometry_ops.boxes_in_window(tf.constant([some_boxes]), geometry)
     height, width = window[2] - window[0], window[3] - window[1]
     for box, found, share in zip(some_boxes, shown[0].numpy(), shares[0].numpy(), strict=True):
         ymin, ymax = np.clip([(box[i] - window[0]) / height for i in (0, 2)], 0, 1)
@@ -67,7 +67,7 @@ def test_boxes_follow_the_window(
 @given(st.lists(boxes(), min_size=1, max_size=4), st.integers(0, 2**31))
 def test_a_crop_keeps_an_object_or_the_whole_image(some_boxes: list[list[float]], seed: int) -> None:
     present = tf.ones([1, len(some_boxes)], tf.bool)
-    geometry = augmentation.random_geometry(tf.constant([some_boxes]), present, tf.constant([seed, 0]), ALWAYS_CROP)
+    geometry = geometry_ops.random_geometry(tf.constant([some_boxes]), present, tf.constant([seed, 0]), ALWAYS_CROP)
     window = geometry.windows_yxyx[0].numpy().tolist()
     assert 0 <= window[0] < window[2] <= 1
     assert 0 <= window[1] < window[3] <= 1
@@ -79,14 +79,14 @@ def test_crowds_do_not_hold_a_crop() -> None:
     # The one object to learn is in a corner; the padding and crowd rows are not.
     some_boxes = tf.constant([[[0.0, 0.0, 0.1, 0.1], [0.4, 0.4, 0.6, 0.6]]] * 64)
     present = tf.constant([[True, False]] * 64)
-    geometry = augmentation.random_geometry(some_boxes, present, tf.constant([1, 2]), ALWAYS_CROP)
-    shares = augmentation.visible_shares(some_boxes[:, 0], geometry.windows_yxyx)
+    geometry = geometry_ops.random_geometry(some_boxes, present, tf.constant([1, 2]), ALWAYS_CROP)
+    shares = geometry_ops.visible_shares(some_boxes[:, 0], geometry.windows_yxyx)
     assert float(tf.reduce_min(shares)) >= 0.5
 
 
 def test_images_without_objects_are_cropped_too() -> None:
     none = tf.zeros([32, 0, 4])
-    geometry = augmentation.random_geometry(none, tf.zeros([32, 0], tf.bool), tf.constant([1, 2]), ALWAYS_CROP)
+    geometry = geometry_ops.random_geometry(none, tf.zeros([32, 0], tf.bool), tf.constant([1, 2]), ALWAYS_CROP)
     sides = geometry.windows_yxyx[:, 2:] - geometry.windows_yxyx[:, :2]
     assert float(tf.reduce_mean(sides)) < 0.9
 
@@ -94,7 +94,7 @@ def test_images_without_objects_are_cropped_too() -> None:
 def test_probabilities_are_kept() -> None:
     chosen = AugmentationSettings(crop=0.3, zoom_out=0.2, horizontal_flip=0.25, vertical_flip=0.0, crop_min_side=0.5)
     none = tf.zeros([4000, 0, 4])
-    geometry = augmentation.random_geometry(none, tf.zeros([4000, 0], tf.bool), tf.constant([3, 4]), chosen)
+    geometry = geometry_ops.random_geometry(none, tf.zeros([4000, 0], tf.bool), tf.constant([3, 4]), chosen)
     sides = (geometry.windows_yxyx[:, 2:] - geometry.windows_yxyx[:, :2]).numpy().max(axis=-1)
     assert np.mean(sides < 1) == pytest.approx(0.3, abs=0.05)
     assert np.mean(sides > 1) == pytest.approx(0.2, abs=0.04)
@@ -108,10 +108,10 @@ def test_pixels_are_where_the_boxes_say(window: list[float], mirrored: list[bool
     image = np.zeros((80, 80, 3), np.uint8)
     image[40:60, 20:40] = 255
     geometry = Geometry(tf.constant(window), tf.constant(mirrored))
-    part = crop(tf.constant(image), augmentation.part_inside_image(geometry.windows_yxyx))
-    shown = augmentation.show(part, geometry).numpy()
+    part = crop(tf.constant(image), geometry_ops.part_inside_image(geometry.windows_yxyx))
+    shown = geometry_ops.show(part, geometry).numpy()
     batched = Geometry(geometry.windows_yxyx[tf.newaxis], geometry.mirrored_yx[tf.newaxis])
-    shown_box, share = augmentation.boxes_in_window(tf.constant([[box]]), batched)
+    shown_box, share = geometry_ops.boxes_in_window(tf.constant([[box]]), batched)
     assert shown.shape == (80 * (window[2] - window[0]), 80 * (window[3] - window[1]), 3)
     height, width = shown.shape[:2]
     ymin, xmin, ymax, xmax = np.round(shown_box[0, 0].numpy() * [height, width, height, width]).astype(int)
@@ -119,27 +119,3 @@ def test_pixels_are_where_the_boxes_say(window: list[float], mirrored: list[bool
     if float(share[0, 0]) > 0:
         expected[ymin:ymax, xmin:xmax] = True
     np.testing.assert_array_equal(shown[..., 0] == 255, expected)
-
-
-def test_colour_map_is_the_affine_map_it_says() -> None:
-    chosen = AugmentationSettings(brightness=0.3, contrast=0.5, saturation=0.5, hue=0.1)
-    maps = augmentation.random_colour_maps(tf.constant(3), tf.constant([5, 6]), chosen)
-    images = np.random.default_rng(0).uniform(0, 255, (3, 6, 8, 3)).astype(np.float32)
-    changed = augmentation.apply_colour_maps(tf.constant(images), maps).numpy()
-    for image, colour_map, found in zip(images, maps.numpy(), changed, strict=True):
-        expected = np.clip(image @ colour_map[:3] + colour_map[3], 0, 255)
-        np.testing.assert_allclose(found, expected, atol=1e-2)
-
-
-def test_saturation_and_hue_leave_grey_alone() -> None:
-    chosen = AugmentationSettings(brightness=0.0, contrast=0.0, saturation=1.0, hue=0.5)
-    maps = augmentation.random_colour_maps(tf.constant(8), tf.constant([7, 8]), chosen)
-    grey = tf.fill([8, 4, 4, 3], 90.0)
-    np.testing.assert_allclose(augmentation.apply_colour_maps(grey, maps), grey, atol=0.5)
-
-
-def test_no_change_asked_is_no_change() -> None:
-    nothing = AugmentationSettings(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
-    maps = augmentation.random_colour_maps(tf.constant(2), tf.constant([7, 8]), nothing)
-    images = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype(np.float32)
-    np.testing.assert_allclose(augmentation.apply_colour_maps(tf.constant(images), maps), images, atol=1e-2)
