@@ -19,6 +19,7 @@ class TrainStep:
       variables: what learns.
       optimizer: built for them.
       element_spec: of the dataset of batches.
+      measures: names among the losses that are not minimised.
     """
 
     def __init__(
@@ -27,10 +28,12 @@ class TrainStep:
         variables: Sequence[keras.Variable],
         optimizer: keras.optimizers.Optimizer,
         element_spec: Any,
+        measures: Sequence[str] = (),
     ) -> None:
         self._losses = losses
         self._variables = tuple(variables)
         self._optimizer = optimizer
+        self._measures = frozenset(measures)
         self._names: tuple[str, ...] = ()
         self._sums: tf.Tensor | None = None
         self._steps = 0
@@ -48,7 +51,7 @@ class TrainStep:
         return self._sums is None or bool(tf.reduce_all(tf.math.is_finite(self._sums)))
 
     def mean_losses(self) -> dict[str, float]:
-        """Mean of each loss part, and of their ``total``, over the steps since the last call. Empty without any."""
+        """Means since the last call: loss parts, measures, and the ``total`` of the losses. Empty without a step."""
         if self._sums is None:
             return {}
         means = (self._sums.numpy() / self._steps).tolist()
@@ -59,7 +62,7 @@ class TrainStep:
         """One update; float32 [parts], the losses in the order of ``_names``."""
         with tf.GradientTape() as tape:
             losses = dict(self._losses(batch))
-            total = tf.add_n(list(losses.values()))
+            total = tf.add_n([part for name, part in losses.items() if name not in self._measures])
             scaled = self._optimizer.scale_loss(total)
         gradients = tape.gradient(scaled, self._variables)
         self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))

@@ -47,7 +47,7 @@ def train(
     progress: Progress,
     log: ProgressLog,
 ) -> None:
-    """Trains from ``progress`` to the end and leaves the best weights in the detector.
+    """Trains from ``progress`` to the end and leaves the best weights (see ``Phase.keeps``) in the detector.
 
     Args:
       detector: what is trained, with the weights of ``progress``.
@@ -70,7 +70,7 @@ def train(
                 training.run(phase)
                 progress.begin_next_phase()
     if checkpoints.restore_best():
-        log.message(f"best weights are those of step {progress.best_step} (AP {progress.best_ap:.4f})")
+        log.message(f"the weights kept are those of step {progress.best_step} (AP {progress.best_ap:.4f})")
 
 
 @dataclasses.dataclass
@@ -101,7 +101,7 @@ class _Training:
             self.checkpoints.restore_phase(state)
         dataset = phase.make_batches(progress.phase_step)
         batches = iterate(dataset)
-        step = TrainStep(phase.losses, phase.variables, optimizer, dataset.element_spec)
+        step = TrainStep(phase.losses, phase.variables, optimizer, dataset.element_spec, phase.measures)
         lag = BatchNormLag(self.detector)
         log_interval = max(1, settings.steps // _HISTORY_POINTS)
         last_checkpoint = time.monotonic()
@@ -122,12 +122,12 @@ class _Training:
                 log.start_clock(progress.step)
             if progress.step % log_interval == 0 or at_end:
                 _check(step, progress.step)
-                log.losses(progress.step, step.mean_losses(), float(optimizer.learning_rate))
+                log.losses(progress.step, step.mean_losses(), float(optimizer.learning_rate), phase.measures)
             evaluated = progress.step % settings.evaluation_interval == 0 or at_end
             if evaluated:
                 _check(step, progress.step)
                 with averaged_weights(optimizer, phase.variables, phase.optimizer):
-                    self._evaluate()
+                    self._evaluate(phase)
                 self._warn_of(lag, progress.step - first_step)
                 log.start_clock(progress.step)
             due = time.monotonic() - last_checkpoint >= settings.checkpoint_every_seconds
@@ -151,15 +151,16 @@ class _Training:
             self.has_warned = True
             self.log.message(warning)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, phase: Phase) -> None:
         settings, progress = self.settings, self.progress
         start = time.monotonic()
         metrics = self.evaluate()
         left = evaluations_left(progress.step, settings.steps, settings.evaluation_interval)
         self.log.evaluation(progress.step, metrics, time.monotonic() - start, left)
         # Without an object in the eval split there is no AP; then the latest weights are as good as any.
+        latest = math.isnan(metrics["AP"]) or phase.keeps == "last"
         average_precision = metrics["AP"] if not math.isnan(metrics["AP"]) else 0.0
-        if progress.best_ap is None or average_precision > progress.best_ap or math.isnan(metrics["AP"]):
+        if progress.best_ap is None or average_precision > progress.best_ap or latest:
             if self.checkpoints.save_best():
                 progress.best_ap, progress.best_step = average_precision, progress.step
                 progress.evaluations_without_gain = 0

@@ -6,7 +6,7 @@ import datetime
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -15,7 +15,8 @@ from components.evaluator.coco import COCO_METRICS
 
 HISTORY_FILE = "training_history.jsonl"
 """In the model run's folder. Two kinds of lines: ``{"step": 20, "phase": "fine_tune", "losses": {"total": 1.2, ...},
-"learning_rate": 1e-3, "images_per_second": 30.1}`` and ``{"step": 100, "phase": "fine_tune", "AP": 0.41, ...}``."""
+"learning_rate": 1e-3, "images_per_second": 30.1}``, with ``"measures": {"domain_accuracy": 0.6}`` where the phase has
+such, and ``{"step": 100, "phase": "fine_tune", "AP": 0.41, ...}``."""
 _TERMINAL_INTERVAL_SECONDS = 0.5
 
 
@@ -59,8 +60,12 @@ class ProgressLog:
         """Speed is measured from here: after the first step (which compiles) and after every evaluation."""
         self._measured_from = (step, time.monotonic())
 
-    def losses(self, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
-        """Mean losses over the steps since the last call."""
+    def losses(
+        self, step: int, means: Mapping[str, float], learning_rate: float, measures: Collection[str] = ()
+    ) -> None:
+        """Mean losses over the steps since the last call, and what is no loss but among them: the measures."""
+        losses = {name: value for name, value in means.items() if name not in measures}
+        measured = {name: value for name, value in means.items() if name in measures}
         if self._measured_from is not None and step > self._measured_from[0]:
             start_step, start = self._measured_from
             self._images_per_second = (step - start_step) * self._batch_size / max(time.monotonic() - start, 1e-9)
@@ -69,6 +74,7 @@ class ProgressLog:
             "step": step,
             "phase": self._phase,
             "losses": {name: round(value, 6) for name, value in losses.items()},
+            **({"measures": {name: round(value, 6) for name, value in measured.items()}} if measured else {}),
             "learning_rate": learning_rate,
             "images_per_second": round(self._images_per_second, 2),
         }
@@ -76,11 +82,13 @@ class ProgressLog:
         with self._writer.as_default(step=step):
             for name, value in losses.items():
                 tf.summary.scalar(f"loss/{name}", value)
+            for name, value in measured.items():
+                tf.summary.scalar(f"measure/{name}", value)
             tf.summary.scalar("learning_rate", learning_rate)
             tf.summary.scalar("images_per_second", self._images_per_second)
         if time.monotonic() - self._last_line >= self._line_interval or step == self._steps:
             self._last_line = time.monotonic()
-            self._show(self._line(step, losses), keep=not self._terminal)
+            self._show(self._line(step, losses, measured), keep=not self._terminal)
 
     def evaluation(self, step: int, metrics: Mapping[str, float], seconds: float, evaluations_left: int) -> None:
         """Metrics of an evaluation that took ``seconds``."""
@@ -107,12 +115,13 @@ class ProgressLog:
         """Flushes TensorBoard."""
         self._writer.close()
 
-    def _line(self, step: int, losses: Mapping[str, float]) -> str:
+    def _line(self, step: int, losses: Mapping[str, float], measured: Mapping[str, float]) -> str:
         parts = ", ".join(f"{name} {value:.4f}" for name, value in losses.items() if name != "total")
+        beside = "".join(f", {name} {value:.3f}" for name, value in measured.items())
         seconds = (self._steps - step) * self._batch_size / self._images_per_second if self._images_per_second else 0.0
         left = datetime.timedelta(seconds=round(seconds + self._evaluations_left * self._evaluation_seconds))
         return (
-            f"step {step}/{self._steps}: loss {losses.get('total', 0.0):.4f} ({parts}), "
+            f"step {step}/{self._steps}: loss {losses.get('total', 0.0):.4f} ({parts}){beside}, "
             f"{self._images_per_second:.1f} images/s, {left} left"
         )
 

@@ -6,7 +6,7 @@ import abc
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -33,6 +33,10 @@ class Phase:
       helpers: further variables that the phase keeps and changes, such as those of a teacher; they are in checkpoints,
         never in the export. Whatever the phase makes of weights when it begins has to be among them: a resumed phase
         begins with the weights of its checkpoint.
+      measures: names among what ``losses`` gives that are not minimised, but stand in the history beside the losses.
+        All of them are in 0..1.
+      keeps: the weights to export, unless a later phase has others: the ``best`` by AP on the split ``eval``, or the
+        ``last``, where that split is not what is trained for.
     """
 
     name: str
@@ -42,6 +46,8 @@ class Phase:
     losses: Callable[[Any], dict[str, tf.Tensor]]
     variables: Sequence[keras.Variable]
     helpers: Sequence[keras.Variable] = ()
+    measures: Sequence[str] = ()
+    keeps: Literal["best", "last"] = "best"
 
 
 @dataclass(frozen=True)

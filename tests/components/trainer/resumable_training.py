@@ -10,7 +10,7 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -90,8 +90,10 @@ def main(records: str, folder: str, kill_at_step: int | None) -> None:
     class Log(ProgressLog):
         """Kills the process after a step and before its checkpoint."""
 
-        def losses(self, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
-            super().losses(step, losses, learning_rate)
+        def losses(
+            self, step: int, means: Mapping[str, float], learning_rate: float, measures: Collection[str] = ()
+        ) -> None:
+            super().losses(step, means, learning_rate, measures)
             if step == kill_at_step:
                 os.kill(os.getpid(), signal.SIGKILL)
 

@@ -271,6 +271,42 @@ def test_the_best_weights_are_kept(run: Run) -> None:
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
+class Adapting(Strategy):
+    """Fine-tuning that measures something beside its losses, and whose last weights are those that count."""
+
+    def prepare(self, detector: TinyDetector) -> None:
+        """Nothing."""
+
+    def phases(self, detector: TinyDetector, inputs: TrainingInputs) -> Iterator[Phase]:
+        losses = detection_losses(detector)
+        yield Phase(
+            "adapting",
+            inputs.settings.steps,
+            inputs.settings.optimizer,
+            functools.partial(inputs.records.training_batches, detector, inputs.settings),
+            lambda batch: losses(batch) | {"half": tf.constant(0.5)},
+            detector.trainable_variables,
+            measures=("half",),
+            keeps="last",
+        )
+
+
+def test_measures_stand_beside_the_losses_and_are_not_minimised(run: Run) -> None:
+    run.strategy = Adapting()
+    run(settings())
+    entries = [entry for entry in run.history() if "losses" in entry]
+    assert {entry["measures"]["half"] for entry in entries} == {0.5}
+    for parts in (entry["losses"] for entry in entries):
+        assert "half" not in parts
+        assert parts["total"] == pytest.approx(sum(v for k, v in parts.items() if k != "total"), rel=1e-3)
+
+
+def test_a_phase_may_keep_its_last_weights(run: Run) -> None:
+    run.strategy = Adapting()
+    run(settings(early_stopping_patience=1), iter([0.7, 0.5, 0.3]))
+    assert run.progress.step == run.progress.best_step == 6
+
+
 def test_a_momentum_too_slow_for_the_steps_is_said_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(settings(evaluate_every=2))
     assert capsys.readouterr().out.count("set model.options.batch_norm_momentum to 0.31 or less") == 1
