@@ -214,7 +214,7 @@ def judge(store: ml_metadata.MetadataStore, name: str, data: DataSettings, limit
     """
     examples = training_examples(store, name)
     trained = None if examples is None else _span(examples)
-    newest = resolve_spans(data)[0].span
+    newest = resolve_spans(data)[0].span or 0
     taken = taken_already(store, name, newest, limits.retry_hours, time.time())
     if taken is not None and newest != trained:
         return False, taken

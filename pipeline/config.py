@@ -67,6 +67,15 @@ class PipelineConfig(Settings):
     cluster: ClusterSettings = ClusterSettings()
     """The same graph on Kubeflow Pipelines; a run on this machine takes no notice of it."""
 
+    @pydantic.model_validator(mode="after")
+    def _replays_what_is_read(self) -> PipelineConfig:
+        if self.train.input.replay_share is not None and self.data.span_window == 1:
+            raise ValueError(
+                "train.input.replay_share is set, but data.span_window is 1: no earlier span is read; set "
+                "data.span_window to the number of spans to read together"
+            )
+        return self
+
     @property
     def pipeline_root(self) -> pathlib.Path:
         """Absolute folder of this pipeline's artifacts."""

@@ -39,6 +39,8 @@ OBJECT_DIFFICULT: Final = "image/object/difficult"
 
 META_PREFIX: Final = "image/meta/"
 """Any further per-image string or number the user has, one value each, to be sliced on."""
+SPAN_COLUMN: Final = "span"
+"""The column that tells which span of the data an image is of, int64; there where the data has spans."""
 
 BOX_KEYS_YXYX: Final = (OBJECT_YMIN, OBJECT_XMIN, OBJECT_YMAX, OBJECT_XMAX)
 """The four box features in the order of our ``yxyx`` tensors."""

@@ -87,6 +87,7 @@ class Source:
       split: the split it belongs to, None when the data does not say.
       index: its place among all sources; earlier ones win where an image is listed twice.
       key_prefix: starts the key of its items when several spans are read together.
+      span: that it is of, None for data without spans.
     """
 
     root: str
@@ -94,6 +95,7 @@ class Source:
     split: str | None
     index: int = 0
     key_prefix: str = ""
+    span: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
         settings = DataSettings.model_validate_json(execution_info.exec_properties[SETTINGS])
         spans = resolve_spans(settings)
         added = {
-            utils.SPAN_PROPERTY_NAME: spans[0].span,
+            utils.SPAN_PROPERTY_NAME: spans[0].span or 0,
             utils.VERSION_PROPERTY_NAME: spans[0].version,
             utils.FINGERPRINT_PROPERTY_NAME: fingerprint(settings, spans),
         }

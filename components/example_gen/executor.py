@@ -29,11 +29,12 @@ from components.example_gen.metadata import scalars, type_of, widest
 from components.example_gen.report import check_report, finished_report, write_report
 from components.example_gen.settings import DataSettings
 from components.example_gen.shards import ShardWriter, shard_path
-from components.example_gen.sources import find_sources
+from components.example_gen.sources import find_sources, listed_items
 from components.example_gen.spans import spans_from_json
 from components.example_gen.splits import SplitPolicy
 from components.example_gen.verdict import check_accounts
 from components.findings import DROP, Finding
+from schema.features import SPAN_COLUMN
 from schema.label_map import read_label_map
 
 _FINDINGS_TAG: Final = "findings"
@@ -183,7 +184,7 @@ class _ListImages(beam.DoFn):
         self._reader = reader
 
     def process(self, source: Source) -> Iterator[Any]:
-        for entry in self._reader.items(source):
+        for entry in listed_items(self._reader, source):
             yield beam.pvalue.TaggedOutput(_FINDINGS_TAG, entry) if isinstance(entry, Finding) else entry
 
 
@@ -215,8 +216,9 @@ class _AssignSplit(beam.DoFn):
             yield beam.pvalue.TaggedOutput(_FINDINGS_TAG, finding)
             if finding.loses_record:
                 return
-        kept = dataclasses.replace(item, metadata=scalars(item.metadata, self._settings.metadata))
-        yield self._policy.assign(item), kept
+        columns = self._settings.metadata
+        wanted = None if columns is None else [*columns, SPAN_COLUMN]
+        yield self._policy.assign(item), dataclasses.replace(item, metadata=scalars(item.metadata, wanted))
 
 
 class _WriteShard(beam.DoFn):

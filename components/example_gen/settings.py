@@ -147,7 +147,8 @@ class DataSettings(Settings):
     span: int | None = pydantic.Field(default=None, ge=0)
     """Read this span instead of the newest."""
     span_window: int = pydantic.Field(default=1, ge=1)
-    """How many spans to read together: the newest (or ``span``) and the ones before it."""
+    """How many spans to read together: the newest (or ``span``) and the ones before it. An image tells its span in the
+    column ``span`` (``eval.slices``); how much of a training batch is of earlier ones: ``train.input.replay_share``."""
     annotations: str | dict[Split, str] | None = None
     """Annotation files or folders below ``path``, for each split or one for all; found by their names when unset.
     COCO and CSV: a file. Pascal VOC: a list of images or a folder of XML. YOLO: a list or folder of images. TFRecord: a

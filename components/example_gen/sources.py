@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,6 +20,7 @@ from components.example_gen.settings import BadInputSettings, Split, SplitSettin
 from components.example_gen.spans import SpanFolder
 from components.example_gen.splits import split_of_path, splits_of_files
 from components.findings import Finding
+from schema.features import SPAN_COLUMN
 
 
 def find_sources(reader: AnnotationFormat, spans: Sequence[SpanFolder]) -> list[Source]:
@@ -27,8 +29,17 @@ def find_sources(reader: AnnotationFormat, spans: Sequence[SpanFolder]) -> list[
     for span in spans:
         prefix = f"span-{span.span}/" if len(spans) > 1 else ""
         for source in reader.sources(span.path):
-            found.append(Source(source.root, source.path, source.split, len(found), prefix))
+            found.append(Source(source.root, source.path, source.split, len(found), prefix, span.span))
     return found
+
+
+def listed_items(reader: AnnotationFormat, source: Source) -> Iterator[Item | Finding]:
+    """What a source lists; the images of a span have its number in the column ``span``."""
+    for entry in reader.items(source):
+        if source.span is None or isinstance(entry, Finding):
+            yield entry
+        else:
+            yield dataclasses.replace(entry, metadata={**entry.metadata, SPAN_COLUMN: source.span})
 
 
 def named_sources(root: str, annotations: str | Mapping[Split, str], split: SplitSettings) -> list[Source]:

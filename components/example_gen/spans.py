@@ -16,11 +16,11 @@ from components.example_gen.settings import DataSettings
 _PLACEHOLDER: Final = re.compile(r"\{(SPAN|VERSION)(?::(\d+))?\}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class SpanFolder:
-    """A data folder to read. ``span`` is 0 and ``version`` None where the path has no such placeholder."""
+    """A data folder to read. ``span`` and ``version`` are None where the path has no such placeholder."""
 
-    span: int
+    span: int | None
     version: int | None
     path: str
 
@@ -35,28 +35,29 @@ def resolve_spans(settings: DataSettings) -> list[SpanFolder]:
     if not _PLACEHOLDER.search(path):
         if not files.is_folder(path):
             raise DataError(f"data.path: {path} is no folder; give the folder that holds the annotated images")
-        return [SpanFolder(0, None, path)]
+        return [SpanFolder(None, None, path)]
 
     newest: dict[int, SpanFolder] = {}
-    for found in _folders(path):
-        kept = newest.get(found.span)
+    for number, found in _folders(path):
+        kept = newest.get(number)
         if kept is None or (found.version or 0) > (kept.version or 0):
-            newest[found.span] = found
-    spans = sorted(newest.values(), key=lambda folder: folder.span, reverse=True)
-    available = ", ".join(str(folder.span) for folder in spans[:20]) or "none"
+            newest[number] = found
+    numbers = sorted(newest, reverse=True)
+    available = ", ".join(map(str, numbers[:20])) or "none"
     if settings.span is not None:
         if settings.span not in newest:
             raise DataError(f"data.span: {settings.span} is not there; spans of {path}: {available}")
-        spans = [folder for folder in spans if folder.span <= settings.span]
-    if not spans:
+        numbers = [number for number in numbers if number <= settings.span]
+    if not numbers:
         raise DataError(
             f"data.path: no folder matches {path}; {{SPAN}} and {{VERSION}} stand for digits only, and there is "
             f"{', '.join(_glob(_wildcard(path))[:5]) or 'nothing else of this pattern'}; correct data.path"
         )
-    return spans[: settings.span_window]
+    return [newest[number] for number in numbers[: settings.span_window]]
 
 
-def _folders(pattern: str) -> Iterator[SpanFolder]:
+def _folders(pattern: str) -> Iterator[tuple[int, SpanFolder]]:
+    """Numbers of spans, and their folders."""
     regex, position = "", 0
     for match in _PLACEHOLDER.finditer(pattern):
         literal = pattern[position : match.start()]
@@ -68,8 +69,8 @@ def _folders(pattern: str) -> Iterator[SpanFolder]:
         matched = re.fullmatch(regex, path)
         if matched and files.is_folder(path):
             groups = matched.groupdict()
-            version = groups.get("VERSION")
-            yield SpanFolder(int(groups["SPAN"]), None if version is None else int(version), path)
+            span, version = int(groups["SPAN"]), groups.get("VERSION")
+            yield span, SpanFolder(span, None if version is None else int(version), path)
 
 
 def _wildcard(pattern: str) -> str:

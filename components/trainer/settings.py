@@ -83,6 +83,9 @@ class InputSettings(Settings):
 
     shuffle_memory_megabytes: pydantic.PositiveInt = 256
     """Memory for shuffling records (encoded images)."""
+    replay_share: Share | None = None
+    """Share of the images of a batch that is of earlier spans (``data.span_window``), however many each span has: what
+    was known is not forgotten over what is new. 0.5 shows both alike. None: as often as there are images of each."""
     parallel_images: pydantic.PositiveInt | None = None
     """Images decoded at the same time. None: TensorFlow finds out."""
 

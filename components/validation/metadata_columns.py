@@ -55,6 +55,8 @@ def schema_with_metadata(
                 continue
             known.add(key)
             feature = extended.feature.add(name=key, type=_TYPES[column.type])
+            if key == features.meta_key(features.SPAN_COLUMN):
+                continue  # that a later span has a higher number is no drift
             if feature.type != schema_pb2.BYTES:
                 feature.skew_comparator.jensen_shannon_divergence.threshold = max_skew
                 feature.drift_comparator.jensen_shannon_divergence.threshold = max_drift

@@ -12,7 +12,7 @@ from components.example_gen.boxes import CheckedObject, check_objects
 from components.example_gen.formats import make_format
 from components.example_gen.images import BadImageError, read_header
 from components.example_gen.settings import DataSettings
-from components.example_gen.sources import find_sources
+from components.example_gen.sources import find_sources, listed_items
 from components.example_gen.spans import resolve_spans
 from components.example_gen.splits import SplitPolicy
 from components.example_gen.verdict import refusal, similar_names, summarize
@@ -94,7 +94,7 @@ def survey(settings: DataSettings) -> Survey:
     batches = []
     for source in sources:
         batch = []
-        for entry in reader.items(source):
+        for entry in listed_items(reader, source):
             if isinstance(entry, Finding):
                 findings.append(entry)
                 counts["listed"] += entry.loses_record

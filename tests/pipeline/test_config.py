@@ -79,6 +79,10 @@ def test_overrides_win_over_the_file(write):
             [":5: data.label_map: found 'gs://b/labels.txt', expected a path"],
         ),
         (MINIMAL + "model: {pretrained: https://b/p}", [":5: model.pretrained: found 'https://b/p'", "only gs://"]),
+        (
+            MINIMAL + "train: {input: {replay_share: 0.5}}",
+            ["train.input.replay_share is set, but data.span_window is 1", "set data.span_window"],
+        ),
         (MINIMAL + "train:", [":5: train: found nothing, expected keys with their values"]),
         (
             MINIMAL + "root: $NOWHERE/p",

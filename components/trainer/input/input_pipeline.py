@@ -10,6 +10,7 @@ and of the transfer to the device, which applies it faster than the host could.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from components.trainer.input.augmentation.geometry import (
     show,
 )
 from components.trainer.input.record_stream import ordered_records, shuffled_records
+from components.trainer.input.replay import replayed_records
 from components.trainer.settings import TrainSettings
 from components.transform import features
 from components.user_error import UserError
@@ -125,7 +127,9 @@ def training_batches(
     Raises:
       NoRecordsError: there are no records.
     """
-    records = shuffled_records(
+    share = settings.input.replay_share
+    stream = shuffled_records if share is None else functools.partial(replayed_records, share=share)
+    records = stream(
         patterns,
         seed=settings.seed,
         shuffle_memory_megabytes=settings.input.shuffle_memory_megabytes,

@@ -6,7 +6,7 @@ depends on the seed alone: a stream can be started again in the middle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -55,7 +55,12 @@ def ordered_records(patterns: Sequence[str]) -> tf.data.Dataset:
 
 
 def shuffled_records(
-    patterns: Sequence[str], *, seed: int, shuffle_memory_megabytes: int, start: int = 0
+    patterns: Sequence[str],
+    *,
+    seed: int,
+    shuffle_memory_megabytes: int,
+    start: int = 0,
+    keep: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.data.Dataset:
     """The records of a split over and over, scalar strings, in a new order every time.
 
@@ -64,12 +69,17 @@ def shuffled_records(
       seed: decides the order.
       shuffle_memory_megabytes: what the shuffle buffer may hold.
       start: number of records to leave out at the beginning of the endless stream (those before a checkpoint).
+      keep: which records belong to the stream, bool [] of a scalar string, as graph ops; None: all of them.
 
     Raises:
       NoRecordsError: no file matches, or they hold no record.
     """
     files = matching_files(patterns)
-    ordered = ordered_records(patterns)
+
+    def kept(records: tf.data.Dataset) -> tf.data.Dataset:
+        return records if keep is None else records.filter(keep)
+
+    ordered = kept(ordered_records(patterns))
     sizes = [len(record) for record in ordered.take(_SAMPLE_RECORDS).as_numpy_iterator()]
     if not sizes:
         raise NoRecordsError(f"the files that match {', '.join(patterns)} hold no record")
@@ -83,7 +93,7 @@ def shuffled_records(
         tf.compat.v1.set_random_seed(None)
         epoch_seed = seed + number * 1_000_003
         in_new_order = tf.data.Dataset.from_tensor_slices(files).shuffle(len(files), seed=epoch_seed)
-        return _read(in_new_order).shuffle(buffer_records, seed=epoch_seed + 1)
+        return kept(_read(in_new_order)).shuffle(buffer_records, seed=epoch_seed + 1)
 
     return tf.data.Dataset.counter(tf.constant(whole_epochs, tf.int64)).flat_map(epoch).skip(rest)
 

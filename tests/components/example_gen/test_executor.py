@@ -115,6 +115,22 @@ def test_a_window_of_spans_keeps_an_image_in_its_split(run, tmp_path, good) -> N
         assert {name[7:] for name in by_span[0]} == {name[7:] for name in by_span[1]}
 
 
+def test_an_image_stays_in_its_split_when_a_newer_span_comes_and_tells_its_span(run, tmp_path, good) -> None:
+    settings = {"format": "coco", "path": str(tmp_path / "span-{SPAN}"), "span_window": 2, "metadata": ["weather"]}
+    write_coco(tmp_path / "span-1", good, weather="fog")
+    alone = run(**settings)
+    write_coco(tmp_path / "span-2", {f"new-{name}": encoded for name, encoded in good.items()}, weather="rain")
+    both = run(**settings)
+    for split in ("train", "eval"):
+        earlier = {name for name in both.source_ids(split) if name.startswith("span-1/")}
+        assert earlier == {f"span-1/{name}" for name in alone.source_ids(split)}
+    for result, spans in ((alone, {1}), (both, {1, 2})):
+        examples = [example for split in result.records.values() for example in split]
+        found = {example.features.feature[features.meta_key("span")].int64_list.value[0] for example in examples}
+        assert found == spans
+        assert metadata_columns(result) == {"weather", "span"}
+
+
 def test_data_behind_a_scheme_gives_the_same_records(run, tmp_path, good) -> None:
     write_coco(tmp_path / "span-1", good)
     # file:// stands for gs://: both go through TensorFlow's file systems.

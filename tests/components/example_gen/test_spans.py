@@ -7,7 +7,7 @@ from components.example_gen.settings import DataSettings
 from components.example_gen.spans import resolve_spans, spans_from_json, spans_to_json
 
 
-def resolve(path, **values) -> list[tuple[int, int | None]]:
+def resolve(path, **values) -> list[tuple[int | None, int | None]]:
     folders = resolve_spans(DataSettings(format="coco", path=str(path), **values))
     assert spans_from_json(spans_to_json(folders)) == folders
     return [(folder.span, folder.version) for folder in folders]
@@ -34,8 +34,34 @@ def test_width_and_signs_that_mean_something_to_glob(tmp_path) -> None:
 
 
 def test_without_spans(tmp_path) -> None:
-    assert resolve(tmp_path) == [(0, None)]
+    assert resolve(tmp_path) == [(None, None)]
     with pytest.raises(DataError, match="is no folder"):
         resolve(tmp_path / "absent")
     with pytest.raises(DataError, match="no folder matches"):
         resolve(tmp_path / "{SPAN}")
+
+
+def test_the_fingerprint_is_of_the_spans_in_the_window(tmp_path) -> None:
+    from components.example_gen.driver import fingerprint
+
+    def add(span: int, name: str) -> None:
+        (tmp_path / str(span)).mkdir(exist_ok=True)
+        (tmp_path / str(span) / name).write_text(name)
+
+    settings = DataSettings(format="coco", path=f"{tmp_path}/{{SPAN}}", span_window=2)
+
+    def taken() -> str:
+        return fingerprint(settings, resolve_spans(settings))
+
+    for span in (1, 2):
+        add(span, "a")
+    before = taken()
+    assert taken() == before
+    add(1, "b")
+    changed = taken()
+    assert changed != before, "a file of the earlier span"
+    add(3, "a")
+    newer = taken()
+    assert newer not in (before, changed)
+    add(1, "c")
+    assert taken() == newer, "span 1 has left the window"
