@@ -184,6 +184,11 @@ class Detector(keras.Model, abc.ABC):
     def backbone_layers(self) -> list[keras.layers.Layer]:
         """The feature extractor's layers from input to output, for freezing (all of them, or up to a depth)."""
 
+    @property
+    @abc.abstractmethod
+    def prediction_layers(self) -> list[keras.layers.Layer]:
+        """The last layers, which make boxes and class logits of what all the others have found."""
+
     @abc.abstractmethod
     def zoo_variables(self) -> dict[str, keras.Variable]:
         """Our variables by their key in a TF2 Detection Zoo checkpoint of the same architecture.

@@ -101,11 +101,12 @@ class EfficientDet(SingleShotDetector):
                 anchors_per_location=_SCALES_PER_OCTAVE * len(_ASPECT_RATIOS),
                 values=values,
                 bias=bias,
+                cosine_scale=scale,
                 batch_norm_momentum=options.batch_norm_momentum,
             )
-            for head, keys, values, bias in (
-                ("box_encodings", BOX_KEYS, 4, 0.0),
-                ("class_predictions", CLASS_KEYS, num_classes, _CLASS_BIAS),
+            for head, keys, values, bias, scale in (
+                ("box_encodings", BOX_KEYS, 4, 0.0, None),
+                ("class_predictions", CLASS_KEYS, num_classes, _CLASS_BIAS, options.class_scale),
             )
         )
         super().__init__(

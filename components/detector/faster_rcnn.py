@@ -19,6 +19,7 @@ from components.detector.detector import Detector
 from components.detector.heads import postprocess
 from components.detector.heads.region_proposals import RegionProposalHead, clipped_anchors_pixels, propose
 from components.detector.layers import resizing
+from components.detector.layers.cosine_similarity import CosineDense
 from components.detector.layers.roi_crop import crop_regions
 from components.detector.options import FasterRcnnInceptionOptions, FasterRcnnOptions, FasterRcnnResnetOptions
 from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Proposals
@@ -62,15 +63,19 @@ class FasterRcnn(Detector):
         self.region_proposal_head = RegionProposalHead(options.proposal_depth, name="region_proposal_head")
         self.region_proposal_head.build(self.proposal_features.output_shape)
 
-        def dense(units: int, layer_name: str) -> keras.layers.Dense:
-            layer = keras.layers.Dense(
-                units, kernel_initializer=keras.initializers.VarianceScaling(1.0, "fan_avg", "uniform"), name=layer_name
+        def dense(units: int, layer_name: str, cosine_scale: float | None = None) -> keras.layers.Dense:
+            by_cosines = {} if cosine_scale is None else {"scale": cosine_scale}
+            layer = (CosineDense if by_cosines else keras.layers.Dense)(
+                units,
+                **by_cosines,
+                kernel_initializer=keras.initializers.VarianceScaling(1.0, "fan_avg", "uniform"),
+                name=layer_name,
             )
             layer.build((None, self.classifier_features.output_shape[-1]))
             return layer
 
         self.box_head = dense(4 * (1 if options.share_box_across_classes else num_classes), "box_head")
-        self.class_head = dense(num_classes + 1, "class_head")
+        self.class_head = dense(num_classes + 1, "class_head", options.class_scale)
         self.sampling_seed = keras.random.SeedGenerator(options.seed)
         self.built = True
 
@@ -151,6 +156,11 @@ class FasterRcnn(Detector):
     def backbone_layers(self) -> list[keras.layers.Layer]:
         halves = (self.proposal_features, self.classifier_features)
         return [layer for half in halves for layer in half.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+    @property
+    def prediction_layers(self) -> list[keras.layers.Layer]:
+        """The second stage's; what the first proposes stays as it is."""
+        return [self.box_head, self.class_head]
 
     def load_imagenet_backbone(self, weights: str) -> list[keras.Variable]:
         """Copies ImageNet weights of keras.applications into both halves of the backbone.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -31,6 +31,18 @@ class DetectorOptions(Settings):
     """Of non-maximum suppression: a box that overlaps a better one of its class by more is left out."""
     max_detections: PositiveInt = 100
     """For each image, and for each class."""
+    class_head: Literal["linear", "cosine"] = "linear"
+    """How the last layer scores classes: `linear`, as published, or by the `cosine` between what it reads and each
+    class's weights, on which `transfer.strategy: few_shot` stands. Both have the same variables; of weights that were
+    trained with the other kind, `cosine` takes over the directions, `linear` nothing."""
+    cosine_scale: PositiveFloat = 20.0
+    """What `class_head: cosine` multiplies cosines with (20 in Wang et al. 2020). Logits stay within this distance of
+    the class's bias."""
+
+    @property
+    def class_scale(self) -> float | None:
+        """The factor of a class head by cosines; None for a linear one."""
+        return self.cosine_scale if self.class_head == "cosine" else None
 
 
 class SsdOptions(DetectorOptions):

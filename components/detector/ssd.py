@@ -36,6 +36,9 @@ class SingleShotDetector(Detector):
       scale_factors: of the box coder.
     """
 
+    _zoo_layer_names: dict[str, str]
+    """Names of the layers that are not the backbone's, by the key of their variables in a zoo checkpoint."""
+
     def __init__(
         self,
         *,
@@ -128,6 +131,14 @@ class SingleShotDetector(Detector):
             window_yxyx=postprocess.canvas_window(valid_height_width),
         )
         return postprocess.to_original_frame(detections, valid_height_width)
+
+    @property
+    def prediction_layers(self) -> list[keras.layers.Layer]:
+        return [
+            self.network.get_layer(name)
+            for key, name in self._zoo_layer_names.items()
+            if "/_class_predictor_layers/" in key or "/_box_encoder_layers/" in key
+        ]
 
     def class_rows(self) -> dict[str, ClassRows]:
         background = int(self.has_background)

@@ -6,6 +6,7 @@ learns with the focal loss (not with hard negative mining, as the first SSDs did
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Final
 
@@ -14,6 +15,7 @@ import keras
 from components.detector.backbones import mobilenet_v2
 from components.detector.backbones.mobilenet_v2 import ZooLayers
 from components.detector.layers.batch_norm import FusedBatchNormalization
+from components.detector.layers.cosine_similarity import CosineConv2D
 from components.detector.mobilenet_v2_ssd import MobileNetV2Ssd
 from components.detector.options import SsdMobileNetV2Options
 from components.detector.targets import anchors
@@ -88,16 +90,24 @@ class SsdMobileNetV2(MobileNetV2Ssd):
         )
         maps = [*features.values(), *extra_maps]
         specs = anchors.ssd_sizes(len(maps), 0.2, 0.95, anchors.ZOO_SSD_ASPECT_RATIOS)
+        pointwise = functools.partial(keras.layers.Conv2D, kernel_size=1)
+        by_cosines = functools.partial(CosineConv2D, scale=options.cosine_scale)
+        class_convolution = by_cosines if options.class_head == "cosine" else pointwise
         boxes: list[keras.KerasTensor] = []
         classes: list[keras.KerasTensor] = []
         for level, (x, spec) in enumerate(zip(maps, specs, strict=True)):
-            for head, columns, bias, outputs in (
-                ("box_encodings", 4, 0.0, boxes),
-                ("class_predictions_with_background", num_classes + 1, options.class_prior_bias, classes),
+            for head, columns, bias, convolution, outputs in (
+                ("box_encodings", 4, 0.0, pointwise, boxes),
+                (
+                    "class_predictions_with_background",
+                    num_classes + 1,
+                    options.class_prior_bias,
+                    class_convolution,
+                    classes,
+                ),
             ):
-                layer = keras.layers.Conv2D(
+                layer = convolution(
                     len(spec) * columns,
-                    1,
                     kernel_initializer=keras.initializers.RandomNormal(stddev=_PREDICTOR_STDDEV),
                     bias_initializer=keras.initializers.Constant(bias),
                     kernel_regularizer=keras.regularizers.L2(options.l2 / 2),

@@ -51,6 +51,7 @@ class SsdMobileNetV2FpnLite(MobileNetV2Ssd):
             anchors_per_location=len(_ASPECT_RATIOS) * _SCALES_PER_OCTAVE,
             class_columns=num_classes + 1,
             class_prior_bias=options.class_prior_bias,
+            cosine_scale=options.class_scale,
             settings=convolutions,
         )
         super().__init__(

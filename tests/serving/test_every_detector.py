@@ -39,10 +39,12 @@ class _Answer(NamedTuple):
     classes: npt.NDArray[np.int64]
 
 
-def _fresh(name: str) -> Detector:
+def _fresh(name: str, class_head: str) -> Detector:
     """With class weights that spread the scores, for ties have no order, and settled batch statistics."""
     keras.utils.set_random_seed(1)
-    options = {**TINY_DETECTORS[name], "batch_norm_momentum": 0.5}
+    # With the default scale, logits of weights this random score all but 1.
+    head = {"class_head": class_head, "cosine_scale": 5.0}
+    options = {**TINY_DETECTORS[name], "batch_norm_momentum": 0.5, **head}
     detector = build_detector(name, num_classes=len(GLYPH_CLASSES), image_size=(_SIDE_PIXELS, _SIDE_PIXELS), **options)
     variables = detector.zoo_variables()
     layers = {key.rpartition("/")[0] for key in detector.class_rows()}
@@ -112,9 +114,17 @@ class _Served(NamedTuple):
     server: ModelServer
 
 
-@pytest.fixture(scope="module", params=TINY_DETECTORS)
+_BY_COSINES = ("ssd_mobilenet_v2", "ssd_mobilenet_v2_fpnlite", "faster_rcnn_resnet50")
+"""One for each layer that scores by cosines."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[*((name, "linear") for name in TINY_DETECTORS), *((name, "cosine") for name in _BY_COSINES)],
+    ids="-".join,
+)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Served]:
-    detector, models = _fresh(request.param), tmp_path_factory.mktemp("models")
+    detector, models = _fresh(*request.param), tmp_path_factory.mktemp("models")
     export(str(models / "1"), detector, LabelMap.of_names(GLYPH_CLASSES), serving_batch_size=2)
     server = ModelServer(models, port=0, poll_seconds=3600)
     server.start()

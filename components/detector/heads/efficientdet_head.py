@@ -8,6 +8,7 @@ import keras
 
 from components.detector.heads.bifpn import L2_WEIGHT
 from components.detector.layers.batch_norm import FusedBatchNormalization
+from components.detector.layers.cosine_similarity import CosineSeparableConv2D
 from components.detector.layers.swish import Swish
 
 
@@ -52,6 +53,7 @@ def build_head(
     anchors_per_location: int,
     values: int,
     bias: float,
+    cosine_scale: float | None,
     batch_norm_momentum: float,
 ) -> Head:
     """Adds one tower and its predictor to the graph of ``levels``.
@@ -67,6 +69,7 @@ def build_head(
       anchors_per_location: anchors at each location.
       values: outputs of each anchor.
       bias: initial value of the predictor's bias.
+      cosine_scale: of a predictor by cosines; None for a linear one.
       batch_norm_momentum: of the moving statistics.
     """
     depth = levels[0].shape[-1]
@@ -84,9 +87,12 @@ def build_head(
         )
         convolutions.append(conv)
         zoo_layers[f"{keys.convolutions}/{i}"] = conv
-    predictor = keras.layers.SeparableConv2D(
+    by_cosines = {} if cosine_scale is None else {"scale": cosine_scale}
+    layer = CosineSeparableConv2D if by_cosines else keras.layers.SeparableConv2D
+    predictor = layer(
         anchors_per_location * values,
         3,
+        **by_cosines,
         padding="same",
         bias_initializer=keras.initializers.Constant(bias),
         name=f"{name}_predictor",

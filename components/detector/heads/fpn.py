@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from components.detector.backbones.mobilenet_v2 import ZooLayers
 from components.detector.layers.batch_norm import FusedBatchNormalization
+from components.detector.layers.cosine_similarity import CosineSeparableConv2D
 
 _PREDICTOR_STDDEV = 0.01
 """Of the normal distribution that the predictors' last kernels start from: logits start at the class prior."""
@@ -47,13 +48,25 @@ class ConvSettings:
     l2: float
 
     def separable(
-        self, filters: int, name: str, *, stride: int = 1, predictor_bias: float | None = None
+        self,
+        filters: int,
+        name: str,
+        *,
+        stride: int = 1,
+        predictor_bias: float | None = None,
+        cosine_scale: float | None = None,
     ) -> keras.layers.SeparableConv2D:
-        """A 3 x 3 depthwise separable convolution of the pyramid's depth; a predictor when it has a bias."""
+        """A 3 x 3 depthwise separable convolution of the pyramid's depth; a predictor when it has a bias.
+
+        With a scale the pointwise half goes by cosines.
+        """
         is_predictor = predictor_bias is not None
-        return keras.layers.SeparableConv2D(
+        by_cosines = {} if cosine_scale is None else {"scale": cosine_scale}
+        layer = CosineSeparableConv2D if by_cosines else keras.layers.SeparableConv2D
+        return layer(
             filters,
             3,
+            **by_cosines,
             strides=stride,
             padding="same",
             use_bias=is_predictor,
@@ -134,6 +147,7 @@ def weight_shared_heads(
     anchors_per_location: int,
     class_columns: int,
     class_prior_bias: float,
+    cosine_scale: float | None,
     settings: ConvSettings,
 ) -> tuple[dict[str, keras.KerasTensor], ZooLayers]:
     """Adds the shared tower and the two predictors to a functional graph.
@@ -146,6 +160,7 @@ def weight_shared_heads(
       anchors_per_location: A.
       class_columns: K, logits of an anchor (background included).
       class_prior_bias: what class biases start from.
+      cosine_scale: of a class predictor by cosines; None for a linear one.
       settings: of the convolutions.
 
     Returns:
@@ -159,7 +174,9 @@ def weight_shared_heads(
         layers[f"{predictor}/_head_scope_conv_layers/PredictionTower/{number}"] = tower[-1]
     box_head = settings.separable(4 * anchors_per_location, "box_head", predictor_bias=0.0)
     layers[f"{predictor}/_box_prediction_head/_box_encoder_layers/0"] = box_head
-    class_head = settings.separable(class_columns * anchors_per_location, "class_head", predictor_bias=class_prior_bias)
+    class_head = settings.separable(
+        class_columns * anchors_per_location, "class_head", predictor_bias=class_prior_bias, cosine_scale=cosine_scale
+    )
     heads = f"{predictor}/_prediction_heads/class_predictions_with_background"
     layers[f"{heads}/_class_predictor_layers/0"] = class_head
 

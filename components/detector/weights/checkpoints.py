@@ -57,6 +57,7 @@ class Checkpoint:
       read: the array of a zoo key.
       label_map: the classes it was trained on, None where the source does not say.
       others: keys that are no part of the detector (optimizer slots, counters).
+      class_head: how its last layer scores classes (see ``DetectorOptions``); the zoo's are linear.
     """
 
     source: str
@@ -65,6 +66,7 @@ class Checkpoint:
     read: Callable[[str], NDArray[Any]]
     label_map: LabelMap | None
     others: tuple[str, ...] = ()
+    class_head: Literal["linear", "cosine"] = "linear"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,6 +272,7 @@ def _open_weights(
         shapes={key: tuple(variable.shape) for key, variable in variables.items()},
         read=lambda key: np.asarray(variables[key]),
         label_map=label_map,
+        class_head=twin.options.class_head,
     )
 
 

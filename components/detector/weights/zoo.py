@@ -82,7 +82,8 @@ def restore(
 
     Class-specific variables are taken over when the source has the same classes (the same number of them, and the same
     names where both are known). Otherwise they start afresh, or with ``map`` take over the rows of classes that both
-    label maps name; rows of other classes stay fresh.
+    label maps name; rows of other classes stay fresh. Where one class head is linear and the other goes by cosines,
+    what does not mean the same in both starts afresh, too (``_scores_alike``).
 
     Args:
       detector: made by ``registry.build_detector``.
@@ -122,7 +123,9 @@ def restore(
         raise CheckpointError(str(error)) from error
     restored, reinitialized = [], []
     for key in sorted(checkpoint.shapes):
-        if same or key not in class_rows:
+        if key in class_rows and not _scores_alike(key, checkpoint, detector):
+            reinitialized.append(key)
+        elif same or key not in class_rows:
             variables[key].assign(checkpoint.read(key))
             restored.append(key)
         else:
@@ -196,6 +199,18 @@ def _check_shapes(detector: Detector, checkpoint: Checkpoint, class_rows: dict[s
             f"other shapes: {'; '.join(wrong[:_SHOWN])}{'; ...' if len(wrong) > _SHOWN else ''}. Set model.options to "
             "the width and depth it was trained with"
         )
+
+
+def _scores_alike(key: str, checkpoint: Checkpoint, detector: Detector) -> bool:
+    """Whether a class-specific variable of the source means something in the detector.
+
+    Between a linear class head and one by cosines only directions do: a linear kernel's columns are a good start for
+    cosines. Biases stand beside logits of another size, and lengths that cosines never looked at are none of a linear
+    kernel's.
+    """
+    if checkpoint.class_head == detector.options.class_head or "/_class_predictor_layers/" not in key:
+        return True
+    return detector.options.class_head == "cosine" and not key.endswith("/bias")
 
 
 def _num_classes(checkpoint: Checkpoint, class_rows: dict[str, ClassRows]) -> int:

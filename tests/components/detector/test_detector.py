@@ -79,6 +79,32 @@ def test_features_come_from_the_backbone_alone_and_the_rest_from_features(name: 
     assert learning == {id(v) for v in variables} - backbone | crops
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_prediction_layers_make_boxes_and_class_logits_alone(name: str) -> None:
+    detector = small(name)
+    variables = detector.zoo_variables()
+    expected = {
+        id(variables[key])
+        for key in variables
+        if ("/_class_predictor_layers/" in key or "/_box_encoder_layers/" in key) and "first_stage" not in key
+    }
+    assert {id(v) for layer in detector.prediction_layers for v in layer.variables} == expected
+    assert {id(variables[key]) for key in detector.class_rows()} <= expected
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_class_head_by_cosines_has_the_same_variables(name: str) -> None:
+    linear, cosine = small(name), build_detector(name, num_classes=2, **SMALL[name], class_head="cosine")
+    shapes = [{key: tuple(v.shape) for key, v in one.zoo_variables().items()} for one in (linear, cosine)]
+    assert shapes[0] == shapes[1]
+    cosine.set_weights(linear.get_weights())
+    images = linear.normalize(tf.constant(pixels(linear), tf.float32))
+    ours, theirs = (one(images)["class_predictions_with_background"] for one in (cosine, linear))
+    assert np.abs(ours - theirs).max() > 1e-3
+    bias = max(float(tf.reduce_max(tf.abs(v))) for k, v in cosine.zoo_variables().items() if k.endswith("bias"))
+    assert np.abs(ours).max() <= cosine.options.cosine_scale + bias
+
+
 @pytest.fixture(params=["mixed_bfloat16", "mixed_float16"])
 def precision(request: pytest.FixtureRequest) -> Iterator[str]:
     keras.mixed_precision.set_dtype_policy(request.param)

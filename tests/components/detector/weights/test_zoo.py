@@ -143,6 +143,24 @@ def test_same_number_of_other_classes_is_not_the_same(zoo_folder: pathlib.Path) 
     assert len(report.reinitialized) == 2
 
 
+def test_a_linear_head_gives_a_cosine_head_its_directions(zoo_folder: pathlib.Path, trained: Detector) -> None:
+    detector = make(3, seed=2, class_head="cosine")
+    before = values(detector)
+    report = zoo.restore(detector, str(zoo_folder))
+    (bias,) = report.reinitialized
+    assert bias.endswith("/bias") and bias in detector.class_rows()
+    source = values(trained)
+    for key, array in values(detector).items():
+        np.testing.assert_array_equal(array, (before if key == bias else source)[key])
+
+
+def test_of_a_cosine_head_a_linear_one_takes_nothing(tmp_path: pathlib.Path) -> None:
+    make(3, seed=1, class_head="cosine").save(tmp_path / "x.keras")
+    linear, cosine = make(3, seed=2), make(3, seed=2, class_head="cosine")
+    assert set(zoo.restore(linear, str(tmp_path / "x.keras")).reinitialized) == linear.class_rows().keys()
+    assert zoo.restore(cosine, str(tmp_path / "x.keras")).reinitialized == ()
+
+
 def test_map_without_a_label_map_is_refused(zoo_folder: pathlib.Path) -> None:
     with pytest.raises(CheckpointError, match="label map of the source is not known"):
         zoo.restore(make(2, 2), str(zoo_folder), pretrained_classes="map", label_map=LabelMap.of_names(["a", "b"]))
