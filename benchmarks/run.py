@@ -39,16 +39,18 @@ def _unavoidable_parts(config: PipelineConfig) -> dict[str, float]:
     from components.detector.registry import build_detector
     from components.trainer.input.input_pipeline import training_batches
     from components.trainer.input.record_parser import record_parser
+    from components.trainer.settings import TrainSettings
 
     examples = max((config.pipeline_root / "ObjectDetectionExampleGen" / "examples").iterdir())
     transform = max((config.pipeline_root / "Transform" / "transform_graph").iterdir())
     train_files = f"{examples}/Split-train/*"
-    settings = config.train.model_copy(update={"steps": 20})
+    said = TrainSettings.model_validate(dict(config.train))
+    settings = said.model_copy(update={"steps": 20})
     detector = build_detector(
         config.model.detector, num_classes=7, image_size=config.model.image_size, **dict(config.model.options)
     )
     batch = next(iter(training_batches([train_files], record_parser(str(transform)), detector, settings)))
-    trained_images = config.train.steps * config.train.batch_size
+    trained_images = said.steps * said.batch_size
 
     pictures = [
         path.read_bytes() for path in itertools.islice(sorted(pathlib.Path(config.data.path).glob("train/*")), 200)
@@ -66,11 +68,11 @@ def _unavoidable_parts(config: PipelineConfig) -> dict[str, float]:
         infer(images)
     inference_seconds = (time.perf_counter() - start) / (5 * 16)
     eval_images = len(list(pathlib.Path(config.data.path).glob("eval/*.jpg")))
-    evaluations = -(-config.train.steps // config.train.evaluation_interval) + 1  # the Evaluator's is one more
+    evaluations = -(-said.steps // said.evaluation_interval) + 1  # the Evaluator's is one more
 
     return {
         "import tfx": _timed("-c", "import tfx.v1"),
-        f"{config.train.steps} gradient steps of {config.train.batch_size} images": trained_images
+        f"{said.steps} gradient steps of {said.batch_size} images": trained_images
         / bare_images_per_second(detector, batch, settings),
         f"decoding {trained_images} images": trained_images * decode_seconds,
         f"{evaluations} inferences over {eval_images} images": evaluations * eval_images * inference_seconds,

@@ -16,7 +16,7 @@ from components.evaluator.settings import EvalSettings
 from components.example_gen.settings import DataSettings
 from components.path_settings import LocalPath
 from components.settings import Settings
-from components.trainer.settings import ModelSettings, TrainSettings
+from components.trainer.settings import ModelSettings, TrainConfig
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 from components.trainer.strategies.settings import TransferSettings
 from components.validation.settings import ValidationSettings
@@ -56,7 +56,7 @@ class PipelineConfig(Settings):
     """Which detector, and from which weights it starts."""
     transfer: TransferSettings = FineTuneSettings()
     """What of the detector is trained, and how."""
-    train: TrainSettings = TrainSettings()
+    train: TrainConfig = TrainConfig()
     """The training run."""
     eval: EvalSettings = EvalSettings()
     """Slices and the gate that a model passes to be served."""

@@ -148,7 +148,10 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         schema=schema_gen.outputs["schema"],
         base_model=base_model,
         run_fn=f"{TRAINER_MODULE}.run_fn",
-        train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=config.train.steps),
+        # For `auto` 0, which TFX takes for not given: the Trainer decides it, from images that are not counted yet.
+        train_args=tfx.proto.TrainArgs(
+            splits=["train"], num_steps=0 if config.train.steps == "auto" else config.train.steps
+        ),
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
         custom_config=trainer_config(config),
     ).with_id(TRAINER)

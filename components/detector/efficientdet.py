@@ -80,7 +80,7 @@ class EfficientDet(SingleShotDetector):
         backbone = build_efficientnet(
             size.backbone,
             image_size=image_size,
-            batch_norm_momentum=options.batch_norm_momentum,
+            batch_norm_momentum=options.statistics_momentum,
             drop_connect_rate=options.drop_connect_rate,
         )
         levels = dict(enumerate(backbone(images), start=MIN_LEVEL))
@@ -90,7 +90,7 @@ class EfficientDet(SingleShotDetector):
             filters=options.bifpn_filters or size.bifpn_filters,
             iterations=options.bifpn_iterations or size.bifpn_iterations,
             combine=size.combine,
-            batch_norm_momentum=options.batch_norm_momentum,
+            batch_norm_momentum=options.statistics_momentum,
         )
         box_head, class_head = (
             build_head(
@@ -102,7 +102,7 @@ class EfficientDet(SingleShotDetector):
                 values=values,
                 bias=bias,
                 cosine_scale=scale,
-                batch_norm_momentum=options.batch_norm_momentum,
+                batch_norm_momentum=options.statistics_momentum,
             )
             for head, keys, values, bias, scale in (
                 ("box_encodings", BOX_KEYS, 4, 0.0, None),

@@ -268,7 +268,7 @@ def _backbone(name: str, image_size: tuple[int, int], options: FasterRcnnOptions
             crop_size=crop_size,
             repeats=inception_resnet_v2.Repeats(*options.blocks) if options.blocks else None,
             width=options.width,
-            batch_norm_momentum=options.batch_norm_momentum,
+            batch_norm_momentum=options.statistics_momentum,
         )
     assert isinstance(options, FasterRcnnResnetOptions)
     return resnet_v1.resnet_v1(
@@ -276,5 +276,5 @@ def _backbone(name: str, image_size: tuple[int, int], options: FasterRcnnOptions
         image_size=image_size,
         crop_size=crop_size,
         width=round(64 * options.width),
-        batch_norm_momentum=options.batch_norm_momentum,
+        batch_norm_momentum=options.statistics_momentum,
     )

@@ -22,9 +22,10 @@ Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
 class DetectorOptions(Settings):
     """What every detector takes."""
 
-    batch_norm_momentum: Share = 0.97
-    """Of every moving statistic. The published detectors have 0.99 and more, which suits tens of thousands of steps;
-    after a few hundred, statistics that move so slowly are still those of the start."""
+    batch_norm_momentum: Share | None = None
+    """Of every moving statistic. None: what suits the number of steps, 1 - 20 / steps within 0.9 and 0.99. (The
+    published detectors have 0.99 and more, which suits tens of thousands of steps; after a few hundred, statistics that
+    move so slowly are still those of the start.)"""
     score_threshold: Share = 1e-8
     """Detections score above it."""
     iou_threshold: Share = 0.6
@@ -43,6 +44,11 @@ class DetectorOptions(Settings):
     def class_scale(self) -> float | None:
         """The factor of a class head by cosines; None for a linear one."""
         return self.cosine_scale if self.class_head == "cosine" else None
+
+    @property
+    def statistics_momentum(self) -> float:
+        """``batch_norm_momentum``, or what suits some 700 steps where nobody has said how many there will be."""
+        return 0.97 if self.batch_norm_momentum is None else self.batch_norm_momentum
 
 
 class SsdOptions(DetectorOptions):

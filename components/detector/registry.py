@@ -31,7 +31,17 @@ def build_detector(
     Raises:
       ValueError: unknown name or option, a class count below 1, or an image size that the architecture refuses.
     """
+    recipe = {"name": name, "num_classes": num_classes, "image_size": image_size, **options}
+    return detector_class(name).from_config(recipe)
+
+
+def detector_class(name: str) -> type[Detector]:
+    """The class of a detector.
+
+    Raises:
+      ValueError: unknown name.
+    """
     check_detector_name(name)
     module, _, class_name = _CLASSES[name].rpartition(".")
     architecture: type[Detector] = getattr(importlib.import_module(module), class_name)
-    return architecture.from_config({"name": name, "num_classes": num_classes, "image_size": image_size, **options})
+    return architecture

@@ -82,11 +82,11 @@ class SsdMobileNetV2(MobileNetV2Ssd):
             raise ValueError(f"{name}: image sides must be at least 33 pixels, found {image_size}")
         images = keras.Input((*image_size, 3), name="images")
         backbone_maps, backbone = mobilenet_v2.mobilenet_v2_features(
-            images, alpha=options.alpha, batch_norm_momentum=options.batch_norm_momentum, l2=options.l2 / 2
+            images, alpha=options.alpha, batch_norm_momentum=options.statistics_momentum, l2=options.l2 / 2
         )
         features = {level: backbone_maps[layer] for level, layer in _BACKBONE_LEVELS.items()}
         extra_maps, layers = extra_feature_maps(
-            features["level_5"], batch_norm_momentum=options.batch_norm_momentum, l2=options.l2 / 2
+            features["level_5"], batch_norm_momentum=options.statistics_momentum, l2=options.l2 / 2
         )
         maps = [*features.values(), *extra_maps]
         specs = anchors.ssd_sizes(len(maps), 0.2, 0.95, anchors.ZOO_SSD_ASPECT_RATIOS)

@@ -38,11 +38,11 @@ class SsdMobileNetV2FpnLite(MobileNetV2Ssd):
             raise ValueError(f"{name}: image sides must be multiples of 32 from 64 on, found {image_size}")
         images = keras.Input((*image_size, 3), name="images")
         backbone_maps, backbone = mobilenet_v2.mobilenet_v2_features(
-            images, alpha=options.alpha, batch_norm_momentum=options.batch_norm_momentum, l2=options.l2 / 2
+            images, alpha=options.alpha, batch_norm_momentum=options.statistics_momentum, l2=options.l2 / 2
         )
         features = {level: backbone_maps[layer] for level, layer in _BACKBONE_LEVELS.items()}
         convolutions = ConvSettings(
-            depth=options.fpn_depth, batch_norm_momentum=options.batch_norm_momentum, l2=options.l2 / 2
+            depth=options.fpn_depth, batch_norm_momentum=options.statistics_momentum, l2=options.l2 / 2
         )
         levels, pyramid = fpn_lite(list(features.values()), num_coarse_levels=_NUM_COARSE_LEVELS, settings=convolutions)
         predictions, heads = weight_shared_heads(

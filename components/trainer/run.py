@@ -10,14 +10,14 @@ import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.detector.detector import Detector
-from components.detector.registry import build_detector
+from components.detector.registry import build_detector, detector_class
 from components.export.saved_model import export
 from components.trainer.evaluation import Evaluation
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import Parser, evaluation_batches
 from components.trainer.input.record_parser import record_parser
 from components.trainer.input.record_stream import matching_files
-from components.trainer.settings import ModelSettings, TrainSettings
+from components.trainer.settings import ModelSettings, TrainConfig, TrainSettings
 from components.trainer.start_weights import load_start_weights
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.checkpoint_claim import claimed_folder
@@ -26,6 +26,8 @@ from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.settings import TransferSettings
 from components.trainer.strategies.strategy import TrainingInputs, build_strategy
 from components.trainer.training_loop import train
+from components.trainer.training_plan import automatic_batch_norm_momentum, planned_settings
+from components.trainer.training_profile import training_profile
 from components.transform.outputs import class_names
 from schema.label_map import LabelMap
 
@@ -44,19 +46,33 @@ def run_fn(fn_args: FnArgs) -> None:
     config = fn_args.custom_config
     model = ModelSettings.model_validate_json(config["model"])
     transfer: TransferSettings = pydantic.TypeAdapter(TransferSettings).validate_json(config["transfer"])
-    settings = TrainSettings.model_validate_json(config["train"])
     label_map = class_names(fn_args.transform_graph_path)
+    warm_start = fn_args.base_model if transfer.warm_start_from_blessed else None
+    profile = training_profile(fn_args.train_files)
+    settings = planned_settings(
+        TrainConfig.model_validate_json(config["train"]),
+        images=profile.images,
+        from_scratch=model.pretrained is None and not warm_start,
+        warm_start=bool(warm_start),
+        default_optimizer=detector_class(model.detector).default_optimizer,
+    )
+    options = model.options.model_copy(
+        update={
+            "batch_norm_momentum": automatic_batch_norm_momentum(settings.steps)
+            if model.options.batch_norm_momentum is None
+            else model.options.batch_norm_momentum
+        }
+    )
 
     # Before the first layer is made. Never 0: beside a global seed of 0, tf.data takes no seed that is a tensor.
     keras.utils.set_random_seed(settings.seed + 1)
     keras.mixed_precision.set_dtype_policy(settings.precision)
     detector = build_detector(
-        model.detector, num_classes=label_map.ids[-1], image_size=model.image_size, **dict(model.options)
+        model.detector, num_classes=label_map.ids[-1], image_size=model.image_size, **dict(options)
     )
     strategy = build_strategy(transfer)
     strategy.prepare(detector)
 
-    warm_start = fn_args.base_model if transfer.warm_start_from_blessed else None
     files = [*matching_files(fn_args.train_files), *matching_files(fn_args.eval_files)]
     identity = fingerprint({**config, "warm_start": warm_start or "", "transform": fn_args.transform_graph_path}, files)
     shared = posixpath.join(config["checkpoint_root"], identity)
@@ -70,6 +86,13 @@ def run_fn(fn_args: FnArgs) -> None:
             print(start.summary, flush=True)
         else:
             print(f"going on at step {progress.step} from {checkpoints.folder}", flush=True)
+        print(
+            f"{settings.steps} steps of {settings.batch_size} images, "
+            f"{settings.steps * settings.batch_size / max(profile.images, 1):.1f} epochs; "
+            f"{settings.optimizer.name}, learning rate up to {settings.optimizer.learning_rate:.2g}; momentum of batch "
+            f"normalisation {options.batch_norm_momentum:g}",
+            flush=True,
+        )
         tf.io.gfile.makedirs(fn_args.model_run_dir)
         with tf.io.gfile.GFile(posixpath.join(fn_args.model_run_dir, "start_weights.txt"), "w") as file:
             file.write(progress.start_weights)

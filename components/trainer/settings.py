@@ -61,7 +61,9 @@ class OptimizerSettings(Settings):
     """`sgd` has momentum. None: what suits the detector, `sgd` for Faster R-CNN, `adam` for the others. (Steps of Adam
     drive the ReLU6 of Faster R-CNN's proposal network into saturation, where it learns nothing any more.)"""
     learning_rate: pydantic.PositiveFloat | None = None
-    """The peak, reached after the warm-up. None: 0.001 for `adam`, 0.01 for `sgd`."""
+    """The peak, reached after the warm-up. None: for `adam` 0.001 at 8 images a batch, growing with the square root of
+    the batch up to 0.004; for `sgd` 0.01 at 16 images a batch, growing with the batch; half of it after a warm start
+    from the last blessed model, whose weights large steps would lose."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """What follows the warm-up: a half cosine down to `final_learning_rate_share`, or no change."""
     warmup_share: Share = 0.05
@@ -90,11 +92,12 @@ class InputSettings(Settings):
     """Images decoded at the same time. None: TensorFlow finds out."""
 
 
-class TrainSettings(Settings):
-    """The training itself."""
+class TrainConfig(Settings):
+    """The training, as the config says it: what is `auto` is decided when the data and the start weights are known."""
 
-    steps: pydantic.PositiveInt = 1000
-    """Number of batches."""
+    steps: pydantic.PositiveInt | Literal["auto"] = "auto"
+    """Number of batches. `auto`: 30 epochs (90 from scratch), at least 600 steps and at most 1440000 images, which is
+    12 epochs of COCO."""
     batch_size: pydantic.PositiveInt = 16
     """Images in a batch."""
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -119,6 +122,13 @@ class TrainSettings(Settings):
     Ampere or later)."""
     seed: pydantic.NonNegativeInt = 0
     """Seed of initial weights, order and augmentation."""
+
+
+class TrainSettings(TrainConfig):
+    """The training itself: nothing is `auto` any more."""
+
+    steps: pydantic.PositiveInt = 1000
+    """Number of batches."""
 
     @property
     def evaluation_interval(self) -> int:

@@ -72,7 +72,7 @@ def test_a_step_is_the_node_command_with_run_id_and_run_parameters(tmp_path: pat
     inputs = spec["root"]["dag"]["tasks"]["trainer"]["inputs"]["parameters"]
     assert inputs["run_id"]["runtimeValue"]["constant"] == "{{$.pipeline_job_uuid}}"
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    assert parameters["train_steps"]["parameterType"] == "NUMBER_INTEGER"
+    assert parameters["train_steps"]["defaultValue"] == "auto"
     assert parameters["data_span"]["defaultValue"] == ""
     assert parameters["data_span"]["description"].startswith("data.span: ")
 

@@ -50,7 +50,7 @@ def test_created_as_the_config_says(kfp_server: Any, package: pathlib.Path, caps
     assert int(made["max_concurrency"]) == 1
     assert made["no_catchup"] is True
     assert made["mode"] == "ENABLE"
-    assert made["runtime_config"]["parameters"] == {"train_steps": 5}
+    assert made["runtime_config"]["parameters"] == {"train_steps": "5"}
     assert "cluster's time zone (UTC)" in made["description"]
     assert "next: 20" in capsys.readouterr().out
 
@@ -107,7 +107,7 @@ def test_pause_resume_trigger_delete(kfp_server: Any, package: pathlib.Path) -> 
     assert made["status"] == "ENABLED"
     assert _do(kfp_server, "trigger", "--name", "signs") == 0
     [run] = kfp_server.runs.values()
-    assert run["runtime_config"]["parameters"] == {"train_steps": 5}
+    assert run["runtime_config"]["parameters"] == {"train_steps": "5"}
     assert run["pipeline_version_reference"] == made["pipeline_version_reference"]
     assert _do(kfp_server, "delete", "--name", "signs") == 0
     assert not kfp_server.recurring

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from components.trainer.settings import ModelSettings, TrainSettings
+from components.trainer.settings import ModelSettings, TrainConfig
 
 
 def fingerprint(config: Mapping[str, str], inputs: Sequence[str]) -> str:
@@ -29,7 +29,7 @@ def fingerprint(config: Mapping[str, str], inputs: Sequence[str]) -> str:
     deciding["model"] = ModelSettings.model_validate_json(config["model"]).model_dump_json(
         exclude={"serving_batch_size"}
     )
-    deciding["train"] = TrainSettings.model_validate_json(config["train"]).model_dump_json(
+    deciding["train"] = TrainConfig.model_validate_json(config["train"]).model_dump_json(
         exclude={"checkpoint_every_seconds": True, "progress_every_seconds": True, "input": {"parallel_images"}}
     )
     sizes = {path: tf.io.gfile.stat(path).length for path in inputs}

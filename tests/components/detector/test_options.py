@@ -18,7 +18,7 @@ def test_every_detector_has_documented_options() -> None:
     assert {get_args(tagged)[0] for tagged in get_args(AnyOptions)} == set(OPTIONS.values())
     for options in OPTIONS.values():
         assert [name for name, field in options.model_fields.items() if not field.description] == []
-        assert options().batch_norm_momentum == 0.97
+        assert options().statistics_momentum == 0.97
 
 
 @pytest.mark.parametrize("detector", DETECTORS)

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import schema as schema_package
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
@@ -61,6 +62,11 @@ def test_trains_exports_and_starts_warm(
     from components.trainer.run import run_fn
 
     checkpoint_root = tmp_path / "checkpoints"
+    # Squares of a third to half of the image: as the fixture draws them.
+    profile = SplitProfile()
+    for number in range(12):
+        profile.add([["red", "green"][number % 2]], [(0.1, 0.1, 0.5, 0.5)], height_pixels=96, width_pixels=96)
+    (tmp_path / DATA_PROFILE_FILE).write_text(DataProfile({"train": profile}).to_json())
 
     def run(name: str, base_model: str | None, transfer: FineTuneSettings) -> pathlib.Path:
         folder = tmp_path / name

@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from components.detector.options import FasterRcnnResnetOptions
-from components.trainer.settings import ModelSettings, TrainSettings
+from components.trainer.settings import ModelSettings, TrainConfig, TrainSettings
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ from components.trainer.settings import ModelSettings, TrainSettings
         ),
         (ModelSettings, {"image_size": [320, -1]}, "greater than 0"),
         (ModelSettings, {"options": {"alpa": 0.35}}, "no option 'alpa'; did you mean 'alpha'?"),
-        (TrainSettings, {"augmentation": {"crop": 0.7, "zoom_out": 0.4}}, "found 0.7 [+] 0.4"),
-        (TrainSettings, {"optimizer": {"name": "adan"}}, "'adam' or 'sgd'"),
-        (TrainSettings, {"stepz": 3}, "Extra inputs are not permitted"),
+        (TrainConfig, {"augmentation": {"crop": 0.7, "zoom_out": 0.4}}, "found 0.7 [+] 0.4"),
+        (TrainConfig, {"optimizer": {"name": "adan"}}, "'adam' or 'sgd'"),
+        (TrainConfig, {"stepz": 3}, "Extra inputs are not permitted"),
     ],
 )
 def test_refused(section: type[pydantic.BaseModel], values: dict[str, Any], message: str) -> None:
@@ -33,7 +33,7 @@ def test_refused(section: type[pydantic.BaseModel], values: dict[str, Any], mess
         section.model_validate(values)
 
 
-@pytest.mark.parametrize("section", [ModelSettings, TrainSettings])
+@pytest.mark.parametrize("section", [ModelSettings, TrainConfig, TrainSettings])
 def test_json_and_back(section: type[pydantic.BaseModel]) -> None:
     assert section.model_validate_json(section().model_dump_json()) == section()
 
