@@ -16,6 +16,7 @@ from components.evaluator.settings import EvalSettings
 from components.example_gen.settings import DataSettings
 from components.path_settings import LocalPath
 from components.settings import Settings
+from components.split_names import JUDGED_TARGET_SPLITS
 from components.trainer.settings import ModelSettings, TrainConfig
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 from components.trainer.strategies.settings import TransferSettings
@@ -73,6 +74,27 @@ class PipelineConfig(Settings):
             raise ValueError(
                 "train.input.replay_share is set, but data.span_window is 1: no earlier span is read; set "
                 "data.span_window to the number of spans to read together"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _target_is_there_and_used(self) -> PipelineConfig:
+        strategy, judged_on_target = self.transfer.strategy, self.eval.split in JUDGED_TARGET_SPLITS
+        if self.data.target is None and self.transfer.uses_target:
+            raise ValueError(
+                f"transfer.strategy {strategy!r} adapts to images of another domain: give their folder in data.target, "
+                "for example `target: {path: /data/cameras}`"
+            )
+        if self.data.target is None and judged_on_target:
+            raise ValueError(
+                f"eval.split {self.eval.split!r} is a split of data.target, which is not given: give it, or judge on "
+                "`test` or `eval`"
+            )
+        if self.data.target is not None and not self.transfer.uses_target and not judged_on_target:
+            raise ValueError(
+                f"data.target is given, but nothing uses it: transfer.strategy {strategy!r} does not learn from it and "
+                f"eval.split is none of {', '.join(sorted(JUDGED_TARGET_SPLITS))}. Take a strategy that adapts "
+                "(`domain_adversarial`, `mean_teacher`), judge on the target, or leave data.target out"
             )
         return self
 

@@ -17,6 +17,7 @@ from components.detector.weights.weights_digest import weights_digest
 from components.evaluator.baseline import LatestBefore, LatestBlessedBefore
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ObjectDetectionExampleGen
+from components.split_names import UNLABELLED
 from components.validation.component import AnnotationValidator
 from components.validation.statistics import statistics_options
 from pipeline.config import PipelineConfig
@@ -86,7 +87,10 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
     )
 
     example_validator = tfx.components.ExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema_gen.outputs["schema"],
+        # That it has no objects is what it is.
+        exclude_splits=[UNLABELLED],
     )
 
     # Statistics of the run before this one, for drift. Resolved relative to this run's own statistics, so that a run on
@@ -142,6 +146,8 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         base_model = warm_start.outputs["model"]
         nodes.append(warm_start)
 
+    # The splits of the target that have annotations are none of the Trainer's business.
+    learnt_from = ["train", UNLABELLED] if config.transfer.uses_target else ["train"]
     trainer = tfx.components.Trainer(
         examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -150,7 +156,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         run_fn=f"{TRAINER_MODULE}.run_fn",
         # For `auto` 0, which TFX takes for not given: the Trainer decides it, from images that are not counted yet.
         train_args=tfx.proto.TrainArgs(
-            splits=["train"], num_steps=0 if config.train.steps == "auto" else config.train.steps
+            splits=learnt_from, num_steps=0 if config.train.steps == "auto" else config.train.steps
         ),
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
         custom_config=trainer_config(config),

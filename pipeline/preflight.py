@@ -8,7 +8,7 @@ from typing import Final
 
 from components.example_gen import files
 from components.example_gen.annotations import DataError
-from components.example_gen.spans import resolve_spans
+from components.example_gen.spans import resolve_spans, target_folder
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
 from schema.label_map import LabelMapError, read_label_map
@@ -25,6 +25,11 @@ def check_files(config: PipelineConfig) -> None:
     if not files.is_remote(config.data.path):
         try:
             resolve_spans(config.data)
+        except DataError as error:
+            raise ConfigError(str(error)) from error
+    if config.data.of_target is not None and not files.is_remote(config.data.of_target.path):
+        try:
+            target_folder(config.data.of_target)
         except DataError as error:
             raise ConfigError(str(error)) from error
     if config.data.label_map is not None:

@@ -11,7 +11,7 @@ from components.settings import Settings
 Metric = Literal["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 """The twelve numbers of the COCO challenge; see ``components/evaluator/coco.py``."""
 
-Split = Literal["train", "eval", "test"]
+Split = Literal["train", "eval", "test", "target_eval", "target_test"]
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
 
@@ -93,7 +93,7 @@ class EvalSettings(Settings):
     split: Split | None = None
     """Which split the model is judged on. None: `test` where the data has one with objects in it, else `eval`. The
     Trainer exports the weights that were best on `eval`, so that a figure of `eval` is better than one of images nobody
-    has looked at; the report then says so."""
+    has looked at; the report then says so. Of `data.target`, what is annotated is `target_eval` and `target_test`."""
     slices: tuple[tuple[str, ...], ...] = ((CLASS_COLUMN,), (IMAGE_SIZE_COLUMN,), (OBJECT_COUNT_COLUMN,))
     """What to report by, beside the whole split: each entry is a list of columns whose values are combined. Columns are
     the images' own metadata (``weather`` for the record's ``image/meta/weather``) and the derived ``class`` (images

@@ -17,7 +17,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from components.example_gen import files
 from components.example_gen.keys import EXAMPLES, SETTINGS, SPANS
 from components.example_gen.settings import DataSettings
-from components.example_gen.spans import SpanFolder, resolve_spans, spans_to_json
+from components.example_gen.spans import SpanFolder, resolve_spans, spans_to_json, target_folder
 
 
 class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
@@ -35,14 +35,15 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
         """Resolves what to read.
 
         Raises:
-          DataError: no folder matches ``data.path``.
+          DataError: no folder matches ``data.path``, or ``data.target.path`` is none.
         """
         settings = DataSettings.model_validate_json(execution_info.exec_properties[SETTINGS])
         spans = resolve_spans(settings)
+        to_read = spans if settings.of_target is None else [*spans, target_folder(settings.of_target)]
         added = {
             utils.SPAN_PROPERTY_NAME: spans[0].span or 0,
             utils.VERSION_PROPERTY_NAME: spans[0].version,
-            utils.FINGERPRINT_PROPERTY_NAME: fingerprint(settings, spans),
+            utils.FINGERPRINT_PROPERTY_NAME: fingerprint(settings, to_read),
         }
         result = driver_output_pb2.DriverOutput()
         properties = {**execution_info.exec_properties, **added, SPANS: spans_to_json(spans)}

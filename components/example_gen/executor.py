@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 import tensorflow as tf
@@ -30,12 +30,12 @@ from components.example_gen.report import check_report, finished_report, write_r
 from components.example_gen.settings import DataSettings
 from components.example_gen.shards import ShardWriter, shard_path
 from components.example_gen.sources import find_sources, listed_items
-from components.example_gen.spans import spans_from_json
+from components.example_gen.spans import SpanFolder, spans_from_json, target_folder
 from components.example_gen.splits import SplitPolicy
 from components.example_gen.verdict import check_accounts
 from components.findings import DROP, Finding
 from schema.features import SPAN_COLUMN
-from schema.label_map import read_label_map
+from schema.label_map import LabelMap, read_label_map
 
 _FINDINGS_TAG: Final = "findings"
 _COUNTS_TAG: Final = "counts"
@@ -53,46 +53,140 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Runs the pipeline.
 
         Raises:
-          DataError: the data folder as a whole cannot be used.
+          DataError: a data folder as a whole cannot be used.
           BadInputError: more was skipped than allowed, or something was found that is treated as ``fail``.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         settings = DataSettings.model_validate_json(exec_properties[SETTINGS])
         label_map = None if settings.label_map is None else read_label_map(settings.label_map)
-        reader = make_format(settings)
-        sources = find_sources(reader, spans_from_json(exec_properties[SPANS]))
-        policy = SplitPolicy.of_data(settings.split, sources)
+        readings = [Reading.of_data(settings, spans_from_json(exec_properties[SPANS])), *Reading.of_target(settings)]
+        split_names = [split for reading in readings for split in reading.policy.split_names]
 
         examples = artifact_utils.get_single_instance(output_dict[EXAMPLES])
         findings = artifact_utils.get_single_instance(output_dict[FINDINGS])
-        examples.split_names = artifact_utils.encode_split_names(policy.split_names)
+        examples.split_names = artifact_utils.encode_split_names(split_names)
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
-        for split in policy.split_names:
+        for split in split_names:
             tf.io.gfile.makedirs(posixpath.join(examples.uri, f"Split-{split}"))
         tf.io.gfile.makedirs(findings.uri)
 
         with self._make_beam_pipeline() as pipeline:
-            writer = ShardWriter(settings, reader, label_map, examples.uri)
-            read_examples(pipeline, settings, reader, sources, policy, writer, examples.uri, findings.uri)
+            read_examples(pipeline, settings, readings, label_map, examples.uri, findings.uri)
         ShardWriter.remove_unfinished(examples.uri)
         summary = finished_report(findings.uri)
         check_accounts(summary)
         logging.info("Wrote %s images, %s boxes; findings: %s", summary.images, summary.boxes, summary.findings)
-        check_report(summary, settings, policy, findings.uri)
+        check_report(summary, settings, [reading.policy for reading in readings], findings.uri)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A data folder, or the spans of one, and how it is read.
+
+    Attributes:
+      settings: of this folder.
+      reader: of its format.
+      sources: what there is to read.
+      policy: which split an image belongs to.
+    """
+
+    settings: DataSettings
+    reader: AnnotationFormat
+    sources: Sequence[Source]
+    policy: SplitPolicy
+
+    @classmethod
+    def of_data(cls, settings: DataSettings, spans: Sequence[SpanFolder]) -> Reading:
+        """The annotated images.
+
+        Raises:
+          DataError: the folders cannot be used.
+        """
+        reader = make_format(settings)
+        sources = find_sources(reader, spans)
+        return cls(settings, reader, sources, SplitPolicy.of_data(settings.split, sources))
+
+    @classmethod
+    def of_target(cls, settings: DataSettings) -> list[Reading]:
+        """The images of the target domain, whose keys begin with ``target/``; none without ``data.target``.
+
+        Raises:
+          DataError: the folder cannot be used.
+        """
+        of_target = settings.of_target
+        if settings.target is None or of_target is None:
+            return []
+        reader = make_format(of_target)
+        found = find_sources(reader, [target_folder(of_target)])
+        sources = [dataclasses.replace(source, key_prefix="target/") for source in found]
+        return [cls(of_target, reader, sources, SplitPolicy.of_target(settings.target, sources))]
 
 
 def read_examples(
+    pipeline: beam.Pipeline,
+    settings: DataSettings,
+    readings: Sequence[Reading],
+    label_map: LabelMap | None,
+    examples_uri: str,
+    findings_uri: str,
+) -> None:
+    """Adds the whole of ExampleGen to a Beam pipeline; it writes its results itself."""
+    read = [
+        pipeline | f"Read[{'/'.join(reading.policy.split_names)}]" >> _Read(reading, label_map, examples_uri)
+        for reading in readings
+    ]
+    findings = [of_one.findings for of_one in read] | "AllFindings" >> beam.Flatten()
+    counts = [of_one.counts for of_one in read] | "AllCounts" >> beam.Flatten() | "SumCounts" >> beam.CombinePerKey(sum)
+    profiles = [of_one.profiles for of_one in read] | "AllProfiles" >> beam.Flatten()
+    _ = (
+        pipeline
+        | "Report" >> beam.Create([findings_uri])
+        | "WriteReport"
+        >> beam.Map(
+            write_report,
+            bad_input=settings.bad_input,
+            findings=beam.pvalue.AsIter(findings),
+            counts=beam.pvalue.AsDict(counts),
+            profiles=beam.pvalue.AsDict(profiles),
+        )
+    )
+    _ = (
+        pipeline
+        | "Profile" >> beam.Create([examples_uri])
+        | "WriteProfile" >> beam.Map(_write_profile, profiles=beam.pvalue.AsDict(profiles))
+    )
+
+
+class _ReadResult(NamedTuple):
+    """PCollections: ``Finding``s, pairs of what is counted and how often, profiles by split."""
+
+    findings: beam.PCollection
+    counts: beam.PCollection
+    profiles: beam.PCollection
+
+
+class _Read(beam.PTransform):
+    """Reads one folder and writes its records."""
+
+    def __init__(self, reading: Reading, label_map: LabelMap | None, examples_uri: str) -> None:
+        super().__init__()
+        self._reading = reading
+        self._writer = ShardWriter(reading.settings, reading.reader, label_map, examples_uri)
+
+    def expand(self, pipeline: beam.Pipeline) -> _ReadResult:
+        reading = self._reading
+        return _read(pipeline, reading.settings, reading.reader, reading.sources, reading.policy, self._writer)
+
+
+def _read(
     pipeline: beam.Pipeline,
     settings: DataSettings,
     reader: AnnotationFormat,
     sources: Sequence[Source],
     policy: SplitPolicy,
     writer: ShardWriter,
-    examples_uri: str,
-    findings_uri: str,
-) -> None:
-    """Adds the whole of ExampleGen to a Beam pipeline; it writes its results itself."""
+) -> _ReadResult:
     listed = (
         pipeline
         | "Sources" >> beam.Create(list(sources), reshuffle=True)
@@ -134,37 +228,17 @@ def read_examples(
     steps = (listed, kept, assigned, written)
     findings = tuple(step[_FINDINGS_TAG] for step in steps) | "AllFindings" >> beam.Flatten()
     counts = (
-        (
-            written[_COUNTS_TAG],
-            listed["items"] | "CountListed" >> beam.Map(lambda _: ("listed", 1)),
-            findings | "CountFindings" >> beam.FlatMap(_counts_of_finding),
-            listed[_FINDINGS_TAG]
-            | "LostWhileListing" >> beam.Filter(lambda finding: finding.loses_record)
-            | "CountLost" >> beam.Map(lambda _: ("listed", 1)),
-            listed[_FINDINGS_TAG]
-            | "DroppedWhileListing" >> beam.Filter(lambda finding: finding.treatment == DROP)
-            | "CountBoxes" >> beam.Map(lambda _: ("read_boxes", 1)),
-        )
-        | "AllCounts" >> beam.Flatten()
-        | "SumCounts" >> beam.CombinePerKey(sum)
-    )
-    _ = (
-        pipeline
-        | "Report" >> beam.Create([findings_uri])
-        | "WriteReport"
-        >> beam.Map(
-            write_report,
-            bad_input=settings.bad_input,
-            findings=beam.pvalue.AsIter(findings),
-            counts=beam.pvalue.AsDict(counts),
-            profiles=beam.pvalue.AsDict(profiles),
-        )
-    )
-    _ = (
-        pipeline
-        | "Profile" >> beam.Create([examples_uri])
-        | "WriteProfile" >> beam.Map(_write_profile, profiles=beam.pvalue.AsDict(profiles))
-    )
+        written[_COUNTS_TAG],
+        listed["items"] | "CountListed" >> beam.Map(lambda _: ("listed", 1)),
+        findings | "CountFindings" >> beam.FlatMap(_counts_of_finding),
+        listed[_FINDINGS_TAG]
+        | "LostWhileListing" >> beam.Filter(lambda finding: finding.loses_record)
+        | "CountLost" >> beam.Map(lambda _: ("listed", 1)),
+        listed[_FINDINGS_TAG]
+        | "DroppedWhileListing" >> beam.Filter(lambda finding: finding.treatment == DROP)
+        | "CountBoxes" >> beam.Map(lambda _: ("read_boxes", 1)),
+    ) | "AllCounts" >> beam.Flatten()
+    return _ReadResult(findings, counts, profiles)
 
 
 def _write_profile(examples_uri: str, profiles: Mapping[str, SplitProfile]) -> None:

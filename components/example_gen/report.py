@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -42,14 +42,16 @@ def finished_report(findings_uri: str) -> FindingsSummary:
         return FindingsSummary.from_json(file.read())
 
 
-def check_report(summary: FindingsSummary, settings: DataSettings, policy: SplitPolicy, findings_uri: str) -> None:
+def check_report(
+    summary: FindingsSummary, settings: DataSettings, policies: Sequence[SplitPolicy], findings_uri: str
+) -> None:
     """Decides whether the run may go on; where it may not, the report is kept first (``components.failed_outputs``).
 
     Raises:
       BadInputError: findings that are treated as ``fail``, or a limit is passed.
       DataError: a split has no images.
     """
-    error = refusal(summary, settings, policy)
+    error = refusal(summary, settings, policies)
     if error is not None:
         folder = keep(findings_uri, (FINDINGS_FILE, SUMMARY_FILE))
         raise type(error)(f"{error}. All findings are in {posixpath.join(folder, FINDINGS_FILE)}")

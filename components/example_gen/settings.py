@@ -133,6 +133,23 @@ class BadInputSettings(Settings):
         return Finding(kind=kind, file=file, where=where, found=found, treatment=getattr(self, kind))
 
 
+class TargetSettings(Settings):
+    """Images of another domain than the annotated ones: the one that the model is to work in."""
+
+    format: Literal["images", "pascal_voc", "coco", "yolo", "csv", "tfrecord"] = "images"
+    """``images``: every image in `path` and below, no annotation is looked for. The others are those of `data.format`:
+    the images of the train split are learnt from without their annotations; those of eval and test become the splits
+    `target_eval` and `target_test`, on which a model can be judged (`eval.split`) and nothing else."""
+    path: Source
+    """The folder, on this machine or in Cloud Storage (``gs://``)."""
+    annotations: str | dict[Split, str] | None = None
+    """As `data.annotations`, below `path`."""
+    images: str | dict[Split, str] | None = None
+    """As `data.images`, below `path`."""
+    split: SplitSettings = SplitSettings()
+    """Division into train, eval and test. Of the format `images` all are for training."""
+
+
 class DataSettings(Settings):
     """Annotated images: format, place, splits, and treatment of bad input."""
 
@@ -179,6 +196,15 @@ class DataSettings(Settings):
     """How a changed file is noticed on the next run: by size and time of modification, or by reading all files."""
     shard_images: int = pydantic.Field(default=256, ge=1)
     """Images in one output file, on average."""
+    target: TargetSettings | None = None
+    """Images of another domain, mostly without annotations, for the strategies that adapt to it (`domain_adversarial`,
+    `mean_teacher`). Bad input is treated as here."""
+
+    @property
+    def of_target(self) -> DataSettings | None:
+        """What the folder of `target` is read with: its own settings in place of these, where there are such."""
+        # A copy is not validated: its format may also be `images`, which is no format of annotated images.
+        return None if self.target is None else self.model_copy(update={**dict(self.target), "target": None})
 
     @property
     def columns_to_read(self) -> list[str] | None:

@@ -13,11 +13,12 @@ from typing import Final, TypeVar
 import tensorflow as tf
 
 from components.data_profile import SplitProfile
-from components.example_gen.annotations import AnnotationFormat, Item, LoadedImage, RecordSkippedError
+from components.example_gen.annotations import AnnotationFormat, ImageAnnotation, Item, LoadedImage, RecordSkippedError
 from components.example_gen.records import Record, make_record
 from components.example_gen.settings import DataSettings
 from components.example_gen.splits import hash_fraction
 from components.findings import Finding
+from components.split_names import UNLABELLED
 from schema.label_map import LabelMap
 
 _UNFINISHED: Final = ".unfinished"
@@ -76,8 +77,11 @@ class ShardWriter:
         findings: list[Finding] = []
         unfinished = posixpath.join(self._examples_uri, _UNFINISHED, path)
         tf.io.gfile.makedirs(posixpath.dirname(unfinished))
+        split = path.partition("/")[0].removeprefix("Split-")
         with tf.io.TFRecordWriter(unfinished, _GZIP_STORED) as writer:
             loaded = self._reader.load(_in_reading_order(items))
+            if split == UNLABELLED:
+                loaded = map(_without_annotation, loaded)
             for record in _map_in_threads(lambda entry: self._record(entry, metadata_types), loaded):
                 if isinstance(record, Finding):
                     findings.append(record)
@@ -88,7 +92,7 @@ class ShardWriter:
                 counts["read_boxes"] += record.read_count
                 counts.update(f"class/{checked.annotation.class_name}" for checked in record.objects)
         tf.io.gfile.rename(unfinished, posixpath.join(self._examples_uri, path), overwrite=True)
-        return Shard(path.partition("/")[0].removeprefix("Split-"), profile, counts, tuple(findings))
+        return Shard(split, profile, counts, tuple(findings))
 
     def _record(self, loaded: LoadedImage | Finding, metadata_types: Mapping[str, str]) -> Record | Finding:
         if isinstance(loaded, Finding):
@@ -104,6 +108,13 @@ class ShardWriter:
         folder = posixpath.join(examples_uri, _UNFINISHED)
         if tf.io.gfile.exists(folder):
             tf.io.gfile.rmtree(folder)
+
+
+def _without_annotation(loaded: LoadedImage | Finding) -> LoadedImage | Finding:
+    """What the target's training images show is nobody's business: here is the door that it does not pass."""
+    if isinstance(loaded, Finding):
+        return loaded
+    return dataclasses.replace(loaded, annotation=ImageAnnotation(()))
 
 
 def _in_reading_order(items: Iterable[Item]) -> list[Item]:

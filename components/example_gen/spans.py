@@ -56,6 +56,23 @@ def resolve_spans(settings: DataSettings) -> list[SpanFolder]:
     return [newest[number] for number in numbers[: settings.span_window]]
 
 
+def target_folder(settings: DataSettings) -> SpanFolder:
+    """The folder of ``data.target``.
+
+    Args:
+      settings: ``DataSettings.of_target``.
+
+    Raises:
+      DataError: it is no folder.
+    """
+    path = settings.path.rstrip("/") or "/"
+    if not files.is_folder(path):
+        raise DataError(
+            f"data.target.path: {path} is no folder; give the one that holds the images of the target domain"
+        )
+    return SpanFolder(None, None, path)
+
+
 def _folders(pattern: str) -> Iterator[tuple[int, SpanFolder]]:
     """Numbers of spans, and their folders."""
     regex, position = "", 0

@@ -7,12 +7,13 @@ import difflib
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from components.example_gen import files
 from components.example_gen.annotations import DataError, Item, Source
-from components.example_gen.settings import SplitSettings
+from components.example_gen.settings import SplitSettings, TargetSettings
+from components.split_names import SPLIT_ORDER, TARGET_SPLITS
 
 SPLIT_ALIASES: Final = {
     "train": "train",
@@ -28,7 +29,6 @@ SPLIT_ALIASES: Final = {
     "testing": "test",
 }
 """Names found in data sets, and the canonical ones."""
-_SPLIT_ORDER: Final = ("train", "eval", "test")
 
 
 def split_of_name(name: str) -> str | None:
@@ -86,11 +86,13 @@ class SplitPolicy:
       settings: the ``data.split`` section.
       given: splits the data names that are taken as they are; items of others are hashed.
       ratios: cumulative share and name of the splits that hashed items fall into; none where all splits are given.
+      names: what the records of the splits are called, where it is not as the split.
     """
 
     settings: SplitSettings
     given: frozenset[str]
     ratios: tuple[tuple[float, str], ...]
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of_data(cls, settings: SplitSettings, sources: Sequence[Source]) -> SplitPolicy:
@@ -120,24 +122,36 @@ class SplitPolicy:
         given = named & {"test"} if settings.source == "auto" else frozenset()
         shares = {name: share for name, share in settings.ratios.items() if name not in given}
         total, cumulative, ratios = sum(shares.values()), 0.0, []
-        for name in _SPLIT_ORDER:
+        for name in SPLIT_ORDER:
             if name in shares:
                 cumulative += shares[name] / total
                 ratios.append((cumulative, name))
         return cls(settings, given, tuple(ratios))
 
+    @classmethod
+    def of_target(cls, settings: TargetSettings, sources: Sequence[Source]) -> SplitPolicy:
+        """The policy for the images of ``data.target``: of a mere folder of images all are for training.
+
+        Raises:
+          DataError: as with ``of_data``.
+        """
+        for_training = cls(settings.split, frozenset(), ((1.0, "train"),))
+        policy = for_training if settings.format == "images" else cls.of_data(settings.split, sources)
+        return dataclasses.replace(policy, names=TARGET_SPLITS)
+
     @property
     def split_names(self) -> list[str]:
-        """Every split there can be, in order train, eval, test."""
+        """Every split of records there can be, in order train, eval, test."""
         possible = self.given | {name for _, name in self.ratios}
-        return [name for name in _SPLIT_ORDER if name in possible]
+        return [self.names.get(name, name) for name in SPLIT_ORDER if name in possible]
 
     def assign(self, item: Item) -> str:
-        """Canonical split of an item; by hash unless its split is a given one."""
+        """The split of records that an item belongs to; by hash unless its own is a given one."""
         if item.split in self.given:
-            return str(item.split)
+            return self.names.get(str(item.split), str(item.split))
         fraction = hash_fraction(self.group_of(item), self.settings.salt)
-        return next((name for limit, name in self.ratios if fraction < limit), self.ratios[-1][1])
+        name = next((name for limit, name in self.ratios if fraction < limit), self.ratios[-1][1])
+        return self.names.get(name, name)
 
     def lacks_group(self, item: Item) -> bool:
         """Whether an item is to be hashed by a column that it has no value in."""

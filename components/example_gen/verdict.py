@@ -84,8 +84,11 @@ def check_accounts(summary: FindingsSummary) -> None:
             )
 
 
-def refusal(summary: FindingsSummary, settings: DataSettings, policy: SplitPolicy) -> BadInputError | DataError | None:
+def refusal(
+    summary: FindingsSummary, settings: DataSettings, policies: Sequence[SplitPolicy]
+) -> BadInputError | DataError | None:
     """Why a run may not go on with what was read: ``fail`` treatments, limits, empty splits; None when it may."""
+    splits = [split for policy in policies for split in policy.split_names]
     reasons, passed = [], []
     if summary.failures:
         reasons.append(f"treated as `fail`: {describe_counts(summary.failures)}")
@@ -101,7 +104,7 @@ def refusal(summary: FindingsSummary, settings: DataSettings, policy: SplitPolic
         limit = getattr(settings, key)
         if lost > limit * total:
             passed.append(f"{lost} of {total} {what} ({lost / total:.1%}), data.{key} allows {limit:.1%}")
-    empty = [split for split in policy.split_names if not summary.images.get(split)]
+    empty = [split for split in splits if not summary.images.get(split)]
     if not reasons and not passed and not empty:
         return None
     if reasons or passed:
@@ -111,15 +114,17 @@ def refusal(summary: FindingsSummary, settings: DataSettings, policy: SplitPolic
         if treatments:
             ways.append(f"choose another treatment in data.bad_input ({', '.join(treatments)})")
         # A limit that lets a split without any object through only moves the failure.
-        teaches = all(summary.boxes.get(split) for split in policy.split_names if split != "test")
+        teaches = all(summary.boxes.get(split) for split in splits if split in ("train", "eval"))
         if passed and teaches and not empty:
             ways.append("raise the limit")
         return BadInputError(
             f"bad input: {'; '.join([*reasons, *passed])}. Findings: {describe_counts(summary.findings)}. "
             f"{' '.join([*_advice(summary, settings), ' or '.join(ways)])}"
         )
+    policy = next(policy for policy in policies if set(empty) & set(policy.split_names))
+    path = settings.target.path if settings.target and policy.names else settings.path
     return DataError(
-        f"no images in the split {', '.join(empty)} of {settings.path} (images: {summary.images}, findings: "
+        f"no images in the split {', '.join(empty)} of {path} (images: {summary.images}, findings: "
         f"{describe_counts(summary.findings)}). {_advice_on_empty(empty, summary, policy)}"
     )
 
@@ -167,7 +172,7 @@ def _advice(summary: FindingsSummary, settings: DataSettings) -> Iterator[str]:
 
 def _advice_on_empty(empty: Sequence[str], summary: FindingsSummary, policy: SplitPolicy) -> str:
     """What fills a split, by where its images should have come from."""
-    if any(split in policy.given for split in empty):
+    if any(policy.names.get(split, split) in empty for split in policy.given):
         return (
             "The data says which images are of which split: correct its lists or folders, name others in "
             "data.annotations, or set data.split.source to `hash`, which divides all images by data.split.ratios"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
-_ORDER: Final = ("train", "eval", "test")
+from components.split_names import SPLIT_ORDER
 
 
 def in_split_order(splits: Iterable[str]) -> list[str]:
@@ -14,4 +13,6 @@ def in_split_order(splits: Iterable[str]) -> list[str]:
     >>> in_split_order(["test", "extra", "train"])
     ['train', 'test', 'extra']
     """
-    return sorted(splits, key=lambda split: (_ORDER.index(split) if split in _ORDER else len(_ORDER), split))
+    return sorted(
+        splits, key=lambda split: (SPLIT_ORDER.index(split) if split in SPLIT_ORDER else len(SPLIT_ORDER), split)
+    )

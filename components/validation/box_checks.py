@@ -15,6 +15,7 @@ import apache_beam as beam
 import numpy as np
 
 from components.data_profile import SplitProfile
+from components.split_names import UNLABELLED
 from components.validation.image_facts import ImageFacts
 from components.validation.report_file import CheckResult, status_of
 from components.validation.settings import ValidationSettings
@@ -125,7 +126,7 @@ def box_checks(
     )
     for check, level, max_share, what in rows:
         for split, profile in sorted(profiles.items()):
-            if level == "off":
+            if level == "off" or split == UNLABELLED:
                 continue
             tally = tallies.get(split, SplitTally())
             count = tally.found[check]
@@ -142,6 +143,7 @@ def box_checks(
 
 def class_checks(profiles: Mapping[str, SplitProfile], settings: ValidationSettings) -> Iterator[CheckResult]:
     """Results of the checks that look at classes."""
+    profiles = {split: profile for split, profile in profiles.items() if split != UNLABELLED}
     everywhere = {name for profile in profiles.values() for name in profile.class_counts}
     if settings.missing_classes.level != "off":
         for split, profile in sorted(profiles.items()):

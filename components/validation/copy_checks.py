@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from components.data_profile import SplitProfile
+from components.split_names import TARGET_SPLITS
 from components.validation.duplicates import DUPLICATES, LEAKAGE, CopyTally
 from components.validation.report_file import CheckResult, status_of
 from components.validation.settings import ValidationSettings
@@ -53,8 +54,14 @@ def copy_checks(
             split=split,
             status=status_of(limits.level, share > limits.max_share),
             found=f"{copied.records - copied.near} of {profile.images} images ({share:.1%}) are files of another split",
-            limit=(
-                f"validation.copied_splits.max_share allows {limits.max_share:.0%}; `data.split: {{source: hash, "
-                "group_pattern: '[^/]+$'}` divides the images anew and keeps files of one name together"
-            ),
+            limit=f"validation.copied_splits.max_share allows {limits.max_share:.0%}; {_advice(split)}",
         )
+
+
+def _advice(split: str) -> str:
+    if split in TARGET_SPLITS.values():
+        return "data.target names a folder of other images than data.path, with splits that have none in common"
+    return (
+        "`data.split: {source: hash, group_pattern: '[^/]+$'}` divides the images anew and keeps files of one name "
+        "together"
+    )

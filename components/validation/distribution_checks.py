@@ -12,6 +12,7 @@ import tfx  # noqa: F401 - stands in for a module of tfx_bsl 1.21 that TFDV 1.16
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from components.split_names import TARGET_SPLITS
 from components.validation.metadata_columns import feature_key, schema_with_metadata
 from components.validation.report_file import CheckResult, Distance, status_of
 from components.validation.settings import ValidationSettings
@@ -46,7 +47,8 @@ def distances(
     found: list[Distance] = []
     if settings.skew.level != "off":
         for split, other in sorted(statistics.items()):
-            if split != "train":
+            # That a target domain is another one is what it is there for.
+            if split != "train" and split not in TARGET_SPLITS.values():
                 anomalies = tfdv.validate_statistics(train, extended, serving_statistics=other)
                 found += _measured(anomalies, "skew", split, _value_counts(train), _value_counts(other))
     if settings.drift.level != "off" and "train" in earlier:

@@ -16,6 +16,7 @@ from typing import Final
 import apache_beam as beam
 import numpy as np
 
+from components.split_names import SPLIT_ORDER
 from components.validation.image_facts import ImageFacts
 from components.validation.perceptual_hash import HASH_BITS, hamming_distances
 
@@ -24,8 +25,6 @@ LARGEST_BLOCK: Final = 2048
 
 DUPLICATES: Final = "duplicates"
 LEAKAGE: Final = "leakage"
-
-_SPLITS_SEEN_FIRST: Final = ("train", "eval", "test")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,8 +103,8 @@ def _merged(group: FileGroup | None, other: FileGroup) -> FileGroup:
 
 
 def _order(split: str) -> tuple[int, str]:
-    """Where a copy across splits is blamed: on eval rather than train, on test rather than eval."""
-    known = _SPLITS_SEEN_FIRST.index(split) if split in _SPLITS_SEEN_FIRST else len(_SPLITS_SEEN_FIRST)
+    """Where a copy across splits is blamed: on eval rather than train, on the target rather than the source."""
+    known = SPLIT_ORDER.index(split) if split in SPLIT_ORDER else len(SPLIT_ORDER)
     return known, split
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from components.data_profile import SplitProfile
+from components.split_names import JUDGED_TARGET_SPLITS, UNLABELLED
 from components.validation.report_file import CheckResult, status_of
 from components.validation.settings import Level, ValidationSettings
 
@@ -12,10 +13,12 @@ from components.validation.settings import Level, ValidationSettings
 def learnable_checks(profiles: Mapping[str, SplitProfile], settings: ValidationSettings) -> Iterator[CheckResult]:
     """Results of the checks ``learnable_objects``, ``few_images`` and ``dark_images``, split by split."""
     for split, profile in sorted(profiles.items()):
-        if settings.learnable_objects.level != "off":
+        if settings.learnable_objects.level != "off" and split != UNLABELLED:
             least = settings.learnable_objects.min_objects
-            # Test images often come without annotations; then models are judged on eval.
-            level: Level = "warn" if split == "test" and not profile.objects else settings.learnable_objects.level
+            # Test images often come without annotations, and so do those of a target domain; then models are judged on
+            # eval.
+            unjudged = split in ("test", *JUDGED_TARGET_SPLITS) and not profile.objects
+            level: Level = "warn" if unjudged else settings.learnable_objects.level
             yield CheckResult(
                 check="learnable_objects",
                 split=split,

@@ -144,7 +144,7 @@ def survey(settings: DataSettings) -> Survey:
     counts["skipped"] = sum(finding.loses_record for finding in findings)
     counts["dropped"] = sum(finding.treatment == DROP for finding in findings)
     summary = summarize(findings, counts, profiles)
-    error = refusal(summary, settings, policy)
+    error = refusal(summary, settings, [policy])
     checks = () if error else tuple(learnable_checks(profiles, ValidationSettings()))
     failed = tuple(check.describe() for check in checks if check.status == "failed")
     return Survey(

@@ -55,6 +55,11 @@ def test_overrides_win_over_the_file(write):
             MINIMAL.replace("coco", "cocco"),
             [":3: data.format", "found 'cocco'", "did you mean 'coco'?", "'pascal_voc'"],
         ),
+        (
+            MINIMAL.replace("path: /data/signs", "path: /data/signs\n      target: {path: /data/fog}"),
+            ["data.target is given, but nothing uses it", "'fine_tune' does not learn from it"],
+        ),
+        (MINIMAL + "eval: {split: target_test}", ["'target_test' is a split of data.target, which is not given"]),
         (MINIMAL + "train: {steps: 0}", [":5: train.steps", "found 0", "greater than 0"]),
         (MINIMAL + "train: {steps: many}", [":5: train.steps", "found 'many'", "integer"]),
         (MINIMAL.replace("traffic-signs", "Traffic Signs"), [":1: name", "found 'Traffic Signs'"]),

@@ -12,6 +12,8 @@ class StrategySettings(Settings):
 
     implementation: ClassVar[str]
     """Dotted path of the ``Strategy``, which is made with these settings."""
+    uses_target: ClassVar[bool] = False
+    """Whether it learns from the images of ``data.target``."""
 
     strategy: str
     """How the weights the training starts from are adapted."""
