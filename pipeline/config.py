@@ -68,6 +68,14 @@ class PipelineConfig(Settings):
     cluster: ClusterSettings = ClusterSettings()
     """The same graph on Kubeflow Pipelines; a run on this machine takes no notice of it."""
 
+    @pydantic.field_validator("train")
+    @classmethod
+    def _enough_for_the_strategy(cls, train: TrainConfig, info: pydantic.ValidationInfo) -> TrainConfig:
+        # A transfer section that is wrong is an error of its own.
+        if "transfer" in info.data:
+            info.data["transfer"].check_steps(None if train.steps == "auto" else train.steps)
+        return train
+
     @pydantic.model_validator(mode="after")
     def _replays_what_is_read(self) -> PipelineConfig:
         if self.train.input.replay_share is not None and self.data.span_window == 1:

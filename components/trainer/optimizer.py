@@ -1,12 +1,13 @@
-"""The optimizer of the settings: learning rate over time, clipping, decay, averaging."""
+"""The optimizer of the settings: learning rate over time and by variable, clipping, decay, averaging."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import keras
+import tensorflow as tf
 
 from components.trainer.settings import OptimizerSettings, Precision
 
@@ -17,7 +18,7 @@ _LEARNING_RATES: Final = {"adam": 1e-3, "sgd": 1e-2}
 def learning_rate_schedule(
     settings: OptimizerSettings, peak: float, steps: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear warm-up, then a half cosine (Loshchilov and Hutter 2017) or a constant.
+    """Linear warm-up, then a half cosine (Loshchilov and Hutter 2017), steps down or a constant.
 
     Args:
       settings: the shape.
@@ -25,6 +26,10 @@ def learning_rate_schedule(
       steps: of the whole training.
     """
     warmup = round(settings.warmup_share * steps)
+    if settings.schedule == "step":
+        return StepDecay(
+            peak, warmup, [round(share * steps) for share in settings.step_boundaries], settings.step_factor
+        )
     final_share = settings.final_learning_rate_share if settings.schedule == "cosine" else 1.0
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else peak,
@@ -35,6 +40,61 @@ def learning_rate_schedule(
     )
 
 
+@keras.saving.register_keras_serializable("trainer")
+class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then constant between steps down.
+
+    Args:
+      peak: after the warm-up.
+      warmup_steps: over which the rate grows from 0.
+      boundaries: the first step of each lower rate.
+      factor: between one rate and the next.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, boundaries: Sequence[int], factor: float) -> None:
+        super().__init__()
+        self._config = {"peak": peak, "warmup_steps": warmup_steps, "boundaries": list(boundaries), "factor": factor}
+        self._peak, self._warmup_steps, self._factor = peak, warmup_steps, factor
+        self._boundaries = tf.constant(boundaries, tf.float32)  # [K]
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        step = tf.cast(step, tf.float32)
+        warm = tf.minimum(step / self._warmup_steps, 1.0) if self._warmup_steps else 1.0
+        passed = tf.reduce_sum(tf.cast(step >= self._boundaries, tf.float32))
+        return self._peak * warm * self._factor**passed
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return self._config
+
+
+class _ByVariable(keras.optimizers.Optimizer):
+    """Gives every variable a learning rate and a weight decay of its own, whatever the update rule.
+
+    Each learns as if an optimizer of its own, with its learning rate, had it; only clipping by the global norm sees all
+    gradients together. Scaling gradients instead would do nothing to Adam, which divides by their size.
+    """
+
+    rate_factors: Sequence[float]
+    decays: Sequence[float]
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """One variable's update: decay by ``learning_rate * decay``, decoupled, then the rule's own step."""
+        index = self._get_variable_index(variable)
+        rate = tf.cast(learning_rate, variable.dtype) * self.rate_factors[index]
+        if self.decays[index]:
+            self.assign_sub(variable, variable * rate * self.decays[index])
+        super().update_step(gradient, variable, rate)
+
+
+class Adam(_ByVariable, keras.optimizers.Adam):
+    """Adam (Kingma and Ba 2015) with a learning rate and a decay by variable."""
+
+
+class Sgd(_ByVariable, keras.optimizers.SGD):
+    """Gradient descent with momentum, with a learning rate and a decay by variable."""
+
+
 def make_optimizer(
     settings: OptimizerSettings,
     variables: Sequence[keras.Variable],
@@ -42,6 +102,7 @@ def make_optimizer(
     steps: int,
     default_name: Literal["adam", "sgd"],
     precision: Precision = "float32",
+    rate_factors: Sequence[float] = (),
 ) -> keras.optimizers.Optimizer:
     """A built optimizer.
 
@@ -51,23 +112,19 @@ def make_optimizer(
       steps: over which the learning rate runs.
       default_name: where the settings name none.
       precision: what is computed in.
+      rate_factors: on the learning rate, one for each of ``variables``; empty: 1 for all.
     """
     name = settings.name or default_name
     peak = settings.learning_rate or _LEARNING_RATES[name]
     common = {
         "learning_rate": learning_rate_schedule(settings, peak, steps),
-        "weight_decay": settings.weight_decay or None,
         "global_clipnorm": settings.clip_norm,
         "use_ema": settings.ema_momentum is not None,
         "ema_momentum": settings.ema_momentum or 0.99,
     }
-    optimizer = (
-        keras.optimizers.SGD(momentum=settings.momentum, **common)
-        if name == "sgd"
-        else keras.optimizers.Adam(beta_1=settings.momentum, **common)
-    )
-    if settings.weight_decay:
-        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    optimizer = Sgd(momentum=settings.momentum, **common) if name == "sgd" else Adam(beta_1=settings.momentum, **common)
+    optimizer.rate_factors = tuple(rate_factors) or (1.0,) * len(variables)
+    optimizer.decays = tuple(settings.weight_decay if len(variable.shape) > 1 else 0.0 for variable in variables)
     if precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(list(variables))

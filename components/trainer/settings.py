@@ -64,8 +64,13 @@ class OptimizerSettings(Settings):
     """The peak, reached after the warm-up. None: for `adam` 0.001 at 8 images a batch, growing with the square root of
     the batch up to 0.004; for `sgd` 0.01 at 16 images a batch, growing with the batch; half of it after a warm start
     from the last blessed model, whose weights large steps would lose."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """What follows the warm-up: a half cosine down to `final_learning_rate_share`, or no change."""
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """What follows the warm-up: a half cosine down to `final_learning_rate_share`, a fall by `step_factor` at each of
+    `step_boundaries`, or no change."""
+    step_boundaries: tuple[Annotated[float, pydantic.Field(gt=0.0, lt=1.0)], ...] = (0.67, 0.89)
+    """Where the learning rate falls, as rising shares of all steps (`step`)."""
+    step_factor: Annotated[float, pydantic.Field(gt=0.0, lt=1.0)] = 0.1
+    """What it is multiplied with there (`step`)."""
     warmup_share: Share = 0.05
     """Share of all steps over which the learning rate grows linearly from 0."""
     final_learning_rate_share: Share = 0.0
@@ -78,6 +83,13 @@ class OptimizerSettings(Settings):
     """Gradients are scaled down to this global norm. None: never."""
     ema_momentum: Annotated[float, pydantic.Field(gt=0.0, lt=1.0)] | None = None
     """Average the weights over time with this momentum (say 0.999), evaluate and export the average. None: do not."""
+
+    @pydantic.field_validator("step_boundaries")
+    @classmethod
+    def _rising(cls, boundaries: tuple[float, ...]) -> tuple[float, ...]:
+        if list(boundaries) != sorted(set(boundaries)):
+            raise ValueError(f"expected rising shares, found {', '.join(map(str, boundaries))}")
+        return boundaries
 
 
 class InputSettings(Settings):

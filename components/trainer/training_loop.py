@@ -30,7 +30,7 @@ _HISTORY_POINTS = 200
 
 
 class NonFiniteLossError(UserError):
-    """The loss became infinite or not a number."""
+    """The loss or its gradient became infinite or not a number."""
 
 
 class TrainingInterrupted(SystemExit):
@@ -59,16 +59,23 @@ def train(
       log: told what happens.
 
     Raises:
-      NonFiniteLossError: the loss is infinite or not a number.
+      NonFiniteLossError: the loss or its gradient is infinite or not a number.
+      ValueError: the steps of the phases do not add up to those of the settings.
       TrainingInterrupted: the process was asked to end.
       UnusableRecordError: a batch cannot be made.
     """
+    planned = 0
     with _termination() as asked_to_end:
         training = _Training(detector, settings, evaluate, checkpoints, progress, log, asked_to_end)
         for number, phase in enumerate(phases):
+            planned += phase.steps
+            if planned > settings.steps:
+                raise _not_all_steps(planned, settings)
             if number == progress.phase:
                 training.run(phase)
                 progress.begin_next_phase()
+    if planned != settings.steps:
+        raise _not_all_steps(planned, settings)
     if checkpoints.restore_best():
         log.message(f"the weights kept are those of step {progress.best_step} (AP {progress.best_ap:.4f})")
 
@@ -85,16 +92,19 @@ class _Training:
     log: ProgressLog
     asked_to_end: threading.Event
     has_warned: bool = False
+    patience: int | None = None
 
     def run(self, phase: Phase) -> None:
         """The steps of a phase from ``progress`` on, with an evaluation after the last."""
         settings, progress, log = self.settings, self.progress, self.log
+        self.patience = phase.early_stopping_patience or settings.early_stopping_patience
         optimizer = make_optimizer(
             phase.optimizer,
             phase.variables,
             steps=phase.steps,
             default_name=self.detector.default_optimizer,
             precision=settings.precision,
+            rate_factors=phase.learning_rate_factors,
         )
         state = [*optimizer.variables, *phase.helpers]
         if progress.phase_step:
@@ -142,8 +152,7 @@ class _Training:
             )
 
     def _out_of_patience(self) -> bool:
-        patience = self.settings.early_stopping_patience
-        return patience is not None and self.progress.evaluations_without_gain >= patience
+        return self.patience is not None and self.progress.evaluations_without_gain >= self.patience
 
     def _warn_of(self, lag: BatchNormLag, steps: int) -> None:
         warning = None if self.has_warned else lag.warning(steps, self.settings.steps - self.progress.step)
@@ -160,22 +169,31 @@ class _Training:
         # Without an object in the eval split there is no AP; then the latest weights are as good as any.
         latest = math.isnan(metrics["AP"]) or phase.keeps == "last"
         average_precision = metrics["AP"] if not math.isnan(metrics["AP"]) else 0.0
-        if progress.best_ap is None or average_precision > progress.best_ap or latest:
-            if self.checkpoints.save_best():
-                progress.best_ap, progress.best_step = average_precision, progress.step
-                progress.evaluations_without_gain = 0
+        # Patience is with the phase (one that begins with a warm-up may have to catch up); the best is that of all.
+        if latest or progress.phase_best_ap is None or average_precision > progress.phase_best_ap:
+            progress.phase_best_ap, progress.evaluations_without_gain = average_precision, 0
         else:
             progress.evaluations_without_gain += 1
+        better = latest or progress.best_ap is None or average_precision > progress.best_ap
+        if better and self.checkpoints.save_best():
+            progress.best_ap, progress.best_step = average_precision, progress.step
 
 
 def _check(step: TrainStep, number: int) -> None:
-    if not step.losses_are_finite():
+    wrong = step.non_finite()
+    if wrong is not None:
         raise NonFiniteLossError(
-            f"the loss is infinite or not a number at or shortly before step {number} "
+            f"the {wrong} is infinite or not a number at or shortly before step {number} "
             f"({', '.join(f'{name} {value}' for name, value in step.mean_losses().items())}). "
-            "Lower train.optimizer.learning_rate, lengthen train.optimizer.warmup_share or set "
-            "train.optimizer.clip_norm; the last checkpoint is from before"
+            "Lower train.optimizer.learning_rate, lengthen train.optimizer.warmup_share, set train.optimizer.clip_norm "
+            "or compute with train.precision: float32; the last checkpoint is from before"
         )
+
+
+def _not_all_steps(planned: int, settings: TrainSettings) -> ValueError:
+    return ValueError(
+        f"transfer: the phases of the strategy have to add up to train.steps = {settings.steps}, found {planned}"
+    )
 
 
 @contextlib.contextmanager

@@ -38,7 +38,8 @@ class Progress:
       phase_step: steps done of that phase.
       best_ap: of the weights kept as the best; None before the first evaluation.
       best_step: when it was reached.
-      evaluations_without_gain: since then, or since the phase began.
+      phase_best_ap: the best AP in this phase; None before its first evaluation.
+      evaluations_without_gain: since that AP.
       history: entries of ``training_history.jsonl`` so far.
       start_weights: what became of the variables when the training started, as text.
     """
@@ -48,13 +49,14 @@ class Progress:
     phase_step: int = 0
     best_ap: float | None = None
     best_step: int = 0
+    phase_best_ap: float | None = None
     evaluations_without_gain: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     start_weights: str = ""
 
     def begin_next_phase(self) -> None:
         """The phase is over."""
-        self.phase, self.phase_step, self.evaluations_without_gain = self.phase + 1, 0, 0
+        self.phase, self.phase_step, self.phase_best_ap, self.evaluations_without_gain = self.phase + 1, 0, None, 0
 
 
 class CheckpointFolder:

@@ -2,67 +2,66 @@
 
 from __future__ import annotations
 
-import difflib
-import functools
-import math
 from collections.abc import Iterator
 
-import keras
+import tensorflow as tf
 
 from components.detector.detector import Detector
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.fine_tune_settings import FineTuneSettings, Stage
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
+from components.trainer.strategies.trainable_layers import learning_rate_factors, set_trainable
 
 
 class FineTune(Strategy):
-    """One phase: everything that is not frozen learns from the annotated images."""
+    """A phase for each stage, in which what is not frozen learns from the annotated images."""
 
     def __init__(self, settings: FineTuneSettings) -> None:
         self._settings = settings
-
-    def prepare(self, detector: Detector) -> None:
-        """Marks what learns (``trainable`` of the layers).
-
-        Layers that do not learn also leave their batch normalisation's moving statistics alone.
-
-        Raises:
-          ValueError: ``trainable`` names no layer of the backbone.
-        """
-        layers = detector.backbone_layers
-        for layer in layers[: _first_trainable(layers, self._settings.trainable)]:
-            layer.trainable = False
-        if self._settings.freeze_batch_norm:
-            for layer in layers:
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.trainable = False
-
-    def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
-        """All of the training."""
-        yield Phase(
-            name="fine_tune",
-            steps=inputs.settings.steps,
-            optimizer=inputs.settings.optimizer,
-            make_batches=functools.partial(inputs.records.training_batches, detector, inputs.settings),
-            losses=detection_losses(detector),
-            variables=detector.trainable_variables,
+        self._stages = settings.stages or (
+            Stage(trainable=settings.trainable, learn=settings.learn, freeze=settings.freeze),
         )
 
+    def prepare(self, detector: Detector) -> None:
+        """Marks what learns first (``trainable`` of the layers), having tried all the stages.
 
-def _first_trainable(layers: list[keras.layers.Layer], trainable: str | float) -> int:
-    """Index of the first backbone layer that learns; the number of layers when none does."""
-    if trainable == "all":
-        return 0
-    if trainable == "heads":
-        return len(layers)
-    if isinstance(trainable, float | int):
-        return len(layers) - math.ceil(trainable * len(layers))
-    names = [layer.name for layer in layers]
-    if trainable in names:
-        return names.index(trainable)
-    near = difflib.get_close_matches(trainable, names, n=1)
-    raise ValueError(
-        f"transfer.trainable: the backbone has no layer {trainable!r}"
-        + (f"; did you mean {near[0]!r}?" if near else "")
-        + f" (it has {len(names)}, from {names[0]!r} to {names[-1]!r}; `all`, `heads` or a share from 0 to 1 also work)"
-    )
+        Raises:
+          ValueError: a layer or an expression that fits none, or a stage in which nothing learns.
+        """
+        for stage in reversed(self._stages):
+            self._begin(detector, stage)
+            self._factors(detector)
+
+    def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
+        """One for each stage, over the batches of one and the same stream."""
+        settings = inputs.settings
+        losses = detection_losses(detector)
+        start = 0
+        for number, (stage, steps) in enumerate(
+            zip(self._stages, self._settings.stage_steps(settings.steps), strict=True), start=1
+        ):
+            self._begin(detector, stage)
+            optimizer = settings.optimizer
+            if stage.learning_rate is not None:
+                optimizer = optimizer.model_copy(update={"learning_rate": stage.learning_rate})
+
+            def make_batches(step: int, start: int = start) -> tf.data.Dataset:
+                return inputs.records.training_batches(detector, settings, start + step)
+
+            yield Phase(
+                name="fine_tune" if len(self._stages) == 1 else f"fine_tune {number}/{len(self._stages)}",
+                steps=steps,
+                optimizer=optimizer,
+                make_batches=make_batches,
+                losses=losses,
+                variables=detector.trainable_variables,
+                learning_rate_factors=self._factors(detector),
+                early_stopping_patience=stage.early_stopping_patience,
+            )
+            start += steps
+
+    def _begin(self, detector: Detector, stage: Stage) -> None:
+        set_trainable(detector, stage, freeze_batch_norm=self._settings.freeze_batch_norm)
+
+    def _factors(self, detector: Detector) -> list[float]:
+        return learning_rate_factors(detector, self._settings.learning_rates, self._settings.backbone_input_rate)

@@ -30,6 +30,8 @@ class Phase:
         step alone, so that a training that was killed goes on with the very batch it had reached.
       losses: of one batch, scalar float32 [] by name, as graph ops; their sum is minimised.
       variables: what learns.
+      learning_rate_factors: on the learning rate, one for each of ``variables``; empty: 1 for all.
+      early_stopping_patience: in place of the settings', in this phase. None: theirs.
       helpers: further variables that the phase keeps and changes, such as those of a teacher; they are in checkpoints,
         never in the export. Whatever the phase makes of weights when it begins has to be among them: a resumed phase
         begins with the weights of its checkpoint.
@@ -48,6 +50,8 @@ class Phase:
     helpers: Sequence[keras.Variable] = ()
     measures: Sequence[str] = ()
     keeps: Literal["best", "last"] = "best"
+    learning_rate_factors: Sequence[float] = ()
+    early_stopping_patience: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Strategy(abc.ABC):
 
     @abc.abstractmethod
     def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
-        """The phases in their order.
+        """The phases in their order; their steps add up to ``train.steps``.
 
         A generator: what follows a ``yield`` runs when that phase is over, and sees what it has learnt. A resumed
         training asks for all phases again and skips those that are over, so nothing that takes long stands in between.

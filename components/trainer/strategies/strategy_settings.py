@@ -20,3 +20,10 @@ class StrategySettings(Settings):
     warm_start_from_blessed: bool = False
     """Start from the last blessed model, when there is one, instead of from `model.pretrained`. Classes are matched by
     name."""
+
+    def check_steps(self, steps: int | None) -> None:
+        """Whether the strategy can divide ``train.steps`` among its phases; None: a number that the data will decide.
+
+        Raises:
+          ValueError: it cannot; the message says what would help.
+        """

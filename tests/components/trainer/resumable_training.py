@@ -1,6 +1,6 @@
 """A small training in two phases as a program, for tests that kill it.
 
-resumable_training.py RECORDS FOLDER [KILL_AT_STEP]
+resumable_training.py STRATEGY RECORDS FOLDER [KILL_AT_STEP]
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -24,6 +24,8 @@ from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog
+from components.trainer.strategies.fine_tune import FineTune
+from components.trainer.strategies.fine_tune_settings import FineTuneSettings, Stage
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
 from components.trainer.training_loop import train
@@ -34,7 +36,7 @@ HEADS_STEPS = 4
 SETTINGS = TrainSettings(
     steps=10,
     batch_size=4,
-    optimizer=OptimizerSettings(learning_rate=1e-2),
+    optimizer=OptimizerSettings(learning_rate=1e-2, ema_momentum=0.9),
     evaluate_every=4,
     checkpoint_every_seconds=0,
 )
@@ -78,10 +80,24 @@ class HeadsFirst(Strategy):
         )
 
 
-def main(records: str, folder: str, kill_at_step: int | None) -> None:
+def stages() -> FineTune:
+    """Fine-tuning in stages, the second with an average of the weights and with learning rates by depth."""
+    return FineTune(
+        FineTuneSettings(
+            stages=(Stage(trainable="heads", steps=HEADS_STEPS), Stage(learning_rate=5e-3)),
+            learning_rates={"heads": 0.5},
+            backbone_input_rate=0.1,
+        )
+    )
+
+
+STRATEGIES: dict[str, Callable[[], Strategy]] = {"helpers": HeadsFirst, "stages": stages}
+
+
+def main(name: str, records: str, folder: str, kill_at_step: int | None) -> None:
     keras.utils.set_random_seed(1)
     detector = TinyDetector()
-    strategy = HeadsFirst()
+    strategy = STRATEGIES[name]()
     strategy.prepare(detector)
     checkpoints = CheckpointFolder(f"{folder}/checkpoint", detector.variables)
     progress = checkpoints.restore() or Progress()
@@ -112,8 +128,9 @@ def main(records: str, folder: str, kill_at_step: int | None) -> None:
         log=log,
     )
     detector.save_weights(pathlib.Path(folder) / "final.weights.h5")
-    np.savez(pathlib.Path(folder) / "helpers.npz", *(helper.numpy() for helper in strategy.helpers))
+    if isinstance(strategy, HeadsFirst):
+        np.savez(pathlib.Path(folder) / "helpers.npz", *(helper.numpy() for helper in strategy.helpers))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None)
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else None)

@@ -25,8 +25,7 @@ from components.evaluator.coco import COCO_METRICS
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import TrainingBatch
 from components.trainer.input.record_parser import parse_clean_records
-from components.trainer.optimizer import make_optimizer
-from components.trainer.settings import OptimizerSettings, TrainSettings
+from components.trainer.settings import TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import HISTORY_FILE, ProgressLog, evaluations_left
 from components.trainer.strategies.fine_tune import FineTune
@@ -109,9 +108,9 @@ def settings(**changes: Any) -> TrainSettings:
     return TrainSettings.model_validate({"steps": 6, "batch_size": 4, "evaluate_every": 2} | changes)
 
 
-def program(records: str, folder: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
+def program(strategy: str, records: str, folder: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(PROGRAM), records, str(folder), *more],
+        [sys.executable, str(PROGRAM), strategy, records, str(folder), *more],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "2"},
         cwd=REPOSITORY,
         capture_output=True,
@@ -121,6 +120,11 @@ def program(records: str, folder: pathlib.Path, *more: str) -> subprocess.Comple
     )
 
 
+def helpers(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    path = folder / "helpers.npz"
+    return dict(np.load(path)) if path.exists() else {}
+
+
 def weights(path: pathlib.Path) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     with h5py.File(path) as file:
@@ -128,17 +132,22 @@ def weights(path: pathlib.Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def test_a_killed_training_ends_where_an_undisturbed_one_does(squares: Squares, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "phases"), [("helpers", ("heads", "all")), ("stages", ("fine_tune 1/2", "fine_tune 2/2"))]
+)
+def test_a_killed_training_ends_where_an_undisturbed_one_does(
+    squares: Squares, tmp_path: pathlib.Path, strategy: str, phases: tuple[str, str]
+) -> None:
     records = squares("train", 10)
     # In its first phase, then in the second.
     for kill_at_step in ("3", "8"):
-        killed = program(records, tmp_path / "killed", kill_at_step)
+        killed = program(strategy, records, tmp_path / "killed", kill_at_step)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert "starting at step 2, step 2 of phase 0" in killed.stdout
-    resumed = program(records, tmp_path / "killed")
+    resumed = program(strategy, records, tmp_path / "killed")
     assert resumed.returncode == 0, resumed.stderr
     assert "starting at step 7, step 3 of phase 1" in resumed.stdout
-    resumable_training.main(records, str(tmp_path / "undisturbed"), None)
+    resumable_training.main(strategy, records, str(tmp_path / "undisturbed"), None)
 
     histories = [
         [json.loads(line) for line in (tmp_path / name / "run" / HISTORY_FILE).read_text().splitlines()]
@@ -146,14 +155,14 @@ def test_a_killed_training_ends_where_an_undisturbed_one_does(squares: Squares, 
     ]
     for key in ("step", "phase"):
         assert [entry[key] for entry in histories[0]] == [entry[key] for entry in histories[1]]
-    assert [entry["phase"] for entry in histories[0] if "losses" in entry] == ["heads"] * 4 + ["all"] * 6
+    assert [entry["phase"] for entry in histories[0] if "losses" in entry] == [phases[0]] * 4 + [phases[1]] * 6
     for one, other in zip(*histories, strict=True):
         assert one.keys() == other.keys()
         if "losses" in one:
             assert one["losses"] == pytest.approx(other["losses"], rel=1e-3)
     for one, other in (
         [weights(tmp_path / name / "final.weights.h5") for name in ("killed", "undisturbed")],
-        [dict(np.load(tmp_path / name / "helpers.npz")) for name in ("killed", "undisturbed")],
+        [helpers(tmp_path / name) for name in ("killed", "undisturbed")],
     ):
         assert one.keys() == other.keys()
         for name in one:
@@ -181,8 +190,8 @@ def test_termination_leaves_a_checkpoint(run: Run) -> None:
 class Phases(Strategy):
     """Fine-tuning cut into phases of so many steps; what is in ``killed`` ends the training where that phase begins."""
 
-    def __init__(self, *steps: int) -> None:
-        self.steps = steps
+    def __init__(self, *steps: int, patience: int | None = None) -> None:
+        self.steps, self.patience = steps, patience
         self.killed: set[int] = set()
 
     def prepare(self, detector: TinyDetector) -> None:
@@ -200,6 +209,7 @@ class Phases(Strategy):
                 functools.partial(inputs.records.training_batches, detector, inputs.settings),
                 detection_losses(detector),
                 detector.trainable_variables,
+                early_stopping_patience=self.patience,
             )
 
 
@@ -211,12 +221,12 @@ def test_a_training_killed_between_phases_begins_with_the_next(run: Run) -> None
     strategy = run.strategy = Phases(2, 3)
     strategy.killed.add(1)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(evaluate_every=100))
+        run(settings(steps=5, evaluate_every=100))
     found = run.checkpoints.restore()
     assert found is not None
     assert (found.phase, found.phase_step) == (0, 2)
     run.progress = found
-    run(settings(evaluate_every=100))
+    run(settings(steps=5, evaluate_every=100))
     assert phases_of(run) == [(2, "phase 0"), (5, "phase 1")]
     assert run.progress.phase == 2
 
@@ -243,18 +253,39 @@ def test_termination_between_phases_leaves_a_checkpoint(run: Run) -> None:
         yield 0.5
 
     with pytest.raises(TrainingInterrupted, match="step 2"):
-        run(settings(evaluate_every=100), terminated())
+        run(settings(steps=4, evaluate_every=100), terminated())
     found = run.checkpoints.restore()
     assert found is not None
     run.progress = found
-    run(settings(evaluate_every=100))
+    run(settings(steps=4, evaluate_every=100))
     assert phases_of(run) == [(2, "phase 0"), (4, "phase 1")]
 
 
 def test_a_phase_of_no_steps_changes_nothing(run: Run) -> None:
     run.strategy = Phases(0, 2, 0, 2)
-    run(settings(evaluate_every=100))
+    run(settings(steps=4, evaluate_every=100))
     assert phases_of(run) == [(2, "phase 1"), (4, "phase 3")]
+
+
+@pytest.mark.parametrize(("steps", "taken"), [((2, 3), 5), ((2, 5), 2)])
+def test_phases_of_more_or_fewer_steps_than_the_training_are_refused(
+    run: Run, steps: tuple[int, int], taken: int
+) -> None:
+    run.strategy = Phases(*steps)
+    with pytest.raises(ValueError, match=f"add up to train.steps = 6, found {sum(steps)}"):
+        run(settings(evaluate_every=100))
+    assert run.progress.step == taken
+
+
+def test_patience_is_of_the_phase_and_the_best_is_of_all(run: Run) -> None:
+    run.strategy = Phases(3, 6, patience=2)
+    # The second phase begins below what the first has reached, and catches up while its own AP rises.
+    run(
+        settings(steps=9, evaluate_every=1, early_stopping_patience=1),
+        iter([0.4, 0.5, 0.7, 0.2, 0.3, 0.6, 0.5, 0.4]),
+    )
+    assert run.progress.step == 8
+    assert run.progress.best_step == 3
 
 
 def test_the_best_weights_are_kept(run: Run) -> None:
@@ -330,6 +361,31 @@ def test_a_loss_that_is_no_number_ends_the_training(run: Run) -> None:
         run(settings(optimizer=wild))
 
 
+class Faulty(Strategy):
+    """Its loss is finite, its gradient is not: the root of 0 at 0."""
+
+    def prepare(self, detector: Detector) -> None:
+        """Nothing."""
+
+    def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
+        batches = functools.partial(inputs.records.training_batches, detector, inputs.settings)
+        learning = detector.trainable_variables[:1]
+
+        def losses(batch: TrainingBatch) -> dict[str, tf.Tensor]:
+            return {"root": tf.sqrt(0.0 * tf.reduce_sum(learning[0]))}
+
+        yield Phase("faulty", inputs.settings.steps, inputs.settings.optimizer, batches, losses, learning)
+
+
+def test_a_gradient_that_is_no_number_ends_the_training_before_a_checkpoint(run: Run) -> None:
+    run.strategy = Faulty()
+    with pytest.raises(
+        NonFiniteLossError, match=r"gradient of the loss is .* before step 1 \(root -?0.0, total -?0.0\)"
+    ):
+        run(settings())
+    assert run.checkpoints.restore() is None
+
+
 def test_averaged_weights_are_evaluated_and_kept(run: Run) -> None:
     seen = []
 
@@ -388,30 +444,3 @@ def test_a_checkpoint_that_cannot_be_read_is_none(run: Run, capsys: pytest.Captu
 )
 def test_evaluations_left(step: int, steps: int, interval: int, left: int) -> None:
     assert evaluations_left(step, steps, interval) == left
-
-
-def test_learning_rate_rises_then_falls() -> None:
-    from components.trainer.optimizer import learning_rate_schedule
-
-    schedule = learning_rate_schedule(OptimizerSettings(warmup_share=0.1), 0.1, 100)
-    assert [float(schedule(step)) for step in (0, 5, 10, 55, 100)] == pytest.approx([0, 0.05, 0.1, 0.05, 0], abs=1e-6)
-    constant = learning_rate_schedule(OptimizerSettings(schedule="constant", warmup_share=0), 0.1, 100)
-    assert [float(constant(step)) for step in (0, 50, 100)] == pytest.approx([0.1] * 3)
-
-
-def test_settings_leave_the_optimizer_to_the_detector() -> None:
-    from components.detector.registry import build_detector
-
-    options = {"blocks": (1, 1, 1, 1), "width": 0.0625, "proposal_depth": 8}
-    detector = build_detector("faster_rcnn_resnet50", num_classes=1, image_size=(64, 64), **options)
-
-    def made(**chosen: Any) -> tuple[type, float]:
-        settings = OptimizerSettings.model_validate({"warmup_share": 0.0, **chosen})
-        optimizer = make_optimizer(
-            settings, detector.trainable_variables, steps=10, default_name=detector.default_optimizer
-        )
-        return type(optimizer), pytest.approx(float(optimizer.learning_rate))
-
-    assert made() == (keras.optimizers.SGD, 0.01)
-    assert made(name="adam") == (keras.optimizers.Adam, 0.001)
-    assert made(learning_rate=0.5) == (keras.optimizers.SGD, 0.5)
