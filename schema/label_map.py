@@ -67,6 +67,12 @@ class LabelMap:
         by_id = dict(self)
         return [by_id.get(i, "") for i in range(1, (self.ids[-1] if self.ids else 0) + 1)]
 
+    def extended_by(self, names: Iterable[str]) -> LabelMap:
+        """This map with the names that it lacks, in their order, with ids behind its last."""
+        new = [name for name in names if name not in self.names]
+        last = self.ids[-1] if self.ids else 0
+        return LabelMap((*self.ids, *range(last + 1, last + 1 + len(new))), (*self.names, *new))
+
     def to_labels_txt(self) -> str:
         """The text of a ``labels.txt``; an id without a class is an empty line."""
         return "".join(f"{name}\n" for name in self.name_by_index)

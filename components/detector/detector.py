@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from components.detector.options import DetectorOptions, options_of
-from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Preprocessed
+from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Preprocessed, Teaching
 
 
 class Detector(keras.Model, abc.ABC):
@@ -127,16 +127,20 @@ class Detector(keras.Model, abc.ABC):
         """
 
     @abc.abstractmethod
-    def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
+    def head_losses(
+        self, features: Features, truth: GroundTruth, teaching: Teaching | None = None
+    ) -> dict[str, tf.Tensor]:
         """Necks and heads in training mode, target assignment and losses.
 
         Args:
           features: of ``features``.
           truth: ground truth in the canvas frame.
+          teaching: predictions of a teacher that this detector ``lines_up_with``, to hold on to.
 
         Returns:
           Scalar float32 loss parts by name (``classification``, ``localization``, ...), already weighted; their sum
-          (plus the layers' own regularisation losses in ``self.losses``) is what is minimised.
+          (plus the layers' own regularisation losses in ``self.losses``) is what is minimised. With ``teaching`` one is
+          called ``distillation``; its weight is 1.
         """
 
     @abc.abstractmethod
@@ -152,12 +156,21 @@ class Detector(keras.Model, abc.ABC):
         """
 
     @abc.abstractmethod
+    def lines_up_with(self, other: Detector) -> bool:
+        """Whether raw predictions of both mean the same, place by place: the same canvas, anchors and box coding.
+
+        Their classes may differ.
+        """
+
+    @abc.abstractmethod
     def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
         """``head_predictions`` -> detections in the frame of the original image (float32 [B, 2] as there)."""
 
-    def training_losses(self, images: tf.Tensor, truth: GroundTruth) -> dict[str, tf.Tensor]:
+    def training_losses(
+        self, images: tf.Tensor, truth: GroundTruth, teaching: Teaching | None = None
+    ) -> dict[str, tf.Tensor]:
         """``head_losses`` of the ``features`` of images (float32 [B, H, W, 3], normalised) in training mode."""
-        return self.head_losses(self.features(images, training=True), truth)
+        return self.head_losses(self.features(images, training=True), truth, teaching)
 
     def detect(self, preprocessed: Preprocessed) -> Detections:
         """Detections in the frame of the original images: what evaluation, export and serving run."""

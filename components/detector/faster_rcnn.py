@@ -22,8 +22,14 @@ from components.detector.layers import resizing
 from components.detector.layers.cosine_similarity import CosineDense
 from components.detector.layers.roi_crop import crop_regions
 from components.detector.options import FasterRcnnInceptionOptions, FasterRcnnOptions, FasterRcnnResnetOptions
-from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Proposals
+from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Proposals, Teaching
 from components.detector.targets import boxes as box_ops
+from components.detector.targets.distillation import (
+    classifier_distillation,
+    held_proposals,
+    is_free,
+    proposal_distillation,
+)
 from components.detector.targets.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
 
 _SECOND_STAGE: Final = "model/_mask_rcnn_box_predictor"
@@ -120,18 +126,49 @@ class FasterRcnn(Detector):
             "class_predictions_with_background": class_logits,
         }
 
-    def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
+    def lines_up_with(self, other: Detector) -> bool:
+        return (
+            isinstance(other, FasterRcnn)
+            and (other.name, other.image_size) == (self.name, self.image_size)
+            and np.array_equal(other.anchors_yxyx_normalized, self.anchors_yxyx_normalized)
+            and other.keep_aspect_ratio == self.keep_aspect_ratio
+            and other.options.share_box_across_classes == self.options.share_box_across_classes
+        )
+
+    def head_losses(
+        self, features: Features, truth: GroundTruth, teaching: Teaching | None = None
+    ) -> dict[str, tf.Tensor]:
         anchors = tf.constant(self._anchors_pixels)  # [N, 4]
         truth_pixels = truth.boxes_yxyx_normalized * self._canvas_pixels()  # [B, M, 4]
         rpn_boxes, rpn_objectness, proposals = self._propose(features, truth.valid_height_width)
         sampled = sample_proposals(
             proposals, truth_pixels, truth, sample_size=self.options.proposals_per_step, seed=self._next_seed()
         )
-        refined, class_logits = self._classify(features, sampled.boxes_yxyx_pixels, training=True)
-        return {
-            **rpn_losses(rpn_boxes, rpn_objectness, anchors, truth_pixels, truth, self._next_seed()),
-            **classifier_losses(refined, class_logits, sampled),
-        }
+        parts = rpn_losses(rpn_boxes, rpn_objectness, anchors, truth_pixels, truth, self._next_seed())
+        if teaching is None:
+            refined, class_logits = self._classify(features, sampled.boxes_yxyx_pixels, training=True)
+            return parts | classifier_losses(refined, class_logits, sampled)
+        held = held_proposals(teaching, self._canvas_pixels())
+        # In one go: batch normalisation sees both.
+        boxes = tf.concat([sampled.boxes_yxyx_pixels, held.boxes_yxyx_pixels], axis=1)  # [B, S + H, 4]
+        refined, class_logits = self._classify(features, boxes, training=True)
+        count = sampled.boxes_yxyx_pixels.shape[1]
+        held_refined = refined[:, count:]  # [B, H, Q, 4]
+        if held_refined.shape[2] > 1:
+            held_refined = tf.gather(held_refined, [new for _, new in teaching.classes], axis=2)
+        of_second = classifier_distillation(held_refined, teaching.of_student(class_logits[:, count:], 1), held)
+        of_first = proposal_distillation(
+            rpn_boxes,
+            rpn_objectness,
+            teaching.predictions["rpn_box_encodings"],
+            teaching.predictions["rpn_objectness_predictions_with_background"],
+            is_free(teaching.annotated, anchors, self._canvas_pixels()),
+        )
+        return (
+            parts
+            | classifier_losses(refined[:, :count], class_logits[:, :count], sampled)
+            | {"distillation": of_first + of_second}
+        )
 
     def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
         options = self.options

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from components.detector.detector import Detector
 from components.detector.heads import postprocess
 from components.detector.options import DetectorOptions
-from components.detector.structures import ClassRows, Detections, Features, GroundTruth
+from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Teaching
 from components.detector.targets import boxes as box_ops
 from components.detector.targets import losses, matching
+from components.detector.targets.distillation import is_free, single_shot_distillation
 
 _MATCHED_IOU: Final = 0.5
 """Anchors that overlap an object by at least this learn it; the others learn background."""
@@ -96,7 +97,17 @@ class SingleShotDetector(Detector):
         )  # [B, N]
         return matching.gather_targets(matches, truth.boxes_yxyx_normalized, truth.classes, truth.weights)
 
-    def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
+    def lines_up_with(self, other: Detector) -> bool:
+        return (
+            type(other) is type(self)
+            and other.image_size == self.image_size
+            and np.array_equal(other.anchors_yxyx_normalized, self.anchors_yxyx_normalized)
+            and other.scale_factors == self.scale_factors
+        )
+
+    def head_losses(
+        self, features: Features, truth: GroundTruth, teaching: Teaching | None = None
+    ) -> dict[str, tf.Tensor]:
         predictions = self.head_predictions(features, truth.valid_height_width, training=True)
         targets = self.assign_targets(truth)
         logits = predictions["class_predictions_with_background"]  # [B, N, K]
@@ -111,10 +122,22 @@ class SingleShotDetector(Detector):
         # Unmatched anchors have weight 0 but a target of log(0 + epsilon): finite, so the product is 0.
         box_loss = tf.reduce_sum(box_losses * targets.box_weights) / 4.0  # normalize_loc_loss_by_codesize
         matched = tf.maximum(tf.reduce_sum(targets.box_weights), 1.0)  # normalize_loss_by_num_matches
-        return {
+        parts = {
             "classification": class_loss / matched,
             "localization": box_loss / matched,
         }
+        if teaching is not None:
+            background = int(self.has_background)
+            parts["distillation"] = single_shot_distillation(
+                predictions["box_encodings"],
+                teaching.of_student(logits, background)[..., background:],
+                teaching.predictions["box_encodings"],
+                teaching.of_teacher(teaching.predictions["class_predictions_with_background"], background)[
+                    ..., background:
+                ],
+                is_free(teaching.annotated, tf.constant(self.anchors_yxyx_normalized)),
+            )
+        return parts
 
     def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
         boxes = box_ops.decode(

@@ -82,3 +82,25 @@ class Proposals(NamedTuple):
     def is_real(self) -> tf.Tensor:
         """bool [B, P]: False for padded rows."""
         return tf.range(tf.shape(self.boxes_yxyx_pixels)[1])[tf.newaxis] < self.counts[:, tf.newaxis]
+
+
+class Teaching(NamedTuple):
+    """A teacher's raw predictions of a batch of images.
+
+    Attributes:
+      predictions: ``Detector.head_predictions`` of the teacher in inference mode, on the same canvas.
+      classes: (0-based class of the teacher, of the student) for every class that both have.
+      annotated: what the images are annotated with, without what the teacher found.
+    """
+
+    predictions: dict[str, tf.Tensor]
+    classes: tuple[tuple[int, int], ...]
+    annotated: GroundTruth
+
+    def of_teacher(self, values: tf.Tensor, background: int) -> tf.Tensor:
+        """Columns [..., background + C] of the common classes, of the teacher's [..., background + classes]."""
+        return tf.gather(values, [*range(background), *(background + old for old, _ in self.classes)], axis=-1)
+
+    def of_student(self, values: tf.Tensor, background: int) -> tf.Tensor:
+        """The same of the student's, in the same order."""
+        return tf.gather(values, [*range(background), *(background + new for _, new in self.classes)], axis=-1)

@@ -23,6 +23,8 @@ from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.checkpoint_claim import claimed_folder
 from components.trainer.state.fingerprint import fingerprint
 from components.trainer.state.progress_log import ProgressLog
+from components.trainer.strategies.blessed_teacher import with_classes_of
+from components.trainer.strategies.keep_settings import KeepingSettings
 from components.trainer.strategies.settings import TransferSettings
 from components.trainer.strategies.strategy import TrainingInputs, build_strategy
 from components.trainer.training_loop import train
@@ -48,6 +50,8 @@ def run_fn(fn_args: FnArgs) -> None:
     transfer: TransferSettings = pydantic.TypeAdapter(TransferSettings).validate_json(config["transfer"])
     label_map = class_names(fn_args.transform_graph_path)
     warm_start = fn_args.base_model if transfer.warm_start_from_blessed else None
+    if warm_start is not None and isinstance(transfer, KeepingSettings) and transfer.keep is not None:
+        label_map = with_classes_of(label_map, warm_start)
     profile = training_profile(fn_args.train_files)
     settings = planned_settings(
         TrainConfig.model_validate_json(config["train"]),

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings, Stage
+from components.trainer.strategies.keeping import keeping_losses
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
-from components.trainer.strategies.supervised import detection_losses
 from components.trainer.strategies.trainable_layers import learning_rate_factors, set_trainable
 
 
@@ -35,7 +35,7 @@ class FineTune(Strategy):
     def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
         """One for each stage, over the batches of one and the same stream."""
         settings = inputs.settings
-        losses = detection_losses(detector)
+        losses = keeping_losses(detector, inputs, self._settings.keep)
         start = 0
         for number, (stage, steps) in enumerate(
             zip(self._stages, self._settings.stage_steps(settings.steps), strict=True), start=1

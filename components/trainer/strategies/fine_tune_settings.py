@@ -11,7 +11,7 @@ import pydantic
 
 from components.settings import Settings
 from components.trainer.settings import Share
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.keep_settings import KeepingSettings
 
 
 def _expression(text: str) -> str:
@@ -63,7 +63,7 @@ class Stage(LearningLayers):
     what `train.early_stopping_patience` says."""
 
 
-class FineTuneSettings(LearningLayers, StrategySettings):
+class FineTuneSettings(LearningLayers, KeepingSettings):
     """`fine_tune` trains the detector, or a part of it, by gradient descent."""
 
     implementation = "components.trainer.strategies.fine_tune.FineTune"

@@ -14,9 +14,13 @@ def detection_losses(detector: Detector) -> Callable[[TrainingBatch], dict[str, 
     """The detector's training losses, and the regularisation of its layers, of a batch: scalar float32 [] by name."""
 
     def losses(batch: TrainingBatch) -> dict[str, tf.Tensor]:
-        parts = dict(detector.training_losses(prepare_images(detector, batch), batch.truth))
-        if detector.losses:
-            parts["regularization"] = tf.add_n(detector.losses)
-        return parts
+        return with_regularization(
+            detector, dict(detector.training_losses(prepare_images(detector, batch), batch.truth))
+        )
 
     return losses
+
+
+def with_regularization(detector: Detector, parts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Losses with those of the layers of a detector that has just been run."""
+    return parts | ({"regularization": tf.add_n(detector.losses)} if detector.losses else {})

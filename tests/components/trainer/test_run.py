@@ -14,6 +14,7 @@ from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.keep_settings import KeepSettings
 
 MODEL = ModelSettings(
     image_size=(64, 64),
@@ -100,8 +101,13 @@ def test_trains_exports_and_starts_warm(
     assert model.signatures["evaluate"](examples=record[tf.newaxis])["detections"].shape[2] == 6
 
     blessed = str(first / "Format-Serving")
-    second = run("second", blessed, FineTuneSettings(warm_start_from_blessed=True, trainable="heads"))
+    keeping = FineTuneSettings(warm_start_from_blessed=True, trainable="heads", keep=KeepSettings())
+    second = run("second", blessed, keeping)
     report = (second / "run" / "start_weights.txt").read_text()
     assert report.startswith("warm start from the last blessed model")
     assert "re-initialised" not in report
     assert "restored\tmodel/" in report
+    history = [json.loads(line) for line in (second / "run" / HISTORY_FILE).read_text().splitlines()]
+    assert all(entry["distillation"] >= 0.0 for entry in history if "total" in entry)
+    description = json.loads((second / "Format-Serving" / "assets.extra" / "detector.json").read_text())
+    assert description["label_map"] == [[1, "green"], [2, "red"]]
