@@ -135,6 +135,16 @@ class TrainConfig(Settings):
     seed: pydantic.NonNegativeInt = 0
     """Seed of initial weights, order and augmentation."""
 
+    @pydantic.model_validator(mode="after")
+    def _enough_images_to_mix(self) -> TrainConfig:
+        needed = 1 if self.augmentation is None else self.augmentation.images_mixed
+        if self.batch_size < needed:
+            raise ValueError(
+                f"augmentation makes one image of {needed} of its batch (mosaic, mixup), so batch_size must be at "
+                f"least {needed}, found {self.batch_size}"
+            )
+        return self
+
 
 class TrainSettings(TrainConfig):
     """The training itself: nothing is `auto` any more."""

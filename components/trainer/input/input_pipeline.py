@@ -11,7 +11,7 @@ and of the transfer to the device, which applies it faster than the host could.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -19,7 +19,9 @@ import tensorflow as tf
 from components.detector.detector import Detector
 from components.detector.structures import GroundTruth
 from components.image_decoding import decode_upright, decode_upright_window
+from components.trainer.augmentation_settings import AugmentationSettings
 from components.trainer.input.augmentation.colour import apply_colour_maps, random_colour_maps
+from components.trainer.input.augmentation.copy_paste import ObjectBank, Pastes, paste_objects, random_pastes
 from components.trainer.input.augmentation.geometry import (
     Geometry,
     boxes_in_window,
@@ -27,13 +29,17 @@ from components.trainer.input.augmentation.geometry import (
     random_geometry,
     show,
 )
+from components.trainer.input.augmentation.mixing import mix, random_mixing
+from components.trainer.input.augmentation.patches import hidden_shares
+from components.trainer.input.augmentation.pixels import PixelChanges, change_pixels, random_pixel_changes
+from components.trainer.input.object_bank import object_bank
+from components.trainer.input.padded_objects import Features, Objects
 from components.trainer.input.record_stream import ordered_records, shuffled_records
 from components.trainer.input.replay import replayed_records
 from components.trainer.settings import TrainSettings
 from components.transform import features
 from components.user_error import UserError
 
-Features = Mapping[str, tf.Tensor | tf.RaggedTensor]
 Parser = Callable[[tf.Tensor], Features]
 """Serialised records, string [B] -> the features listed in ``components.transform.features``."""
 Resizer = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -80,33 +86,6 @@ class EvaluationBatch(NamedTuple):
     areas_pixels: tf.Tensor
 
 
-class _Objects(NamedTuple):
-    """Padded annotations of a batch, in the frame of the original image."""
-
-    boxes_yxyx: tf.Tensor  # float32 [B, M, 4]
-    classes: tf.Tensor  # int64 [B, M], -1 is padding
-    is_crowd: tf.Tensor  # bool [B, M]
-    is_difficult: tf.Tensor  # bool [B, M]
-    areas_pixels: tf.Tensor  # float32 [B, M]
-
-    @classmethod
-    def of(cls, parsed: Features) -> _Objects:
-        def padded(key: str, default: int) -> tf.Tensor:
-            values = parsed[key]
-            return values.to_tensor(default) if isinstance(values, tf.RaggedTensor) else values
-
-        return cls(
-            tf.reshape(
-                parsed[features.BOXES_YXYX].to_tensor(0.0),
-                [tf.shape(parsed[features.HEIGHT])[0], -1, 4],
-            ),
-            padded(features.CLASS_INDEX, -1),
-            padded(features.IS_CROWD, 0) > 0,
-            padded(features.DIFFICULT, 0) > 0,
-            padded(features.AREA, 0),
-        )
-
-
 def training_batches(
     patterns: Sequence[str],
     parse: Parser,
@@ -121,11 +100,12 @@ def training_batches(
       patterns: globs of gzipped TFRecord files of records.
       parse: makes features of records, see ``record_parser``.
       detector: gives the canvas.
-      settings: batch size, seed, augmentation and input settings.
+      settings: steps, batch size, seed, augmentation and input settings.
       start_step: first step to make a batch for.
 
     Raises:
       NoRecordsError: there are no records.
+      NothingToPasteError: objects are to be pasted, and there are none.
     """
     share = settings.input.replay_share
     stream = shuffled_records if share is None else functools.partial(replayed_records, share=share)
@@ -135,59 +115,137 @@ def training_batches(
         shuffle_memory_megabytes=settings.input.shuffle_memory_megabytes,
         start=start_step * settings.batch_size,
     )
+    augmentation = settings.augmentation
+    bank = None
+    if augmentation is not None and augmentation.copy_paste:
+        images = _one_by_one(ordered_records(patterns).batch(settings.batch_size).map(lambda r: _to_cut(parse(r))))
+        bank = object_bank(images, detector.resize, augmentation, seed=settings.seed)
     batches = records.batch(settings.batch_size, drop_remainder=True).enumerate(start_step)
-    batches = batches.map(lambda step, batch: _drawn(parse(batch), step, settings), num_parallel_calls=tf.data.AUTOTUNE)
-    images = _one_by_one(batches).map(
-        lambda encoded, geometry, colour_map, truth: (
-            *_canvas(encoded, geometry, detector.resize),
-            colour_map,
-            truth,
-        ),
+    batches = batches.map(
+        lambda step, batch: (_drawn(parse(batch), step, settings, bank),), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    canvases = _one_by_one(batches).map(
+        lambda image: (_canvas(image, detector.resize, augmentation), image),
         num_parallel_calls=settings.input.parallel_images or tf.data.AUTOTUNE,
         deterministic=True,
     )
     # The objects of a batch were padded together, so its images stack without padding.
-    batches = images.batch(settings.batch_size, drop_remainder=True).map(_in_canvas_frame)
+    batches = canvases.batch(settings.batch_size, drop_remainder=True)
+    batches = batches.map(
+        lambda canvas, image: _training_batch(canvas, image, settings), num_parallel_calls=tf.data.AUTOTUNE
+    )
     return batches.prefetch(_PREFETCHED_BATCHES).with_options(_options())
 
 
-def _drawn(
-    parsed: Features, step: tf.Tensor, settings: TrainSettings
-) -> tuple[tf.Tensor, Geometry, tf.Tensor, GroundTruth]:
-    """Encoded images of a batch, how each is shown, and the ground truth of what is shown (in its frame)."""
-    objects = _Objects.of(parsed)
-    batch = settings.batch_size
-    to_learn = (objects.classes >= 0) & ~objects.is_crowd & ~objects.is_difficult  # [B, M]
-    if settings.augmentation is None:
-        geometry = Geometry(tf.tile([_WHOLE_IMAGE], [batch, 1]), tf.zeros([batch, 2], tf.bool))
+class _Image(NamedTuple):
+    """The images of a batch (or, without B, one), and all that happens to them."""
+
+    step: tf.Tensor  # int64 [B], the same for all
+    encoded: tf.Tensor  # string [B]
+    geometry: Geometry
+    pastes: Pastes
+    pixel_changes: PixelChanges
+    colour_maps: tf.Tensor  # float32 [B, 4, 3]
+    truth: GroundTruth  # in the frame of what is shown
+
+
+class _Canvas(NamedTuple):
+    """The images of a batch (or, without B, one) as the detector gets them."""
+
+    images: tf.Tensor  # uint8 [B, H, W, 3]
+    valid_height_width: tf.Tensor  # float32 [B, 2]
+    patches_yxyx: tf.Tensor  # float32 [B, K + 1, 4], 0..1 of the canvas: what was pasted, then what was erased
+
+
+def _to_cut(parsed: Features) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What ``object_bank`` needs to know of the images of a batch."""
+    objects = Objects.of(parsed)
+    sizes = tf.stack([parsed[features.HEIGHT], parsed[features.WIDTH]], axis=-1)  # [B, 2]
+    return parsed[features.IMAGE_ENCODED], sizes, objects.boxes_yxyx, objects.classes, objects.are_to_learn
+
+
+def _seed(settings: TrainSettings, step: tf.Tensor, nth: int) -> tf.Tensor:
+    """int64 [2], another one for each of the two things that are drawn for every batch."""
+    return tf.stack([tf.constant(settings.seed, tf.int64), 2 * step + nth])
+
+
+def _drawn(parsed: Features, step: tf.Tensor, settings: TrainSettings, bank: ObjectBank | None) -> _Image:
+    """What happens to each image, and the ground truth of what is shown."""
+    objects = Objects.of(parsed)
+    batch, augmentation = settings.batch_size, settings.augmentation
+    pastes, pixel_changes = Pastes.none(batch), PixelChanges.none(batch)
+    if augmentation is None:
+        geometry = Geometry.of_windows(tf.tile([_WHOLE_IMAGE], [batch, 1]))
         colour_maps = tf.concat([tf.eye(3, batch_shape=[batch]), tf.zeros([batch, 1, 3])], axis=1)  # [B, 4, 3]
-        min_visible = 0.0
     else:
-        seeds = [tf.stack([tf.constant(settings.seed, tf.int64), 2 * step + nth]) for nth in range(2)]
-        geometry = random_geometry(objects.boxes_yxyx, to_learn, seeds[0], settings.augmentation)
-        colour_maps = random_colour_maps(batch, seeds[1], settings.augmentation)
-        min_visible = settings.augmentation.min_visible
+        seeds = [_seed(settings, step, nth) for nth in range(2)]
+        geometry = random_geometry(objects.boxes_yxyx, objects.are_to_learn, seeds[0], augmentation)
+        colour_maps = random_colour_maps(batch, seeds[1], augmentation)
+        if augmentation.blur or augmentation.noise or augmentation.jpeg or augmentation.erase:
+            pixel_changes = random_pixel_changes(batch, tf.random.fold_in(seeds[1], 1), augmentation)
+        if bank is not None:
+            pastes = random_pastes(batch, tf.random.fold_in(seeds[1], 2), bank, augmentation)
     boxes, visible = boxes_in_window(objects.boxes_yxyx, geometry)  # [B, M, 4], [B, M]
     in_sight = (objects.classes >= 0) & (visible > 0.0)  # [B, M]
     truth = GroundTruth(
         tf.where(in_sight[..., tf.newaxis], boxes, 0.0),
         tf.cast(tf.where(in_sight, objects.classes, -1), tf.int32),
-        tf.cast(in_sight & to_learn & (visible >= min_visible), tf.float32),
+        tf.cast(in_sight & objects.are_to_learn & (visible >= _min_visible(settings)), tf.float32),
         tf.ones([batch, 2]),
     )
-    return parsed[features.IMAGE_ENCODED], geometry, colour_maps, truth
+    steps = tf.fill([batch], step)
+    return _Image(steps, parsed[features.IMAGE_ENCODED], geometry, pastes, pixel_changes, colour_maps, truth)
 
 
-def _canvas(encoded: tf.Tensor, geometry: Geometry, resize: Resizer) -> tuple[tf.Tensor, tf.Tensor]:
-    """One encoded image as it is shown: uint8 [H, W, 3] and the valid share of it, float32 [2]."""
-    part = decode_upright_window(encoded, part_inside_image(geometry.windows_yxyx))
-    canvas, share = resize(show(part, geometry))
-    return tf.cast(canvas + 0.5, tf.uint8), share
+def _min_visible(settings: TrainSettings) -> float:
+    return 0.0 if settings.augmentation is None else settings.augmentation.min_visible
 
 
-def _in_canvas_frame(images: tf.Tensor, shares: tf.Tensor, colour_maps: tf.Tensor, truth: GroundTruth) -> TrainingBatch:
-    boxes = truth.boxes_yxyx_normalized * tf.tile(shares, [1, 2])[:, tf.newaxis]  # [B, M, 4]
-    return TrainingBatch(images, colour_maps, truth._replace(boxes_yxyx_normalized=boxes, valid_height_width=shares))
+def _canvas(image: _Image, resize: Resizer, augmentation: AugmentationSettings | None) -> _Canvas:
+    """One image, decoded, shown, pasted into and changed."""
+    part = decode_upright_window(image.encoded, part_inside_image(image.geometry.windows_yxyx))
+    canvas, share = resize(show(part, image.geometry))
+    pixels = tf.cast(canvas + 0.5, tf.uint8)
+    if augmentation is None:
+        return _Canvas(pixels, share, tf.zeros([1, 4]))
+    pixels, pasted = paste_objects(pixels, share, image.pastes)
+    pixels, erased = change_pixels(pixels, share, image.pixel_changes, augmentation)
+    return _Canvas(pixels, share, tf.concat([pasted, erased[tf.newaxis]], axis=0))
+
+
+def _training_batch(canvas: _Canvas, image: _Image, settings: TrainSettings) -> TrainingBatch:
+    """Canvases with the ground truth in their frame; mosaics and mixups of them."""
+    images, share = canvas.images, canvas.valid_height_width
+    boxes = image.truth.boxes_yxyx_normalized * tf.tile(share, [1, 2])[:, tf.newaxis]  # [B, M, 4]
+    truth = image.truth._replace(boxes_yxyx_normalized=boxes, valid_height_width=share)
+    augmentation = settings.augmentation
+    if augmentation is not None:
+        if augmentation.copy_paste or augmentation.erase:
+            truth = _under_patches(truth, canvas.patches_yxyx, image.pastes.classes, augmentation.min_visible)
+        if augmentation.images_mixed > 1:
+            step = image.step[0]
+            seed = tf.random.fold_in(_seed(settings, step, 1), 3)
+            active = step < round(augmentation.mixing_until * settings.steps)
+            mixing = random_mixing(share, seed, augmentation, active)
+            images, truth = mix(images, truth, mixing, augmentation)
+    return TrainingBatch(images, image.colour_maps, truth)
+
+
+def _under_patches(
+    truth: GroundTruth, patches_yxyx: tf.Tensor, pasted_classes: tf.Tensor, min_visible: float
+) -> GroundTruth:
+    """The truth with what was pasted, [B, M + K]; what patches hide too much of is ignored."""
+    pasted = tf.shape(pasted_classes)[1]
+    order = tf.concat([tf.zeros_like(truth.classes[0]), 1 + tf.range(pasted)], axis=0)  # [M + K]
+    lies_on = 1 + tf.range(pasted + 1) > order[:, tf.newaxis]  # [M + K, K + 1]
+    boxes = tf.concat([truth.boxes_yxyx_normalized, patches_yxyx[:, :-1]], axis=1)  # [B, M + K, 4]
+    weights = tf.concat([truth.weights, tf.cast(pasted_classes >= 0, tf.float32)], axis=1)  # [B, M + K]
+    visible = 1.0 - hidden_shares(boxes, patches_yxyx, lies_on)  # [B, M + K]
+    return truth._replace(
+        boxes_yxyx_normalized=boxes,
+        classes=tf.concat([truth.classes, pasted_classes], axis=1),
+        weights=tf.where(visible >= min_visible, weights, 0.0),
+    )
 
 
 def prepare_images(detector: Detector, batch: TrainingBatch) -> tf.Tensor:
@@ -217,10 +275,10 @@ def evaluation_batches(
       NoRecordsError: there is no file.
     """
 
-    def parsed(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, _Objects]:
+    def parsed(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Objects]:
         of_batch = parse(batch)
         sizes = tf.stack([of_batch[features.HEIGHT], of_batch[features.WIDTH]], axis=-1)  # [B, 2]
-        return of_batch[features.IMAGE_ENCODED], sizes, _Objects.of(of_batch)
+        return of_batch[features.IMAGE_ENCODED], sizes, Objects.of(of_batch)
 
     records = ordered_records(patterns)
     records = records if max_images is None else records.take(max_images)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.trainer.input.input_pipeline import Features, Parser
+from components.trainer.input.input_pipeline import Parser
+from components.trainer.input.padded_objects import Features
 from components.transform import features as transformed
 from schema import features
 

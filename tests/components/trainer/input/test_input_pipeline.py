@@ -19,6 +19,7 @@ from components.trainer.input.input_pipeline import (
     prepare_images,
     training_batches,
 )
+from components.trainer.input.object_bank import NothingToPasteError
 from components.trainer.input.record_stream import NoRecordsError, ordered_records, shuffled_records
 from components.trainer.settings import TrainSettings
 
@@ -56,6 +57,67 @@ def test_boxes_lie_on_the_objects(squares: Squares, parse: Parser, detector: Det
             np.testing.assert_allclose(found, boxes[0], atol=0.06)
             seen += 1
     assert seen > 30
+
+
+@pytest.mark.parametrize(
+    ("kinds", "rows"), [({"mosaic": 0.7}, 4), ({"copy_paste": 0.7, "quarter_turn": 0.5, "erase": 0.3}, 4)]
+)
+def test_boxes_lie_on_the_objects_of_mixed_and_pasted_images(
+    kinds: dict[str, float], rows: int, squares: Squares, parse: Parser, detector: Detector
+) -> None:
+    settings = TrainSettings(batch_size=8, augmentation=NO_COLOUR.model_copy(update=kinds))
+    seen = 0
+    for batch in batches(squares("train", 16), parse, detector, settings, 4):
+        assert batch.truth.classes.shape == (8, rows)
+        for image, boxes, classes, weights, _ in zip(
+            batch.images.numpy(), *(part.numpy() for part in batch.truth), strict=True
+        ):
+            for box, class_index in zip(boxes[weights > 0], classes[weights > 0], strict=True):
+                ymin, xmin, ymax, xmax = np.round(box * 64).astype(int)
+                part = image[ymin + 1 : ymax - 1, xmin + 1 : xmax - 1].astype(int)
+                bright = (part[..., class_index] > 150) & (part[..., 1 - class_index] < 120)
+                # The rest may be hidden, or belong to an object pasted over it.
+                assert bright.mean() > 0.3
+                seen += 1
+    assert seen > 40
+
+
+def test_all_kinds_of_augmentation_can_be_resumed(squares: Squares, parse: Parser, detector: Detector) -> None:
+    every_kind = AugmentationSettings(
+        quarter_turn=0.5, crop=0.4, crop_min_ious=(0.1, 0.3), scale_jitter=0.2, blur=0.5, noise=0.5, jpeg=0.5,
+        erase=0.5, mosaic=0.5, mixup=0.5, copy_paste=0.5,
+    )  # fmt: skip
+    settings = TrainSettings(batch_size=4, augmentation=every_kind)
+    pattern = squares("train", 9)
+    first = batches(pattern, parse, detector, settings, 4)
+    resumed = batches(pattern, parse, detector, settings, 2, start_step=2)
+    assert all(same(one, other) for one, other in zip(first[2:], resumed, strict=True))
+
+
+def test_nothing_is_mixed_at_the_end(squares: Squares, parse: Parser, detector: Detector) -> None:
+    mosaics = AugmentationSettings(mosaic=1.0, mixing_until=0.5)
+    settings = TrainSettings(batch_size=4, steps=4, augmentation=mosaics)
+    counts = [
+        (batch.truth.classes.numpy() >= 0).sum(axis=-1)
+        for batch in batches(squares("train", 8), parse, detector, settings, 4)
+    ]
+    assert counts[0].sum() > 4
+    assert counts[1].sum() > 4
+    assert counts[2].max() <= 1
+    assert counts[3].max() <= 1
+
+
+def test_nothing_to_paste_is_said(
+    write_records: Callable[..., str],
+    make_record: Callable[..., bytes],
+    make_square: Callable[..., tuple[bytes, list[float], int]],
+    parse: Parser,
+    detector: Detector,
+) -> None:
+    pattern = write_records("train", [make_record(make_square(0)[0], "crowd", [[0.1, 0.1, 0.5, 0.5]], [0], crowd=[1])])
+    settings = TrainSettings(batch_size=1, augmentation=AugmentationSettings(copy_paste=0.5))
+    with pytest.raises(NothingToPasteError, match=r"copy_paste.*has no object to paste"):
+        training_batches([pattern], parse, detector, settings)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(squares: Squares, parse: Parser, detector: Detector) -> None:

@@ -48,7 +48,7 @@ def visible_share_numpy(box: list[float], window: list[float]) -> float:
 def test_boxes_follow_the_window(
     some_boxes: list[list[float]], window: list[float], vertical: bool, horizontal: bool
 ) -> None:
-    geometry = Geometry(tf.constant([window]), tf.constant([[vertical, horizontal]]))
+    geometry = Geometry(tf.constant([window]), tf.constant([[vertical, horizontal]]), tf.constant([0]))
     shown, shares = geometry_ops.boxes_in_window(tf.constant([some_boxes]), geometry)
     height, width = window[2] - window[0], window[3] - window[1]
     for box, found, share in zip(some_boxes, shown[0].numpy(), shares[0].numpy(), strict=True):
@@ -103,19 +103,79 @@ def test_probabilities_are_kept() -> None:
 
 @pytest.mark.parametrize("window", [[0.25, 0.0, 0.75, 0.5], [-0.5, -0.25, 1.5, 1.75], [0.5, 0.5, 1.5, 1.5]])
 @pytest.mark.parametrize("mirrored", [[False, False], [True, False], [False, True], [True, True]])
-def test_pixels_are_where_the_boxes_say(window: list[float], mirrored: list[bool]) -> None:
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_pixels_are_where_the_boxes_say(window: list[float], mirrored: list[bool], turns: int) -> None:
     box = [0.5, 0.25, 0.75, 0.5]
     image = np.zeros((80, 80, 3), np.uint8)
     image[40:60, 20:40] = 255
-    geometry = Geometry(tf.constant(window), tf.constant(mirrored))
+    geometry = Geometry(tf.constant(window), tf.constant(mirrored), tf.constant(turns))
     part = crop(tf.constant(image), geometry_ops.part_inside_image(geometry.windows_yxyx))
     shown = geometry_ops.show(part, geometry).numpy()
-    batched = Geometry(geometry.windows_yxyx[tf.newaxis], geometry.mirrored_yx[tf.newaxis])
+    batched = Geometry(*(part[tf.newaxis] for part in geometry))
     shown_box, share = geometry_ops.boxes_in_window(tf.constant([[box]]), batched)
-    assert shown.shape == (80 * (window[2] - window[0]), 80 * (window[3] - window[1]), 3)
+    sides = [80 * (window[2] - window[0]), 80 * (window[3] - window[1])]
+    assert list(shown.shape) == [*(sides[::-1] if turns % 2 else sides), 3]
     height, width = shown.shape[:2]
     ymin, xmin, ymax, xmax = np.round(shown_box[0, 0].numpy() * [height, width, height, width]).astype(int)
     expected = np.zeros((height, width), bool)
     if float(share[0, 0]) > 0:
         expected[ymin:ymax, xmin:xmax] = True
     np.testing.assert_array_equal(shown[..., 0] == 255, expected)
+
+
+def iou_numpy(box: list[float], window: list[float]) -> float:
+    both = visible_share_numpy(box, window) * (box[2] - box[0]) * (box[3] - box[1])
+    areas = [(one[2] - one[0]) * (one[3] - one[1]) for one in (box, window)]
+    return both / (sum(areas) - both)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(boxes(), min_size=1, max_size=4), st.integers(0, 2**31))
+def test_a_constrained_crop_overlaps_an_object(some_boxes: list[list[float]], seed: int) -> None:
+    chosen = AugmentationSettings(crop=1.0, zoom_out=0.0, crop_min_side=0.2, min_visible=0.0, crop_min_ious=(0.3, 0.5))
+    present = tf.ones([1, len(some_boxes)], tf.bool)
+    geometry = geometry_ops.random_geometry(tf.constant([some_boxes]), present, tf.constant([seed, 0]), chosen)
+    window = geometry.windows_yxyx[0].numpy().tolist()
+    assert window == [0, 0, 1, 1] or max(iou_numpy(box, window) for box in some_boxes) >= 0.3 - 1e-4
+
+
+def test_a_constrained_crop_is_found_where_there_is_one() -> None:
+    chosen = AugmentationSettings(crop=1.0, zoom_out=0.0, crop_min_side=0.3, crop_min_ious=(0.5,))
+    some_boxes = tf.constant([[[0.2, 0.2, 0.8, 0.8]]] * 100)
+    geometry = geometry_ops.random_geometry(some_boxes, tf.ones([100, 1], tf.bool), tf.constant([1, 2]), chosen)
+    cropped = [window for window in geometry.windows_yxyx.numpy().tolist() if window != [0, 0, 1, 1]]
+    assert len(cropped) > 80
+    assert min(iou_numpy([0.2, 0.2, 0.8, 0.8], window) for window in cropped) >= 0.5 - 1e-4
+
+
+def test_scale_jitter_keeps_the_aspect_ratio_within_its_range() -> None:
+    chosen = AugmentationSettings(crop=0.0, zoom_out=0.0, scale_jitter=1.0, scale_jitter_range=(0.5, 2.0))
+    none = tf.zeros([500, 0, 4])
+    geometry = geometry_ops.random_geometry(none, tf.zeros([500, 0], tf.bool), tf.constant([3, 4]), chosen)
+    sides = (geometry.windows_yxyx[:, 2:] - geometry.windows_yxyx[:, :2]).numpy()
+    np.testing.assert_allclose(sides[:, 0], sides[:, 1], atol=1e-5)
+    scales = 1 / sides[:, 0]
+    assert scales.min() == pytest.approx(0.5, abs=0.02)
+    assert scales.max() == pytest.approx(2.0, abs=0.02)
+    # Smaller images lie inside their ground, larger ones fill the canvas.
+    windows = geometry.windows_yxyx.numpy()
+    assert np.all((windows[:, :2] <= 0) & (windows[:, 2:] >= 1) | (windows[:, :2] >= 0) & (windows[:, 2:] <= 1.0001))
+
+
+def test_every_quarter_turn_as_often() -> None:
+    chosen = AugmentationSettings(quarter_turn=0.6)
+    none = tf.zeros([6000, 0, 4])
+    geometry = geometry_ops.random_geometry(none, tf.zeros([6000, 0], tf.bool), tf.constant([3, 4]), chosen)
+    counts = np.bincount(geometry.quarter_turns.numpy(), minlength=4) / 6000
+    np.testing.assert_allclose(counts, [0.4, 0.2, 0.2, 0.2], atol=0.03)
+
+
+@settings(max_examples=40, deadline=None)
+@given(boxes(), windows(), windows())
+def test_a_window_inside_a_window(box: list[float], outer: list[float], inner: list[float]) -> None:
+    outer_tensor, inner_geometry = tf.constant([outer]), Geometry.of_windows(tf.constant([inner]))
+    at_once, _ = geometry_ops.boxes_in_window(tf.constant([[box]]), inner_geometry.inside(outer_tensor))
+    start, size = np.array(outer[:2] * 2), np.tile(np.subtract(outer[2:], outer[:2]), 2)
+    unclipped = (np.array(box) - start) / size
+    start, size = np.array(inner[:2] * 2), np.tile(np.subtract(inner[2:], inner[:2]), 2)
+    np.testing.assert_allclose(at_once[0, 0], np.clip((unclipped - start) / size, 0, 1), atol=1e-3)
