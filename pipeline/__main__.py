@@ -16,6 +16,7 @@ VERBS: Final = {
     "run": "run a pipeline on this machine",
     "config": "document every key of the config, or check a file",
     "doctor": "say what a data folder holds, what is wrong with it, and how to start",
+    "compare": "train in several ways of transfer on one data set, and say which to take",
     "inspect": "say what a checkpoint holds and which detector it fits",
 }
 """What each verb does, in a line."""

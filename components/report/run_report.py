@@ -11,7 +11,6 @@ import pathlib
 import re
 from typing import Final
 
-import jinja2
 from ml_metadata.proto import metadata_store_pb2
 
 from components.report.run_record import RunNotFoundError, RunRecord, read_run
@@ -27,6 +26,7 @@ from components.report.sections.metrics import Metrics
 from components.report.sections.nodes import Nodes
 from components.report.sections.push import Push
 from components.report.sections.training import Training
+from components.report.templating import templates
 
 SECTIONS: Final[tuple[type[Section], ...]] = (
     Nodes,
@@ -64,7 +64,7 @@ class RunReport:
         """The run as one HTML page that needs nothing else: no script, no network, no notebook."""
         sections = tuple(reversed(self.sections))
         tiles = [tile for section in sections for tile in section.tiles()]
-        return _templates().get_template("page.html").render(record=self.record, sections=sections, tiles=tiles)
+        return templates().get_template("page.html").render(record=self.record, sections=sections, tiles=tiles)
 
 
 def read_report(record: RunRecord, *, pipeline_root: str | None = None, push_directory: str | None = None) -> RunReport:
@@ -116,14 +116,3 @@ def report_run(
     report = read_report(record, pipeline_root=str(reports_directory.parent), push_directory=str(push_directory))
     print("\n" + "\n".join(report.lines()), flush=True)
     print(f"{'Page':<11} {write_page(report, reports_directory)}", flush=True)
-
-
-def _templates() -> jinja2.Environment:
-    """Everything that a template is given is escaped: class names and metadata are the user's."""
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("components.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

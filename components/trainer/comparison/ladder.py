@@ -1,0 +1,72 @@
+"""The ladder: the ways of transfer that are compared, and what each changes in the config. A new one is a line.
+
+Imports neither TensorFlow nor TFX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """One way of transfer.
+
+    Attributes:
+      name: in tables and on the command line.
+      transfer: its ``transfer`` section. One that names a strategy and nothing else stands for the config's own
+        section where that has this strategy.
+      changes: values of further keys by dotted key.
+      needs_start_weights: it makes no sense for a detector that starts from random weights.
+      needs_target: it learns from images of the target domain (`data.target`), too.
+    """
+
+    name: str
+    transfer: Mapping[str, Any]
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    needs_start_weights: bool = True
+    needs_target: bool = False
+
+    def overrides(self, config: Mapping[str, str]) -> dict[str, Any]:
+        """What it changes in the Trainer's config, by dotted key."""
+        configured = json.loads(config["transfer"])
+        section = dict(self.transfer)
+        if configured["strategy"] == section["strategy"] and len(section) == 1:
+            section = configured
+        section["warm_start_from_blessed"] = configured["warm_start_from_blessed"]
+        return {"transfer": section, **self.changes}
+
+    def reason_to_skip(self, config: Mapping[str, str], has_target: bool) -> str | None:
+        """Why it does not fit the config; None when it does."""
+        if self.needs_target and not has_target:
+            return "it needs images of a target domain: data.target is not set"
+        if self.needs_start_weights and json.loads(config["model"])["pretrained"] is None:
+            return "it needs start weights: model.pretrained is not set"
+        return None
+
+
+LADDER: Final = (
+    Rung("scratch", {"strategy": "fine_tune", "trainable": "all"}, {"model.pretrained": None}, False),
+    Rung("frozen", {"strategy": "fine_tune", "trainable": "heads"}),
+    Rung("fine_tune", {"strategy": "fine_tune"}),
+)
+"""From what asks least of the start weights to what asks most; all of them unless the user names some."""
+
+
+def rungs(names: Sequence[str] = ()) -> tuple[Rung, ...]:
+    """The rungs of these names, in the ladder's order; all when there are none.
+
+    Raises:
+      ValueError: there is no such rung; the message has the nearest name.
+    """
+    known = [rung.name for rung in LADDER]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"found {name!r}{hint} The ladder has {', '.join(known)}")
+    return tuple(rung for rung in LADDER if not names or rung.name in names)

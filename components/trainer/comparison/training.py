@@ -1,0 +1,92 @@
+"""One training of a comparison or a search: what it is told, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Self
+
+from components.trainer.input.record_stream import matching_files
+from components.trainer.state.fingerprint import fingerprint
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What decides about a training and its figures.
+
+    Attributes:
+      config: of the Trainer, as ``run_fn`` gets it.
+      train_files: globs of record files to learn from.
+      eval_files: globs of those that the best weights are chosen on.
+      judged_files: globs of those that the figures are of.
+      transform_graph: folder of the transform graph.
+      base_model: SavedModel folder of the last blessed model; None where there is none.
+    """
+
+    config: Mapping[str, str]
+    train_files: tuple[str, ...]
+    eval_files: tuple[str, ...]
+    judged_files: tuple[str, ...]
+    transform_graph: str
+    base_model: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """16 hexadecimal digits of everything that decides; see ``fingerprint``."""
+        told = dataclasses.asdict(self)
+        told.pop("config")
+        patterns = [*self.train_files, *self.eval_files, *self.judged_files]
+        return fingerprint({**self.config, "told": json.dumps(told)}, matching_files(patterns))
+
+    def with_config(self, config: Mapping[str, str]) -> Self:
+        """The same data, another config."""
+        return dataclasses.replace(self, config=dict(config))
+
+    def write(self, path: pathlib.Path) -> None:
+        """Writes it as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=1))
+
+    @classmethod
+    def read(cls, path: pathlib.Path) -> Self:
+        """Reads what ``write`` wrote."""
+        told = json.loads(path.read_text())
+        lists = ("train_files", "eval_files", "judged_files")
+        return cls(**{key: tuple(value) if key in lists else value for key, value in told.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a training.
+
+    Attributes:
+      metrics: the twelve COCO metrics by name; of one that was stopped or failed none, or those of its evaluations.
+      seconds: from its start weights to the export, imports not counted.
+      process_seconds: of its whole process.
+      images_per_second: of gradient steps, the median over the training; 0 where nothing was learnt in steps.
+      peak_memory_megabytes: resident memory of the process at most.
+      peak_device_megabytes: memory of the first GPU at most; 0 without one.
+      steps: gradient steps done.
+      error: why there are no metrics; empty when there are.
+    """
+
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+    process_seconds: float = 0.0
+    images_per_second: float = 0.0
+    peak_memory_megabytes: float = 0.0
+    peak_device_megabytes: float = 0.0
+    steps: int = 0
+    error: str = ""
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Of the fields as JSON has them: a metric with nothing to find behind it is null there."""
+        metrics = {name: float("nan") if value is None else value for name, value in fields["metrics"].items()}
+        return cls(**{**fields, "metrics": metrics})
+
+    def fields(self) -> dict[str, Any]:
+        """The fields for JSON, see ``of``."""
+        metrics = {name: value if value == value else None for name, value in self.metrics.items()}
+        return {**dataclasses.asdict(self), "metrics": metrics}
