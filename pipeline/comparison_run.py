@@ -6,9 +6,11 @@ import pathlib
 
 from components.atomic_files import write_atomically
 from components.report.comparison_page import comparison_page
+from components.split_names import UNLABELLED
 from components.trainer.comparison.comparison import Comparison, TrainingSet
 from components.trainer.comparison.subsets import write_subsets
 from components.trainer.comparison.summary import Summary
+from components.trainer.training_plan import automatic_steps
 from components.user_error import UserError
 from pipeline.comparison_plan import Plan, sizes_of
 from pipeline.config import PipelineConfig
@@ -32,11 +34,12 @@ def compare(config: PipelineConfig, plan: Plan, output: pathlib.Path) -> Summary
         training_sets(plan, prepared, output),
         plan.rungs,
         output / "trainings",
-        steps=plan.steps,
+        steps=_steps(config, plan, prepared),
         seconds=plan.seconds,
+        target_files=prepared.files(UNLABELLED) if UNLABELLED in prepared.images else (),
         say=lambda line: print(line, flush=True),
     )
-    summary = Summary((), comparison.skipped(), prepared.judged_split, _terms(plan))
+    summary = Summary((), comparison.skipped(), prepared.judged_split, _terms(comparison))
     for row in comparison.rows():
         summary = Summary((*summary.rows, row), summary.skipped, summary.judged_split, summary.terms)
         _write(summary, config, output)
@@ -60,22 +63,32 @@ def training_sets(plan: Plan, prepared: PreparedRecords, output: pathlib.Path) -
     seeds = max(seeds for _, seeds in sizes)
     # Other data have another folder: TFX numbers it by the execution that made it.
     folder = output / "subsets" / prepared.examples.name
-    files = write_subsets(prepared.files("train"), smaller, seeds, folder) if smaller else []
+    folders = write_subsets(prepared.files("train"), smaller, seeds, folder) if smaller else {}
     return [
         TrainingSet(
             images,
             seed,
-            prepared.files("train") if images == everything else (files[seed][smaller.index(images)],),
+            prepared.files("train") if images == everything else (f"{folders[seed, images]}/Split-train/*",),
         )
         for images, of_size in sizes
         for seed in range(of_size)
     ]
 
 
-def _terms(plan: Plan) -> str:
-    if plan.seconds is not None:
-        return f"Every training was given {plan.seconds:.0f} s, from its start weights to its export."
-    return "Every training has the same number of steps" + (f", {plan.steps}." if plan.steps else ", the config's.")
+def _steps(config: PipelineConfig, plan: Plan, prepared: PreparedRecords) -> int:
+    """The same for all trainings: what `auto` would take to fine-tune on all images."""
+    if plan.steps is not None:
+        return plan.steps
+    train = config.train
+    if train.steps == "auto":
+        return automatic_steps(prepared.images["train"], train.batch_size, from_scratch=False)
+    return train.steps
+
+
+def _terms(comparison: Comparison) -> str:
+    if comparison.seconds is not None:
+        return f"Every training was given {comparison.seconds:.0f} s, from its start weights to its export."
+    return f"Every training has {comparison.steps} steps."
 
 
 def _write(summary: Summary, config: PipelineConfig, output: pathlib.Path) -> None:

@@ -13,14 +13,14 @@ from typing import Any, Final
 import pydantic
 
 from components.detector.weights.weights_digest import weights_digest
-from components.trainer.settings import ModelSettings, TrainSettings
+from components.trainer.settings import ModelSettings, TrainConfig
 from components.trainer.strategies.settings import TransferSettings
 from components.user_error import UserError
 
 _SECTIONS: Final[Mapping[str, pydantic.TypeAdapter[Any]]] = {
     "model": pydantic.TypeAdapter(ModelSettings),
     "transfer": pydantic.TypeAdapter(TransferSettings),
-    "train": pydantic.TypeAdapter(TrainSettings),
+    "train": pydantic.TypeAdapter(TrainConfig),
 }
 
 

@@ -33,7 +33,7 @@ from components.trainer.comparison.training_process import (
 )
 from components.trainer.input.record_stream import ordered_records
 from components.trainer.run import run_fn
-from components.trainer.settings import TrainSettings
+from components.trainer.settings import TrainConfig
 from components.trainer.state.progress_log import HISTORY_FILE
 from components.user_error import failure_reason
 
@@ -76,7 +76,7 @@ def measure(training: Training, folder: pathlib.Path) -> Outcome:
     seconds = time.monotonic() - start
     history = read_history(folder / RUN_FOLDER / HISTORY_FILE)
     speeds = [entry["images_per_second"] for entry in history if entry.get("images_per_second")]
-    batch_size = TrainSettings.model_validate_json(training.config["train"]).batch_size
+    batch_size = TrainConfig.model_validate_json(training.config["train"]).batch_size
     records = ordered_records(training.judged_files).as_numpy_iterator()
     memory = _peak_memory_megabytes(), _peak_device_megabytes()
     return Outcome(

@@ -10,11 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+import pydantic
+
 from components.trainer.comparison.ladder import Rung
 from components.trainer.comparison.training import Outcome, Training
 from components.trainer.comparison.training_process import run_training
 from components.trainer.config_overrides import OverrideError, with_overrides
-from components.trainer.settings import TrainSettings
+from components.trainer.settings import TrainConfig
+from components.trainer.strategies.settings import TransferSettings
+from components.trainer.strategies.strategy_settings import StrategySettings
 
 EVALUATIONS: Final = 5
 """Evaluations in each training: from so many the best weights are chosen."""
@@ -65,7 +69,7 @@ class Comparison:
       folder: of the results.
       steps: of each training; None for those of the config.
       seconds: of each training, in place of the same number of steps.
-      has_target: there are images of a target domain.
+      target_files: globs of the record files of the target domain, without annotations; empty where there is none.
       say: shows a line of progress.
     """
 
@@ -75,19 +79,19 @@ class Comparison:
     folder: pathlib.Path
     steps: int | None = None
     seconds: float | None = None
-    has_target: bool = False
+    target_files: tuple[str, ...] = ()
     say: Callable[[str], None] = print
 
     def skipped(self) -> dict[str, str]:
         """Why a rung does not fit, by name."""
         reasons = {}
         for rung in self.rungs:
-            reason = rung.reason_to_skip(self.base.config, self.has_target)
-            if reason is None:
-                try:
-                    self._config(rung, 0, 1)
-                except OverrideError as error:
-                    reason = str(error)
+            reason = rung.reason_to_skip(self.base.config)
+            try:
+                if reason is None and self._uses_target(self._config(rung, 0, 1)) and not self.target_files:
+                    reason = "it learns from images of a target domain, too: data.target is not set"
+            except OverrideError as error:
+                reason = str(error)
             if reason is not None:
                 reasons[rung.name] = reason
         return reasons
@@ -118,29 +122,31 @@ class Comparison:
             if probe.error:
                 return probe
             steps = steps_within(self.seconds, probe, self.batch_size(rung))
-        config = self._config(rung, part.seed, steps)
-        training = dataclasses.replace(self.base.with_config(config), train_files=part.files)
-        return run_training(training, self.folder)
+        return run_training(self._training(rung, part, steps), self.folder)
 
     def probe(self, rung: Rung) -> Outcome:
         """A short training on the largest set: it tells what steps cost, and all that is beside them."""
         largest = max(self.training_sets, key=lambda one: one.images)
-        training = self.base.with_config(self._config(rung, 0, _PROBE_STEPS))
-        return run_training(dataclasses.replace(training, train_files=largest.files), self.folder)
+        return run_training(self._training(rung, largest, _PROBE_STEPS), self.folder)
+
+    def _training(self, rung: Rung, part: TrainingSet, steps: int | None) -> Training:
+        config = self._config(rung, part.seed, steps)
+        files = part.files + (self.target_files if self._uses_target(config) else ())
+        return dataclasses.replace(self.base.with_config(config), train_files=files)
+
+    def _uses_target(self, config: Mapping[str, str]) -> bool:
+        transfer: StrategySettings = pydantic.TypeAdapter(TransferSettings).validate_json(config["transfer"])
+        return transfer.uses_target
 
     def batch_size(self, rung: Rung) -> int:
         """Images in a step of a rung."""
-        return _train_settings(self._config(rung, 0, 1)).batch_size
+        return TrainConfig.model_validate_json(self._config(rung, 0, 1)["train"]).batch_size
 
     def _config(self, rung: Rung, seed: int, steps: int | None) -> dict[str, str]:
         overrides = {**rung.overrides(self.base.config), "train.seed": seed}
         if steps is not None:
             overrides |= {"train.steps": steps, "train.evaluate_every": -(-steps // EVALUATIONS)}
         return with_overrides(self.base.config, overrides)
-
-
-def _train_settings(config: Mapping[str, str]) -> TrainSettings:
-    return TrainSettings.model_validate_json(config["train"])
 
 
 def steps_within(seconds: float, probe: Outcome, batch_size: int) -> int:

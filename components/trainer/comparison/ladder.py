@@ -22,14 +22,12 @@ class Rung:
         section where that has this strategy.
       changes: values of further keys by dotted key.
       needs_start_weights: it makes no sense for a detector that starts from random weights.
-      needs_target: it learns from images of the target domain (`data.target`), too.
     """
 
     name: str
     transfer: Mapping[str, Any]
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     needs_start_weights: bool = True
-    needs_target: bool = False
 
     def overrides(self, config: Mapping[str, str]) -> dict[str, Any]:
         """What it changes in the Trainer's config, by dotted key."""
@@ -40,10 +38,8 @@ class Rung:
         section["warm_start_from_blessed"] = configured["warm_start_from_blessed"]
         return {"transfer": section, **self.changes}
 
-    def reason_to_skip(self, config: Mapping[str, str], has_target: bool) -> str | None:
-        """Why it does not fit the config; None when it does."""
-        if self.needs_target and not has_target:
-            return "it needs images of a target domain: data.target is not set"
+    def reason_to_skip(self, config: Mapping[str, str]) -> str | None:
+        """Why it does not fit the config; None when nothing is against it."""
         if self.needs_start_weights and json.loads(config["model"])["pretrained"] is None:
             return "it needs start weights: model.pretrained is not set"
         return None

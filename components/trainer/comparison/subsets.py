@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.trainer.input.record_stream import ordered_records
 from schema import features
 
@@ -38,42 +41,65 @@ def nested_order(classes: Sequence[frozenset[str]], seed: int) -> list[int]:
     return [*first, *(index for index in order if index not in taken)]
 
 
-def class_names_of(record: bytes) -> frozenset[str]:
-    """The classes of a serialised record's objects."""
-    values = tf.train.Example.FromString(record).features.feature[features.OBJECT_CLASS_TEXT].bytes_list.value
-    return frozenset(value.decode("utf-8", "replace") for value in values)
-
-
-def write_subsets(patterns: Sequence[str], sizes: Sequence[int], seeds: int, folder: pathlib.Path) -> list[list[str]]:
-    """Writes every subset of a split as a record file; those that are there are left alone.
+def write_subsets(
+    patterns: Sequence[str], sizes: Sequence[int], seeds: int, folder: pathlib.Path
+) -> dict[tuple[int, int], str]:
+    """Writes every subset of a split as ExampleGen would: records and data profile; those that are there stay.
 
     Args:
       patterns: globs of gzipped TFRecord files of the split.
       sizes: images of each subset, at most those of the split.
       seeds: how many orders.
-      folder: receives the files; records of other data have another one.
+      folder: receives a folder for each subset; records of other data have another one.
 
     Returns:
-      The file of each size by seed: ``files[seed][nth size]``.
+      The folder of each subset, which holds a split ``train``, by seed and size.
     """
-    files = [[folder / f"{size}-{seed}.gz" for size in sizes] for seed in range(seeds)]
-    missing = [seed for seed in range(seeds) if not all(file.exists() for file in files[seed])]
+    folders = {(seed, size): folder / f"{size}-{seed}" for seed in range(seeds) for size in sizes}
+    missing = [key for key, of_subset in folders.items() if not of_subset.exists()]
     if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        classes = [class_names_of(record) for record in ordered_records(patterns).as_numpy_iterator()]
+        classes = [_classes(record) for record in ordered_records(patterns).as_numpy_iterator()]
         # Where an image stands in the order says in which subsets it is.
-        places = {seed: {index: place for place, index in enumerate(nested_order(classes, seed))} for seed in missing}
+        places = {seed: np.argsort(nested_order(classes, seed)) for seed in {seed for seed, _ in missing}}
+        partial = {key: folders[key].with_suffix(".partial") for key in missing}
+        profiles = {key: SplitProfile() for key in missing}
         with contextlib.ExitStack() as stack:
-            writers = {
-                (seed, size): stack.enter_context(tf.io.TFRecordWriter(f"{file}.partial", "GZIP"))
-                for seed in missing
-                for size, file in zip(sizes, files[seed], strict=True)
-            }
+            writers = {}
+            for key, of_subset in partial.items():
+                (of_subset / "Split-train").mkdir(parents=True, exist_ok=True)
+                path = str(of_subset / "Split-train" / "records.gz")
+                writers[key] = stack.enter_context(tf.io.TFRecordWriter(path, "GZIP"))
             for index, record in enumerate(ordered_records(patterns).as_numpy_iterator()):
-                for (seed, size), writer in writers.items():
+                for seed, size in missing:
                     if places[seed][index] < size:
-                        writer.write(record)
-        for seed in missing:
-            for file in files[seed]:
-                pathlib.Path(f"{file}.partial").replace(file)
-    return [[str(file) for file in of_seed] for of_seed in files]
+                        writers[seed, size].write(record)
+                        _count(record, profiles[seed, size])
+        for key, of_subset in partial.items():
+            (of_subset / DATA_PROFILE_FILE).write_text(DataProfile({"train": profiles[key]}).to_json())
+            of_subset.rename(folders[key])
+    return {key: str(of_subset) for key, of_subset in folders.items()}
+
+
+def _features(record: bytes) -> Any:
+    return tf.train.Example.FromString(record).features.feature
+
+
+def _texts(feature: Any) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in feature[features.OBJECT_CLASS_TEXT].bytes_list.value]
+
+
+def _classes(record: bytes) -> frozenset[str]:
+    return frozenset(_texts(_features(record)))
+
+
+def _count(record: bytes, profile: SplitProfile) -> None:
+    feature = _features(record)
+    yxyx = [feature[key].float_list.value for key in features.BOX_KEYS_YXYX]
+    flags = [feature[key].int64_list.value for key in (features.OBJECT_IS_CROWD, features.OBJECT_DIFFICULT)]
+    profile.add(
+        _texts(feature),
+        np.stack([yxyx[1], yxyx[0], yxyx[3], yxyx[2]], axis=-1),
+        height_pixels=feature[features.IMAGE_HEIGHT].int64_list.value[0],
+        width_pixels=feature[features.IMAGE_WIDTH].int64_list.value[0],
+        set_aside=sum(map(any, itertools.zip_longest(*flags))),
+    )

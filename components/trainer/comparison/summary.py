@@ -75,7 +75,9 @@ class Summary:
     @property
     def lines(self) -> list[Line]:
         """By size, then by rung."""
-        groups = {(images, rung): [] for images in self.sizes for rung in self.rungs}
+        groups: dict[tuple[int, str], list[Outcome]] = {
+            (images, rung): [] for images in self.sizes for rung in self.rungs
+        }
         for row in self.rows:
             groups[row.images, row.rung].append(row.outcome)
         return [_line(rung, images, outcomes) for (images, rung), outcomes in groups.items() if outcomes]
@@ -193,7 +195,7 @@ def _line(rung: str, images: int, outcomes: Sequence[Outcome]) -> Line:
     return Line(
         rung,
         images,
-        {name: estimate([outcome.metrics[name] for outcome in good]) for name in METRICS} if good else {},
+        {name: estimate([_metric(outcome, name) for outcome in good]) for name in METRICS} if good else {},
         seconds=mean("seconds"),
         images_per_second=mean("images_per_second"),
         peak_memory_megabytes=mean("peak_memory_megabytes"),

@@ -51,9 +51,9 @@ class Training:
     @classmethod
     def read(cls, path: pathlib.Path) -> Self:
         """Reads what ``write`` wrote."""
-        told = json.loads(path.read_text())
+        told: dict[str, Any] = json.loads(path.read_text())
         lists = ("train_files", "eval_files", "judged_files")
-        return cls(**{key: tuple(value) if key in lists else value for key, value in told.items()})
+        return cls(**told | {key: tuple(told[key]) for key in lists})
 
 
 @dataclasses.dataclass(frozen=True)
