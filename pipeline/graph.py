@@ -41,7 +41,8 @@ def transform_config(config: PipelineConfig) -> dict[str, object]:
 
 
 def trainer_config(config: PipelineConfig) -> dict[str, str]:
-    """What the Trainer's ``run_fn`` is told: its settings, and where checkpoints outlive a killed run.
+    """What the Trainer's ``run_fn`` is told: its settings, where checkpoints outlive a killed run, and where features
+    outlive any.
 
     What of it decides about the weights, with the digests of code and start weights, identifies those checkpoints.
     """
@@ -50,6 +51,7 @@ def trainer_config(config: PipelineConfig) -> dict[str, str]:
         "transfer": config.transfer.model_dump_json(),
         "train": config.train.model_dump_json(),
         "checkpoint_root": str(config.pipeline_root / "checkpoints"),
+        "features_root": str(config.pipeline_root / "features"),
         CODE_DIGEST: code_digest(TRAINER_MODULE),
         "weights_digest": weights_digest(config.model.pretrained),
     }

@@ -38,7 +38,8 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains and exports.
 
     ``fn_args.custom_config`` holds the sections ``model``, ``transfer`` and ``train`` as JSON text, and
-    ``checkpoint_root``, the folder under which unfinished trainings keep their state.
+    ``checkpoint_root``, the folder under which unfinished trainings keep their state. ``features_root``, where there is
+    one, is the folder of what a frozen backbone made of the images, which trainings share.
 
     Raises:
       NonFiniteLossError, UnusableRecordError, NoRecordsError: the data or the settings do not allow to train.
@@ -111,7 +112,12 @@ def run_fn(fn_args: FnArgs) -> None:
         parse = record_parser(fn_args.transform_graph_path)
 
         inputs = TrainingInputs(
-            settings, label_map, AnnotatedRecords(fn_args.train_files, parse), folder, blessed_model=warm_start
+            settings,
+            label_map,
+            AnnotatedRecords(fn_args.train_files, parse),
+            folder,
+            blessed_model=warm_start,
+            features_root=config.get("features_root"),
         )
         train(
             detector,

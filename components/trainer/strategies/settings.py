@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
+from components.trainer.strategies.feature_extraction_settings import FeatureExtractionSettings
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 from components.trainer.strategies.strategy_settings import StrategySettings
 
@@ -25,7 +26,8 @@ def strategy_name(section: Any) -> str:
 
 
 TransferSettings = Annotated[
-    Annotated[FineTuneSettings, pydantic.Tag("fine_tune")],
+    Annotated[FineTuneSettings, pydantic.Tag("fine_tune")]
+    | Annotated[FeatureExtractionSettings, pydantic.Tag("feature_extraction")],
     pydantic.Discriminator(strategy_name),
 ]
 """The settings of one strategy."""

@@ -65,6 +65,8 @@ class TrainingInputs:
       folder: to keep things in that take long to make, such as features; the next attempt of a training that was killed
         finds them there. It goes when the training is over.
       blessed_model: SavedModel folder of the last blessed model; None where there is none, or none is asked for.
+      features_root: folder of features that outlive the training, see ``cached_features``; None to keep them in
+        ``folder``.
     """
 
     settings: TrainSettings
@@ -72,6 +74,7 @@ class TrainingInputs:
     records: AnnotatedRecords
     folder: str
     blessed_model: str | None = None
+    features_root: str | None = None
 
 
 class Strategy(abc.ABC):

@@ -49,6 +49,7 @@ def test_what_decides_about_the_weights(records: pathlib.Path, changes: dict[str
     "changes",
     [
         {"checkpoint_root": "/elsewhere"},
+        {"features_root": "/elsewhere"},
         {"model": ModelSettings(serving_batch_size=3)},
         {"train": TrainSettings(checkpoint_every_seconds=1, progress_every_seconds=1)},
         {"train": TrainSettings(input=InputSettings(parallel_images=2))},

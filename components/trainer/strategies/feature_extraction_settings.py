@@ -1,0 +1,29 @@
+"""The ``transfer`` section for ``feature_extraction``. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from components.trainer.strategies.strategy_settings import StrategySettings
+
+
+class FeatureExtractionSettings(StrategySettings):
+    """`feature_extraction` leaves the backbone as it is: what it makes of the images is computed once and kept, and
+    only necks and heads learn from it. For little data, or no GPU."""
+
+    implementation = "components.trainer.strategies.feature_extraction.FeatureExtraction"
+
+    strategy: Literal["feature_extraction"] = "feature_extraction"
+    """How the weights the training starts from are adapted: `feature_extraction` keeps the backbone's features of the
+    training images and trains necks and heads on them."""
+    copies: pydantic.NonNegativeInt = 4
+    """Augmented copies of each training image whose features are kept, beside those of the image as it is. Each costs
+    the time and the room that the images cost."""
+    storage: Literal["float16", "float32"] = "float16"
+    """What features are kept as. `float16` takes half the room and half the time to read."""
+    cache_gigabytes: pydantic.PositiveFloat = 20.0
+    """Room for features below `<root>/<name>/features`, where trainings with the same backbone, images, canvas and
+    augmentation find them. Those not used for longest are deleted when it is full; while nothing trains, all of the
+    folder may be."""
