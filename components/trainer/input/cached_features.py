@@ -29,7 +29,7 @@ from components.trainer.input.feature_folders import FeatureCacheError, Held, ma
 from components.trainer.input.feature_store import BOX_COLUMNS, FeatureStore, Rows, remove_folder
 from components.trainer.input.input_pipeline import iterate, prepare_images
 from components.trainer.input.record_stream import count_records, matching_files, ordered_records
-from components.trainer.settings import InputSettings, TrainSettings
+from components.trainer.settings import TrainSettings
 
 Storage = Literal["float16", "float32"]
 
@@ -119,7 +119,7 @@ def features_key(
         "copies": _copies(settings, request),
         "storage": request.storage,
         "settings": settings.model_dump(mode="json", exclude=set(_NOT_DECIDING)),
-        "shuffle_memory_megabytes": settings.input.shuffle_memory_megabytes,
+        "input": settings.input.model_dump(mode="json", exclude={"parallel_images"}),
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -276,10 +276,9 @@ def _make(
 
 def _deciding(settings: TrainSettings) -> TrainSettings:
     """Settings of the stream that is cached: nothing of the training that the key leaves out."""
-    memory, parallel = settings.input.shuffle_memory_megabytes, settings.input.parallel_images
     return TrainSettings(
         batch_size=_IMAGES_AT_ONCE,
-        input=InputSettings(shuffle_memory_megabytes=memory, parallel_images=parallel),
+        input=settings.input,
         progress_every_seconds=settings.progress_every_seconds,
         **{name: getattr(settings, name) for name in TrainSettings.model_fields if name not in _NOT_DECIDING},
     )

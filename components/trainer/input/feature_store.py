@@ -149,8 +149,8 @@ class FeatureWriter(contextlib.ExitStack):
             file.flush()
             os.fsync(file.fileno())
         partial = self._folder / f"{_PROGRESS_FILE}.partial"
-        with partial.open("w") as file:
-            json.dump({"rows": self.rows, "boxes": self._boxes, "complete": complete}, file)
+        with partial.open("wb") as file:
+            file.write(json.dumps({"rows": self.rows, "boxes": self._boxes, "complete": complete}).encode())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self._folder / _PROGRESS_FILE)
