@@ -31,6 +31,8 @@ from components.trainer.settings import InputSettings, TrainSettings
 from schema import features
 
 OBJECTS = 8
+_KINDS = ("quarter_turn", "blur", "noise", "jpeg", "erase", "copy_paste", "mosaic", "mixup")
+"""Augmentations that are off by default."""
 
 
 def generated_jpegs(count: int, height: int, width: int, seed: int = 0) -> Iterator[bytes]:
@@ -123,6 +125,10 @@ def measured_rows(name: str, jpegs: Iterable[bytes], detector: Detector, batch_s
             "pipeline": (pipeline(AugmentationSettings()), batch_size),
             "without augmentation": (pipeline(None), batch_size),
             "with colour": (with_colour, batch_size),
+            **{
+                f"and {kind} of every image": (pipeline(AugmentationSettings.model_validate({kind: 1.0})), batch_size)
+                for kind in _KINDS
+            },
         }
         rows = []
         for label, (dataset, images) in candidates.items():

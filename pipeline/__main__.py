@@ -16,6 +16,7 @@ VERBS: Final = {
     "run": "run a pipeline on this machine",
     "config": "document every key of the config, or check a file",
     "doctor": "say what a data folder holds, what is wrong with it, and how to start",
+    "augmentations": "draw training images as they are learnt",
     "compare": "train in several ways of transfer on one data set, and say which to take",
     "inspect": "say what a checkpoint holds and which detector it fits",
 }
@@ -24,7 +25,7 @@ _INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 def _help() -> str:
-    verbs = (f"  {verb:<10} {line}" for verb, line in VERBS.items())
+    verbs = (f"  {verb:<13} {line}" for verb, line in VERBS.items())
     return "\n".join(
         ["usage: python -m pipeline VERB ...", "", *verbs, "", "`python -m pipeline VERB --help` says more."]
     )

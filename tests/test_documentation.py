@@ -15,7 +15,14 @@ from pipeline.config_document import ConfigDocument
 from pipeline.explain import explain
 
 REPOSITORY = pathlib.Path(pipeline.__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/kubeflow.md", "docs/transfer.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/kubeflow.md",
+    "docs/transfer.md",
+    "docs/augmentation.md",
+)
 OURS = ("pipeline", "kubeflow", "serving", "demo", "benchmarks", "docs")
 MINIMAL = "name: signs\ndata: {format: coco, path: data}\n"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import colorsys
 import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from components.example_gen.boxes import Box, CheckedObject
+from pipeline.box_drawing import DrawnBox, Rgb, class_colours, draw_boxes
 from pipeline.doctor.survey import Picture
 
 SHOWN: Final = 12
@@ -20,15 +19,11 @@ SHOWN: Final = 12
 
 _COLUMNS: Final = 4
 _CELL_WIDTH: Final = 460
-_MARGIN, _CAPTION, _LEGEND, _LINE = 16, 26, 26, 3
-_NAMED_EACH: Final = 3
-"""Boxes of a class that are named in a picture that shows many of it."""
-_LABEL_FONT, _CAPTION_FONT = ImageFont.load_default(15), ImageFont.load_default(16)
+_MARGIN, _CAPTION, _LEGEND = 16, 26, 26
+_CAPTION_FONT = ImageFont.load_default(16)
 _BACKGROUND, _FRAME, _INK = (246, 246, 244), (228, 228, 224), (40, 40, 40)
 _MOST_NAMED: Final = 24
 _SIXTEEN_BIT_GREY: Final = ("I;16", "I;16B", "I;16L", "I")
-
-Rgb = tuple[int, int, int]
 
 
 def choose(pictures: Sequence[Picture], count: int = SHOWN) -> list[Picture]:
@@ -59,16 +54,6 @@ def _of_split(pictures: Sequence[Picture], indices: Sequence[int], count: int) -
     rest = [index for index in indices if index not in chosen]
     missing = count - len(chosen)
     return chosen + [rest[place * len(rest) // missing] for place in range(missing)]
-
-
-def class_colours(names: Sequence[str]) -> dict[str, Rgb]:
-    """Colours as different as they get, in the order of the names."""
-    colours = {}
-    for index, name in enumerate(names):
-        hue = (0.58 + index * 0.381966) % 1.0  # the golden section never comes back near where it was
-        red, green, blue = colorsys.hsv_to_rgb(hue, 0.85 if index % 2 == 0 else 0.65, 0.9 if index % 3 else 0.8)
-        colours[name] = (round(red * 255), round(green * 255), round(blue * 255))
-    return colours
 
 
 def draw_sheet(pictures: Sequence[tuple[Picture, bytes]], classes: Mapping[str, int]) -> Image.Image:
@@ -152,23 +137,18 @@ def _drawn(
     cell.paste(small, offset)
     # Large boxes first, so that small ones stay visible on them.
     objects = sorted(picture.objects, key=lambda checked: -checked.area_pixels)
-    boxes = [_in_pixels(checked.box_xyxy_normalized, small.size, offset) for checked in objects]
-    for checked, box in zip(objects, boxes, strict=True):
-        dashed = checked.annotation.is_crowd or checked.annotation.is_difficult
-        _outline(draw, box, colours[checked.class_name], dashed)
-    taken: list[Box] = []
-    named: collections.Counter[str] = collections.Counter()
-    many = {name for name, count in collections.Counter(map(_title, objects)).items() if count > 2 * _NAMED_EACH}
-    for checked, box in zip(objects, boxes, strict=True):
-        title = _title(checked)
-        place = None if title in many and named[title] >= _NAMED_EACH else _free_place(title, box, boxes, taken, size)
-        if place is None:  # the colour tells
-            continue
-        colour = colours[checked.class_name]
-        draw.rectangle(place, fill=colour)
-        draw.text((place[0] + 4, place[1] + 1), title, _ink_on(colour), _LABEL_FONT)
-        taken.append(place)
-        named[title] += 1
+    draw_boxes(
+        cell,
+        [
+            DrawnBox(
+                _in_pixels(checked.box_xyxy_normalized, small.size, offset),
+                _title(checked),
+                colours[checked.class_name],
+                checked.annotation.is_crowd or checked.annotation.is_difficult,
+            )
+            for checked in objects
+        ],
+    )
     return cell
 
 
@@ -199,44 +179,3 @@ def _in_pixels(box: Box, size: tuple[int, int], offset: tuple[int, int]) -> Box:
         offset[0] + box[2] * size[0],
         offset[1] + box[3] * size[1],
     )
-
-
-def _outline(draw: ImageDraw.ImageDraw, box: Box, colour: Rgb, dashed: bool) -> None:
-    xmin, ymin, xmax, ymax = box
-    if not dashed:
-        draw.rectangle((xmin, ymin, max(xmax - 1, xmin), max(ymax - 1, ymin)), outline=colour, width=_LINE)
-        return
-    for start, end, fixed, across in ((xmin, xmax, (ymin, ymax), True), (ymin, ymax, (xmin, xmax), False)):
-        for edge in fixed:
-            position = start
-            while position < end:
-                stop = min(position + 8, end)
-                line = (position, edge, stop, edge) if across else (edge, position, edge, stop)
-                draw.line(line, colour, _LINE)
-                position += 14
-
-
-def _free_place(text: str, box: Box, boxes: Sequence[Box], taken: Sequence[Box], size: tuple[int, int]) -> Box | None:
-    """Where a name stands: by its box, on no other name and, where that can be, on no small box; None without room."""
-    width, height = _LABEL_FONT.getlength(text) + 8, 20
-    x = max(0.0, min(box[0], size[0] - width))
-    corners = ((x, box[1] - height), (x, box[3]), (box[2], box[1]), (box[0] - width, box[1]), (x, box[1]))
-    places = [(left, top, left + width, top + height) for left, top in corners]
-    free = [
-        place
-        for place in places
-        if min(place[:2]) >= 0 and place[2] <= size[0] and place[3] <= size[1]
-        if not any(_overlap(place, other) for other in taken)
-    ]
-    small = [other for other in boxes if (other[2] - other[0]) * (other[3] - other[1]) < 4 * width * height]
-    clear = [place for place in free if not any(_overlap(place, other) for other in small)]
-    return next(iter(clear or free), None)
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _ink_on(colour: Rgb) -> str:
-    # Rec. 601 luma: dark letters on light colours.
-    return "black" if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140 else "white"

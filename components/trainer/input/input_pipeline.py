@@ -115,10 +115,35 @@ def training_batches(
         shuffle_memory_megabytes=settings.input.shuffle_memory_megabytes,
         start=start_step * settings.batch_size,
     )
+    return batches_of_records(records, ordered_records(patterns), parse, detector, settings, start_step=start_step)
+
+
+def batches_of_records(
+    records: tf.data.Dataset,
+    to_cut_from: tf.data.Dataset,
+    parse: Parser,
+    detector: Detector,
+    settings: TrainSettings,
+    *,
+    start_step: int = 0,
+) -> tf.data.Dataset:
+    """``TrainingBatch``es of records in the order in which they come.
+
+    Args:
+      records: scalar strings.
+      to_cut_from: scalar strings: the records whose objects are pasted into the others.
+      parse: as there.
+      detector: as there.
+      settings: as there.
+      start_step: what the first batch is drawn for.
+
+    Raises:
+      NothingToPasteError: as there.
+    """
     augmentation = settings.augmentation
     bank = None
     if augmentation is not None and augmentation.copy_paste:
-        images = _one_by_one(ordered_records(patterns).batch(settings.batch_size).map(lambda r: _to_cut(parse(r))))
+        images = _one_by_one(to_cut_from.batch(settings.batch_size).map(lambda r: _to_cut(parse(r))))
         bank = object_bank(images, detector.resize, augmentation, seed=settings.seed)
     batches = records.batch(settings.batch_size, drop_remainder=True).enumerate(start_step)
     batches = batches.map(

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from components.example_gen.settings import DataSettings
-from pipeline.doctor.sheet import choose, class_colours, draw_sheet
+from pipeline.box_drawing import class_colours
+from pipeline.doctor.sheet import choose, draw_sheet
 from pipeline.doctor.survey import Picture, Survey, survey
 
 
