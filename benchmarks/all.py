@@ -31,6 +31,7 @@ BENCHMARKS = {
     "detectors": "Every detector: training, inference, memory",
     "overfit": "Every detector learns eight pictures by heart",
     "transfer": "The demo from the shipped checkpoint and from scratch",
+    "adding_a_class": "A class added to a trained detector",
     "run": "A whole run against its unavoidable parts",
     "real_data": "Real data from ImageNet weights",
 }

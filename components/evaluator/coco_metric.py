@@ -1,12 +1,16 @@
 """COCO's metrics as one TFMA metric: matched once an image, merged by concatenation, accumulated once a slice.
 
 Keys are the metric names (``AP50``), ``<metric>/<class>`` for classes, ``image_count`` and ``object_count``,
-and two kinds of keys for the gate's slice and class floors alone:
+and keys for the gate alone:
 
 - *guarded* ones: ``guarded/<metric>`` is the metric, or infinity where the slice has too few images for its floor to
   count; ``guarded/<metric>/<class>`` the same for a class, ``guarded/<metric>/*`` the lowest of all classes;
 - *known* names: ``known/column/<column>`` and ``known/class/<class>`` are the images that have the column or show the
-  class; NaN for a column that no image has, and for a class that neither a label map nor the ground truth names.
+  class; NaN for a column that no image has, and for a class that neither a label map nor the ground truth names;
+  ``known/before/<class>`` are the images that show a class which the last blessed model knows;
+- ``kept/<metric>`` is the mean over the classes that the last blessed model knows, ``earlier/<metric>`` the same on
+  images of earlier spans than the newest, of which there are ``earlier/image_count``. Both are 1, which no model falls
+  below, where there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -31,7 +35,9 @@ RESULTS_KEY: Final = "object_detection_results"
 IMAGE_COUNT: Final = "image_count"
 OBJECT_COUNT: Final = "object_count"
 
+_EARLIER: Final = "earlier"
 _GUARDED: Final = "guarded"
+_KEPT: Final = "kept"
 _KNOWN: Final = "known"
 _MATCHES: Final = "_coco_matches"
 
@@ -42,18 +48,38 @@ def guarded(metric: str) -> str:
 
 
 def unguarded(key: str) -> str:
-    """The metric behind a key that may be guarded."""
-    return key.removeprefix(f"{_GUARDED}/")
+    """The metric behind a key that may be guarded, or compared with the last blessed model's."""
+    for prefix in (_GUARDED, _KEPT, _EARLIER):
+        key = key.removeprefix(f"{prefix}/")
+    return key
 
 
-def known(kind: Literal["column", "class"], name: str) -> str:
-    """Key of the number of images that have a column or show a class; NaN where nobody knows the name."""
+def kept(metric: str) -> str:
+    """Key of a metric over the classes that the last blessed model knows."""
+    return f"{_KEPT}/{metric}"
+
+
+def on_earlier(metric: str) -> str:
+    """Key of the same on images of earlier spans, and with ``IMAGE_COUNT`` of their number."""
+    return f"{_EARLIER}/{metric}"
+
+
+def is_on_earlier(key: str) -> bool:
+    """Whether a key is one of ``on_earlier``."""
+    return key.startswith(f"{_EARLIER}/")
+
+
+def known(kind: Literal["column", "class", "before"], name: str) -> str:
+    """Key of the number of images that have a column or show a class (``before``: that the last blessed model knows).
+
+    NaN where nobody knows the name.
+    """
     return f"{_KNOWN}/{kind}/{name}"
 
 
 def is_for_the_gate(key: str) -> bool:
-    """Whether a key is a guarded metric or a known name: nothing to report."""
-    return key.startswith((f"{_GUARDED}/", f"{_KNOWN}/"))
+    """Whether a key is for comparisons alone: nothing to report."""
+    return key.startswith((f"{_EARLIER}/", f"{_GUARDED}/", f"{_KEPT}/", f"{_KNOWN}/"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +92,16 @@ class NamedResult:
         them differently.
       result: None for no image at all: that keeps a slice with a floor in the report even when no image belongs to it.
       columns: what the image can be sliced by.
+      span: that the image is of, None in data without spans.
+      known_before: classes of the last blessed model; None where there is none.
     """
 
     image_id: str
     class_names: tuple[str, ...]
     result: ImageResult | None
     columns: tuple[str, ...] = ()
+    span: int | None = None
+    known_before: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +113,8 @@ class NamedMatches:
     matches: Matches
     image_count: int
     columns: tuple[str, ...] = ()
+    span: int | None = None
+    known_before: tuple[str, ...] | None = None
 
 
 class CocoMetrics(tfma.metrics.Metric):
@@ -141,6 +173,8 @@ class _MatchImage(tfma.metrics.Preprocessor):
             matches,
             image_count=int(named.result is not None),
             columns=named.columns,
+            span=named.span,
+            known_before=named.known_before,
         )
 
 
@@ -168,8 +202,9 @@ def slice_metrics(images: Sequence[NamedMatches], settings: EvalSettings) -> dic
     """All metrics of one slice by key; the order of the images given does not matter."""
     class_names = tuple(sorted({name for names in {image.class_names for image in images} for name in names}))
     index_of = {name: index for index, name in enumerate(class_names)}
+    images = sorted(images, key=lambda image: image.image_id)
     parts = []
-    for image in sorted(images, key=lambda image: image.image_id):
+    for image in images:
         renumbered = np.array([index_of[name] for name in image.class_names], np.int64)
         parts.append(
             dataclasses.replace(
@@ -188,6 +223,7 @@ def slice_metrics(images: Sequence[NamedMatches], settings: EvalSettings) -> dic
         **{key: value for key, value in metrics.items() if key in reported},
         **_guarded_metrics(metrics, settings, image_count, with_class),
         **_known_names(settings, with_column, with_class),
+        **_kept_metrics(metrics, settings, images, parts, with_class),
         IMAGE_COUNT: float(image_count),
         OBJECT_COUNT: float(accumulated.truth_counts[0].sum()),
     }
@@ -215,6 +251,49 @@ def _guarded_metrics(
         else:
             lowest = counted.get(floor.class_name, float("inf"))
         values[guarded(class_metric(floor.metric, floor.class_name))] = lowest
+    return values
+
+
+def _kept_metrics(
+    metrics: Mapping[str, float],
+    settings: EvalSettings,
+    images: Sequence[NamedMatches],
+    parts: Sequence[Matches],
+    images_with_class: Mapping[str, int],
+) -> dict[str, float]:
+    """The values that are compared with the last blessed model's.
+
+    Args:
+      metrics: of all images, overall and by class.
+      settings: what is compared.
+      images: in the order of ``parts``.
+      parts: their matches, with one vocabulary: the names of ``images_with_class``, in their order.
+      images_with_class: images that show a class.
+    """
+    class_names = tuple(images_with_class)
+    known_before = {name for image in images for name in image.known_before or ()}
+    compared = [name for name in class_names if name in known_before] if known_before else class_names
+
+    def of_compared(metric: str, values: Mapping[str, float]) -> float:
+        of_classes = np.array([values[class_metric(metric, name)] for name in compared])  # [K]
+        there = of_classes[~np.isnan(of_classes)]
+        return float(there.mean()) if len(there) else 1.0
+
+    values = {kept(metric): of_compared(metric, metrics) for metric in settings.gates.max_drop}
+    values |= {known("before", name): float(images_with_class[name]) for name in class_names if name in known_before}
+    if not settings.gates.forgetting:
+        return values
+    newest = max((image.span for image in images if image.span is not None), default=0)
+    earlier = [number for number, image in enumerate(images) if image.span is not None and image.span < newest]
+    values[on_earlier(IMAGE_COUNT)] = float(len(earlier))
+    enough = len(earlier) >= max(settings.gates.min_images, 1)
+    on_them = (
+        metrics_of(accumulate(Matches.concatenate([parts[n] for n in earlier]), len(class_names)), class_names)
+        if enough
+        else {}
+    )
+    for metric in settings.gates.forgetting:
+        values[on_earlier(metric)] = of_compared(metric, on_them) if enough else 1.0
     return values
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.coco import class_metric
-from components.evaluator.coco_metric import CocoMetrics, guarded, known
+from components.evaluator.coco_metric import CocoMetrics, guarded, kept, known, on_earlier
 from components.evaluator.settings import Drop, EvalSettings
 from schema.exported_model import EVALUATE_SIGNATURE
 
@@ -59,7 +59,9 @@ def _add_thresholds(spec: config_pb2.MetricsSpec, settings: EvalSettings) -> Non
     for metric, lowest in {"AP": 0.0, **gates.minimum}.items():
         _threshold(spec, metric, {}).value_threshold.lower_bound.value = lowest
     for metric, drop in gates.max_drop.items():
-        _set_change(_threshold(spec, metric, {}), drop)
+        _set_change(_threshold(spec, kept(metric), {}), drop)
+    for metric, drop in gates.forgetting.items():
+        _set_change(_threshold(spec, on_earlier(metric), {}), drop)
     for slice_floor in gates.slice_floors:
         threshold = _threshold(spec, guarded(slice_floor.metric), slice_floor.slice)
         threshold.value_threshold.lower_bound.value = slice_floor.min

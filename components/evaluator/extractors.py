@@ -44,6 +44,8 @@ def custom_extractors(
     models = eval_shared_model if isinstance(eval_shared_model, list) else [eval_shared_model]
     names = [model.model_name if len(models) > 1 else "" for model in models]
     label_maps = {name: _labels_of(model.model_path) for name, model in zip(names, models, strict=True)}
+    baselines = [label_maps[spec.name] for spec in eval_config.model_specs if spec.is_baseline and len(models) > 1]
+    known_before = baselines[0].names if baselines else None
     settings = settings_of(eval_config)
     return [
         tfma.extractors.Extractor(
@@ -51,7 +53,7 @@ def custom_extractors(
         ),
         tfma.extractors.PredictionsExtractor(eval_config, eval_shared_model),
         tfma.extractors.UnbatchExtractor(),
-        tfma.extractors.Extractor("ExtractResults", _ExtractResults(settings, label_maps)),
+        tfma.extractors.Extractor("ExtractResults", _ExtractResults(settings, label_maps, known_before)),
         tfma.extractors.SliceKeyExtractor(eval_config=eval_config, materialize=False),
     ]
 
@@ -79,14 +81,20 @@ def _serialized_records(extracts: Extracts, batch_size: int) -> Iterator[Extract
 class _ExtractResults(beam.PTransform):
     """Extracts with a record and predictions -> extracts with slice columns and ``NamedResult`` s."""
 
-    def __init__(self, settings: EvalSettings, label_maps: Mapping[str, LabelMap]) -> None:
+    def __init__(
+        self, settings: EvalSettings, label_maps: Mapping[str, LabelMap], known_before: tuple[str, ...] | None
+    ) -> None:
         super().__init__()
         self._settings = settings
         self._label_maps = dict(label_maps)
+        self._known_before = known_before
 
     def expand(self, extracts: beam.PCollection) -> beam.PCollection:
         results = extracts | "CompareWithGroundTruth" >> beam.Map(
-            compare_with_ground_truth, settings=self._settings, label_maps=self._label_maps
+            compare_with_ground_truth,
+            settings=self._settings,
+            label_maps=self._label_maps,
+            known_before=self._known_before,
         )
         placeholders = _placeholders(self._settings, self._label_maps)
         if not placeholders:
@@ -119,7 +127,10 @@ def _placeholders(settings: EvalSettings, label_maps: Mapping[str, LabelMap]) ->
 
 
 def compare_with_ground_truth(
-    extracts: Extracts, settings: EvalSettings, label_maps: Mapping[str, LabelMap]
+    extracts: Extracts,
+    settings: EvalSettings,
+    label_maps: Mapping[str, LabelMap],
+    known_before: tuple[str, ...] | None = None,
 ) -> Extracts:
     """One image's serialized record and predictions -> its slice columns and a ``NamedResult`` of each model.
 
@@ -128,6 +139,7 @@ def compare_with_ground_truth(
         1-based class id, score), -1 in padded rows; of two models a dictionary by model name.
       settings: how columns are derived.
       label_maps: what each model's class ids mean, by model name; a single model's name is empty.
+      known_before: classes of the last blessed model, None without one.
 
     Raises:
       ValueError: the record's features do not fit together, or a model answers a class id that it has no name for.
@@ -154,6 +166,8 @@ def compare_with_ground_truth(
                 vocabulary,
                 _result(record, predictions[model_name] if model_name else predictions, label_map, vocabulary),
                 columns=tuple(columns),
+                span=record.span,
+                known_before=known_before,
             )
             for model_name, label_map in label_maps.items()
         },
@@ -184,6 +198,11 @@ class _Record:
         if len(values) != 1:
             raise ValueError(f"record {self.image_id!r}: feature {key!r} has {len(values)} integers, expected one")
         return int(values[0])
+
+    @property
+    def span(self) -> int | None:
+        """The span that the image is of, None where it tells none."""
+        return next(iter(self._features[features.meta_key(features.SPAN_COLUMN)].int64_list.value), None)
 
     def metadata(self) -> dict[str, str]:
         """Metadata columns and their values as text; a column without a value is left out."""

@@ -64,8 +64,13 @@ class Gates(Settings):
     minimum: dict[Metric, Share] = pydantic.Field(default={"AP50": 0.5})
     """Lowest values over the whole split."""
     max_drop: dict[Metric, Drop] = pydantic.Field(default={"AP": Drop(absolute=0.02)})
-    """How far a metric over the whole split may fall below the last blessed model's on the same images. Does not count
-    while no model has been blessed."""
+    """How far a metric over the whole split may fall below the last blessed model's on the same images, over the
+    classes that one knew: a new class says nothing about what was lost. Does not count while no model has been blessed,
+    nor where the split shows none of those classes; the verdict says so."""
+    forgetting: dict[Metric, Drop] = {}
+    """The same on images of earlier spans alone (``data.span_window``): how much of what was known may be lost over
+    what is new. Does not count, and the verdict says so, while no model has been blessed and where fewer than
+    ``min_images`` images, or none, are of an earlier span than the newest."""
     slice_floors: tuple[SliceFloor, ...] = ()
     """Lowest values on single slices."""
     class_floors: tuple[ClassFloor, ...] = ()

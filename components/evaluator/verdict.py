@@ -18,7 +18,7 @@ from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, v
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.evaluator.coco import class_metric
-from components.evaluator.coco_metric import IMAGE_COUNT, is_for_the_gate, known, unguarded
+from components.evaluator.coco_metric import IMAGE_COUNT, is_for_the_gate, is_on_earlier, known, on_earlier, unguarded
 from components.evaluator.eval_config import settings_of
 from components.evaluator.settings import CLASS_COLUMN, EVERY_CLASS, EvalSettings, Gates
 
@@ -49,6 +49,7 @@ class Failure:
       bound: the lowest or highest allowed value, or the largest allowed drop.
       baseline: the baseline's metric, None when it has none or none was compared.
       reason: why there is no value.
+      is_on_earlier_spans: whether it was checked on images of earlier spans alone.
     """
 
     metric: str
@@ -58,6 +59,7 @@ class Failure:
     bound: float
     baseline: float | None = None
     reason: str = "no such object or class there"
+    is_on_earlier_spans: bool = False
 
     @property
     def missed_by(self) -> float:
@@ -65,7 +67,8 @@ class Failure:
         return self.bound - self.value if self.kind == "minimum" else self.value - self.bound
 
     def __str__(self) -> str:
-        where = f"{self.metric} on {slice_name(self.slice_values)}"
+        images = "images of earlier spans" if self.is_on_earlier_spans else slice_name(self.slice_values)
+        where = f"{self.metric} on {images}"
         if math.isnan(self.value):
             return f"{where} could not be computed ({self.reason}), its bound is {self.bound:g}"
         if self.kind in ("minimum", "maximum"):
@@ -129,12 +132,13 @@ def read_verdict(evaluation_uri: str) -> Verdict:
     every_metric = _metrics_by_slice(evaluation_uri, candidate)
     names = _Names.of(every_metric.get(OVERALL, {}))
     metrics = _reported(every_metric)
-    baseline_metrics = _reported(_metrics_by_slice(evaluation_uri, baseline)) if baseline else {}
+    of_baseline = _metrics_by_slice(evaluation_uri, baseline) if baseline else {}
+    baseline_metrics = _reported(of_baseline)
     failures = [
         failure
         for on_slice in validation.metric_validations_per_slice
         for failed in on_slice.failures
-        for failure in _failures(failed, _slice_values(on_slice.slice_key), baseline_metrics)
+        for failure in _failures(failed, _slice_values(on_slice.slice_key), of_baseline)
     ]
     failures += [
         Failure("every metric", _values_of_spec(missing), "minimum", math.nan, 0.0)
@@ -148,7 +152,10 @@ def read_verdict(evaluation_uri: str) -> Verdict:
         tuple(dict.fromkeys([*others, *misnamed])),
         metrics,
         baseline_metrics,
-        tuple(dict.fromkeys(_unjudged_floors(settings.gates, names, metrics, explained))),
+        (
+            *dict.fromkeys(_unjudged_floors(settings.gates, names, metrics, explained)),
+            *_unjudged_drops(settings.gates, names, every_metric.get(OVERALL, {}), baseline is not None),
+        ),
         tuple(_notes(settings, names)),
     )
 
@@ -181,7 +188,8 @@ def _failures(
     baseline_metrics: Mapping[SliceValues, Mapping[str, float]],
 ) -> list[Failure]:
     """TFMA's failure as ours; a change threshold with two bounds may be two of them."""
-    metric = unguarded(failed.metric_key.name)
+    key = failed.metric_key.name
+    metric = unguarded(key)
     value = failed.metric_value.double_value.value if failed.HasField("metric_value") else math.nan
     threshold = failed.metric_threshold
     if threshold.HasField("value_threshold"):
@@ -190,30 +198,42 @@ def _failures(
             return [Failure(metric, slice_values, "maximum", value, bounds.upper_bound.value)]
         return [Failure(metric, slice_values, "minimum", value, bounds.lower_bound.value)]
     change = threshold.change_threshold
-    baseline = baseline_metrics.get(slice_values, {}).get(metric, math.nan)
-    failures = []
+    baseline = baseline_metrics.get(slice_values, {}).get(key, math.nan)
+    share = -value / baseline if baseline else math.nan
+    drops: list[tuple[BoundKind, float, float]] = []
     if change.HasField("absolute"):
-        failures.append(Failure(metric, slice_values, "absolute drop", -value, -change.absolute.value, baseline))
+        drops.append(("absolute drop", -value, -change.absolute.value))
     if change.HasField("relative"):
-        share = -value / baseline if baseline else math.nan
-        failures.append(Failure(metric, slice_values, "relative drop", share, -change.relative.value, baseline))
+        drops.append(("relative drop", share, -change.relative.value))
+    failures = [
+        Failure(metric, slice_values, *drop, baseline, is_on_earlier_spans=is_on_earlier(key)) for drop in drops
+    ]
     return [failure for failure in failures if not failure.missed_by <= 0]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Names:
-    """Images behind columns and classes by name; NaN for a name that only the config knows."""
+    """Images behind columns and classes by name; NaN for a name that only the config knows.
+
+    Attributes:
+      columns: of images.
+      classes: of both models and the ground truth.
+      known_before: classes of the last blessed model, empty without one.
+    """
 
     columns: Mapping[str, float]
     classes: Mapping[str, float]
+    known_before: Mapping[str, float]
 
     @classmethod
     def of(cls, metrics: Mapping[str, float]) -> _Names:
         """The names among the metrics of the whole split."""
-        columns, classes = known("column", ""), known("class", "")
+        prefixes = known("column", ""), known("class", ""), known("before", "")
         return cls(
-            {key.removeprefix(columns): count for key, count in metrics.items() if key.startswith(columns)},
-            {key.removeprefix(classes): count for key, count in metrics.items() if key.startswith(classes)},
+            *(
+                {key.removeprefix(prefix): count for key, count in metrics.items() if key.startswith(prefix)}
+                for prefix in prefixes
+            )
         )
 
     def complaint_about_column(self, column: str, setting: str) -> str:
@@ -276,7 +296,38 @@ def _unjudged_floors(
             yield f"{floor.metric} of {listed}, needs {gates.min_images}"
 
 
+def _unjudged_drops(gates: Gates, names: _Names, metrics: Mapping[str, float], has_baseline: bool) -> Iterator[str]:
+    """The bounds on losses that did not count, because there was nothing to compare.
+
+    Args:
+      gates: the bounds.
+      names: classes by name.
+      metrics: the candidate's on the whole split, those for the gate included.
+      has_baseline: whether there was a blessed model. Without one the decision says so of `max_drop`.
+    """
+    shows_nothing = not any(names.known_before.values())
+    if has_baseline and gates.max_drop and shows_nothing:
+        yield f"drop of {', '.join(gates.max_drop)}: no image shows a class that the last blessed model knows"
+    if not gates.forgetting:
+        return
+    count = metrics.get(on_earlier(IMAGE_COUNT), 0.0)
+    lost = f"loss of {', '.join(gates.forgetting)} on earlier spans"
+    if not has_baseline:
+        yield f"{lost}: no blessed model to compare with"
+    elif count < max(gates.min_images, 1):
+        yield f"{lost}, {count:.0f} images, needs {max(gates.min_images, 1)} (data.span_window: spans to read together)"
+    elif shows_nothing:
+        yield f"{lost}: no image shows a class that the last blessed model knows"
+
+
 def _notes(settings: EvalSettings, names: _Names) -> Iterator[str]:
+    new = sorted(name for name, count in names.classes.items() if count > 0 and name not in names.known_before)
+    if names.known_before and new and (settings.gates.max_drop or settings.gates.forgetting):
+        more = f" and {len(new) - _MOST_CLASSES_A_LINE} more" if len(new) > _MOST_CLASSES_A_LINE else ""
+        yield (
+            "compared with the last blessed model over the classes that it knows, without "
+            f"{', '.join(new[:_MOST_CLASSES_A_LINE])}{more}"
+        )
     complaints = (names.complaint_about_column(column, "eval.slices") for entry in settings.slices for column in entry)
     yield from dict.fromkeys(filter(None, complaints))
 

@@ -13,6 +13,7 @@ import pydantic
 import pytest
 
 from components.detector.options import OPTIONS, SsdMobileNetV2FpnliteOptions
+from components.trainer.strategies.keep_settings import KeepSettings
 from kubeflow.step_config import decode_config, encode_config
 from pipeline.config import PipelineConfig, load_config
 from pipeline.config_errors import ConfigError
@@ -35,6 +36,7 @@ NAMES: dict[str, tuple[Any, ...]] = {
 BASE: dict[str, Any] = {"name": "signs", "data": {"format": "coco", "path": "data-{SPAN}"}}
 ITEMS: dict[str, Any] = {
     "eval.gates.max_drop": {"AP75": {"absolute": 0.5}},
+    "eval.gates.forgetting": {"AP75": {"absolute": 0.5}},
     "eval.gates.slice_floors": [{"slice": {"weather": "no"}, "metric": "AP", "min": 0.5}],
     "eval.gates.class_floors": [{"class_name": "no", "metric": "AP", "min": 0.5}],
     "cluster.default_step.tolerations": [{"key": "a"}],
@@ -52,6 +54,8 @@ TOGETHER: dict[str, dict[str, Any]] = {
         for name in options.model_fields.keys() - SsdMobileNetV2FpnliteOptions.model_fields.keys()
     },
     "model.options.max_proposals": {"model.detector": "faster_rcnn_resnet50", "model.options.proposals_per_step": 2},
+    "train.input.replay_share": {"data.span_window": 2},
+    **{f"transfer.keep.{name}": {"transfer.warm_start_from_blessed": True} for name in KeepSettings.model_fields},
     "cluster.secrets.0.mount_path": {"cluster.secrets": [{"secret": "a"}]},
 }
 """Keys that are allowed together with others only."""

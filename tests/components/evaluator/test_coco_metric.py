@@ -101,3 +101,53 @@ def test_names_are_known_by_the_images_behind_them() -> None:
         },
         nan_ok=True,
     )
+
+
+NAMES = ("bus", "car", "tram")
+COMPARED = {"gates": {"max_drop": {"AP": {"absolute": 0.1}}, "forgetting": {"AP": {"absolute": 0.1}}, "min_images": 2}}
+
+
+def of_span(
+    image_id: str, found: str, there: str, span: int | None, known_before: tuple[str, ...] | None
+) -> NamedMatches:
+    return dataclasses.replace(image(image_id, NAMES, 0.9, found, there), span=span, known_before=known_before)
+
+
+def test_what_was_known_is_compared_over_its_classes_and_on_earlier_spans() -> None:
+    before = ("bus", "car")
+    images = [
+        of_span("1", "car", "car", 3, before),
+        of_span("2", "car", "bus", 4, before),
+        of_span("3", "car", "car", 4, before),
+        of_span("4", "tram", "tram", 5, before),
+        of_span("5", "bus", "bus", 5, before),
+        of_span("6", "tram", "tram", 4, before),
+    ]
+    metrics = slice_metrics(images, EvalSettings.model_validate(COMPARED))
+    both = slice_metrics(images[:3], EvalSettings())
+    assert metrics["kept/AP"] == pytest.approx((metrics["AP/bus"] + metrics["AP/car"]) / 2)
+    assert metrics["kept/AP"] < metrics["AP"], "the new class is learnt well"
+    assert metrics["earlier/AP"] == pytest.approx((both["AP/bus"] + both["AP/car"]) / 2)
+    assert metrics["earlier/image_count"] == 4
+    assert metrics.keys() >= {"known/before/bus", "known/before/car"}
+    assert "known/before/tram" not in metrics
+
+
+@pytest.mark.parametrize("spans", [(5, 5, 5), (4, 5, 5), (None, None, None)])
+def test_few_images_of_earlier_spans_are_no_loss(spans: tuple[int | None, ...]) -> None:
+    images = [of_span(str(n), "car", "bus", span, ("bus",)) for n, span in enumerate(spans)]
+    metrics = slice_metrics(images, EvalSettings.model_validate(COMPARED))
+    assert (metrics["kept/AP"], metrics["earlier/AP"]) == (0.0, 1.0)
+    assert metrics["earlier/image_count"] == sum(span == 4 for span in spans)
+
+
+def test_classes_that_no_image_shows_are_no_loss() -> None:
+    images = [of_span(str(n), "bus", "bus", span, ("tram",)) for n, span in enumerate((1, 1, 2))]
+    metrics = slice_metrics(images, EvalSettings.model_validate(COMPARED))
+    assert (metrics["kept/AP"], metrics["earlier/AP"], metrics["known/before/tram"]) == (1.0, 1.0, 0.0)
+
+
+def test_without_a_blessed_model_all_classes_count() -> None:
+    images = [of_span("1", "bus", "bus", None, None), of_span("2", "car", "tram", None, None)]
+    metrics = slice_metrics(images, EvalSettings.model_validate(COMPARED))
+    assert metrics["kept/AP"] == metrics["AP"]

@@ -9,6 +9,7 @@ SETTINGS = EvalSettings.model_validate(
         "gates": {
             "minimum": {"AP": 0.3},
             "max_drop": {"AP50": {"relative": 0.1}},
+            "forgetting": {"AP": {"absolute": 0.01}},
             "slice_floors": [
                 {"slice": {"weather": "fog"}, "metric": "AP50", "min": 0.5},
                 {"slice": {"camera": "3"}, "metric": "AP50", "min": 0.5},
@@ -37,7 +38,8 @@ def test_thresholds_stand_at_their_keys() -> None:
     }
     assert bounds.keys() == {
         ("AP", ()),
-        ("AP50", ()),
+        ("kept/AP50", ()),
+        ("earlier/AP", ()),
         ("guarded/AP50", (("weather", "fog"),)),
         ("guarded/AP50", (("camera", "3"),)),
         ("guarded/AP/car", ()),
@@ -46,8 +48,9 @@ def test_thresholds_stand_at_their_keys() -> None:
         ("known/class/car", ()),
     }
     assert bounds["AP", ()].value_threshold.lower_bound.value == 0.3
-    assert bounds["AP50", ()].change_threshold.relative.value == -0.1
-    assert not bounds["AP50", ()].change_threshold.HasField("absolute")
+    assert bounds["kept/AP50", ()].change_threshold.relative.value == -0.1
+    assert not bounds["kept/AP50", ()].change_threshold.HasField("absolute")
+    assert bounds["earlier/AP", ()].change_threshold.absolute.value == -0.01
 
 
 def test_a_gate_without_floors_still_asks_for_a_number() -> None:

@@ -95,6 +95,18 @@ def test_names_that_are_not_utf_8_break_nothing() -> None:
     assert extracts[RESULTS_KEY][""].class_names == ("bus", "car", "\ufffd")
 
 
+def test_the_span_and_what_was_known_before_go_along() -> None:
+    extracts = {
+        constants.INPUT_KEY: np.array([serialized(image__meta__span=integers(7))], object),
+        constants.PREDICTIONS_KEY: DETECTIONS,
+    }
+    compared = compare_with_ground_truth(extracts, EvalSettings(), {"": LabelMap.of_names(["bus", "car"])}, ("car",))
+    named = compared[RESULTS_KEY][""]
+    assert (named.span, named.known_before) == (7, ("car",))
+    assert compared[constants.FEATURES_KEY]["span"].tolist() == ["7"]
+    assert compare(serialized(), DETECTIONS)[RESULTS_KEY][""].span is None
+
+
 def test_two_models_share_a_vocabulary_and_truth_may_add_to_it() -> None:
     label_maps = {"candidate": LabelMap.of_names(["car"]), "baseline": LabelMap.of_names(["tram", "car"])}
     record = serialized(image__object__class__text=text("zebra"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -63,6 +64,11 @@ def make_scenes(seed: int, count: int) -> list[Scene]:
     return scenes
 
 
+def span_of(scene: Scene) -> int:
+    """The first half is of span 1, the second of span 2."""
+    return 1 if int(scene.source_id) < 30 else 2
+
+
 def record_of(scene: Scene) -> bytes:
     def ints(values: Sequence[int]) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
@@ -80,6 +86,7 @@ def record_of(scene: Scene) -> bytes:
         features.IMAGE_HEIGHT: ints([SIZE[0]]),
         features.IMAGE_WIDTH: ints([SIZE[1]]),
         features.meta_key("weather"): texts([scene.weather]),
+        features.meta_key("span"): ints([span_of(scene)]),
         features.OBJECT_CLASS_TEXT: texts([CLASS_NAMES[index] for index in result.truth_classes]),
         features.OBJECT_IS_CROWD: ints(result.truth_is_crowd),
         features.OBJECT_DIFFICULT: ints(result.truth_is_ignored),
@@ -137,6 +144,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, scenes: list[Scene]) -> 
     for name, known, labels in (
         ("candidate", scenes, ["bus", "car", "sign"]),
         ("baseline", better, ["sign", "tram", "car", "bus"]),
+        ("without_bus", [scene._replace(result=without_bus(scene.result)) for scene in better], ["car", "sign"]),
+        ("tram_only", [scene._replace(result=nothing_found(scene.result)) for scene in scenes], ["tram"]),
     ):
         labels_file = root / name / "labels.txt"
         labels_file.parent.mkdir()
@@ -155,7 +164,24 @@ def perfect(result: ImageResult) -> ImageResult:
     )
 
 
-def run_evaluator(workplace: pathlib.Path, output: pathlib.Path, settings: EvalSettings, baseline: bool) -> Evaluated:
+def without_bus(result: ImageResult) -> ImageResult:
+    """The detections of a model that does not know the first class."""
+    known = result.detection_classes != 0
+    return dataclasses.replace(
+        result,
+        detection_boxes_yxyx_pixels=result.detection_boxes_yxyx_pixels[known],
+        detection_scores=result.detection_scores[known],
+        detection_classes=result.detection_classes[known],
+    )
+
+
+def nothing_found(result: ImageResult) -> ImageResult:
+    return without_bus(dataclasses.replace(result, detection_classes=np.zeros_like(result.detection_classes)))
+
+
+def run_evaluator(
+    workplace: pathlib.Path, output: pathlib.Path, settings: EvalSettings, baseline: bool | str
+) -> Evaluated:
     """Runs the Evaluator's executor the way the pipeline does."""
     examples = tfx.types.standard_artifacts.Examples()
     examples.uri = str(workplace / "examples")
@@ -164,7 +190,8 @@ def run_evaluator(workplace: pathlib.Path, output: pathlib.Path, settings: EvalS
     (workplace / "examples" / DATA_PROFILE_FILE).write_text(profile(**dict.fromkeys(splits, 1)).to_json())
     inputs = {"examples": [examples], "model": [model_artifact(workplace / "candidate", 1)]}
     if baseline:
-        inputs["baseline_model"] = [model_artifact(workplace / "baseline", 2)]
+        folder = baseline if isinstance(baseline, str) else "baseline"
+        inputs["baseline_model"] = [model_artifact(workplace / folder, 2)]
     evaluation, blessing = tfx.types.standard_artifacts.ModelEvaluation(), tfx.types.standard_artifacts.ModelBlessing()
     evaluation.uri, blessing.uri = str(output / "evaluation"), str(output / "blessing")
     properties = {keys.SETTINGS: settings.model_dump_json()}
@@ -360,6 +387,59 @@ def test_without_a_baseline_thresholds_on_change_do_not_count(workplace: pathlib
     assert read_verdict(evaluated.evaluation_dir).lines() == [
         "blessed: every threshold met, no blessed model to compare with"
     ]
+
+
+COMPARED = EvalSettings.model_validate(
+    {
+        "slices": [],
+        "gates": {
+            "minimum": {},
+            "max_drop": {"AP": {"absolute": 0.02}},
+            "forgetting": {"AP": {"absolute": 0.02}, "AP50": {"relative": 1.0}},
+        },
+    }
+)
+
+
+def test_a_grown_label_map_is_compared_over_the_classes_known_before(
+    workplace: pathlib.Path, tmp_path: pathlib.Path, scenes: list[Scene], pycocotools_metrics: Reference
+) -> None:
+    verdict = read_verdict(run_evaluator(workplace, tmp_path, COMPARED, baseline="without_bus").evaluation_dir)
+    assert not verdict.blessed
+    whole, earlier = verdict.failures
+    assert (whole.metric, whole.kind, whole.is_on_earlier_spans) == ("AP", "absolute drop", False)
+    assert (earlier.metric, earlier.kind, earlier.is_on_earlier_spans) == ("AP", "absolute drop", True)
+    for failure, images in ((whole, scenes), (earlier, [scene for scene in scenes if span_of(scene) == 1])):
+        ours, theirs = (
+            np.mean([pycocotools_metrics(results, CLASS_NAMES)[f"AP/{name}"] for name in ("car", "sign")])
+            for results in ([scene.result for scene in images], [perfect(scene.result) for scene in images])
+        )
+        assert failure.baseline == pytest.approx(theirs, abs=1e-6)
+        assert failure.value == pytest.approx(theirs - ours, abs=1e-6)
+    lines = verdict.lines()
+    assert lines[2].startswith("  AP on images of earlier spans fell by 0.")
+    assert lines[3] == "  compared with the last blessed model over the classes that it knows, without bus"
+    assert verdict.baseline_metrics[()]["AP/bus"] == 0.0
+
+
+def test_losses_without_anything_to_compare_are_named(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    alone = read_verdict(run_evaluator(workplace, tmp_path / "alone", COMPARED, baseline=False).evaluation_dir)
+    assert alone.blessed
+    assert alone.lines()[1:] == ["  not judged: loss of AP, AP50 on earlier spans: no blessed model to compare with"]
+    strange = read_verdict(
+        run_evaluator(workplace, tmp_path / "strange", COMPARED, baseline="tram_only").evaluation_dir
+    )
+    assert strange.blessed
+    shown = "no image shows a class that the last blessed model knows"
+    assert strange.lines()[1:3] == [
+        f"  not judged: drop of AP: {shown}",
+        f"  not judged: loss of AP, AP50 on earlier spans: {shown}",
+    ]
+    few = COMPARED.model_copy(update={"gates": COMPARED.gates.model_copy(update={"max_drop": {}, "min_images": 31})})
+    verdict = read_verdict(run_evaluator(workplace, tmp_path / "few", few, baseline=True).evaluation_dir)
+    assert verdict.blessed
+    needed = "30 images, needs 31 (data.span_window: spans to read together)"
+    assert verdict.lines()[1:] == [f"  not judged: loss of AP, AP50 on earlier spans, {needed}"]
 
 
 def test_split_without_images_refuses(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
