@@ -18,7 +18,15 @@ import keras
 import tensorflow as tf
 
 from components.detector.options import DetectorOptions, options_of
-from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Preprocessed, Teaching
+from components.detector.structures import (
+    ClassRows,
+    DescribedProposals,
+    Detections,
+    Features,
+    GroundTruth,
+    Preprocessed,
+    Teaching,
+)
 
 
 class Detector(keras.Model, abc.ABC):
@@ -78,6 +86,12 @@ class Detector(keras.Model, abc.ABC):
             image_size=(int(size[0]), int(size[1])) if size else cls.default_image_size(name),
             options=options_of(name, options),
         )
+
+    def duplicate(self) -> Self:
+        """Another detector of the same recipe, with the same weights."""
+        other = type(self).from_config(self.recipe)
+        other.set_weights(self.get_weights())
+        return other
 
     @classmethod
     @abc.abstractmethod
@@ -165,6 +179,19 @@ class Detector(keras.Model, abc.ABC):
     @abc.abstractmethod
     def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
         """``head_predictions`` -> detections in the frame of the original image (float32 [B, 2] as there)."""
+
+    def describe_proposals(
+        self, features: Features, valid_height_width: tf.Tensor, training: bool
+    ) -> DescribedProposals | None:
+        """The best regions that a detector of two stages proposes, described; None where there is one stage.
+
+        Args:
+          features: of ``features``.
+          valid_height_width: float32 [B, 2], the share of the canvas that is image.
+          training: as there.
+        """
+        del features, valid_height_width, training
+        return None
 
     def training_losses(
         self, images: tf.Tensor, truth: GroundTruth, teaching: Teaching | None = None

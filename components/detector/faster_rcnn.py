@@ -22,7 +22,15 @@ from components.detector.layers import resizing
 from components.detector.layers.cosine_similarity import CosineDense
 from components.detector.layers.roi_crop import crop_regions
 from components.detector.options import FasterRcnnInceptionOptions, FasterRcnnOptions, FasterRcnnResnetOptions
-from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Proposals, Teaching
+from components.detector.structures import (
+    ClassRows,
+    DescribedProposals,
+    Detections,
+    Features,
+    GroundTruth,
+    Proposals,
+    Teaching,
+)
 from components.detector.targets import boxes as box_ops
 from components.detector.targets.distillation import (
     classifier_distillation,
@@ -170,6 +178,18 @@ class FasterRcnn(Detector):
             | {"distillation": of_first + of_second}
         )
 
+    def describe_proposals(
+        self, features: Features, valid_height_width: tf.Tensor, training: bool
+    ) -> DescribedProposals:
+        """The best ``proposals_per_step`` proposals: as many as the second stage is trained on."""
+        _, _, proposals = self._propose(features, valid_height_width)
+        count = min(self.options.proposals_per_step, self.options.max_proposals)
+        boxes = proposals.boxes_yxyx_pixels[:, :count]  # [B, P, 4]
+        descriptions = self._describe(features, boxes, training)  # [B * P, D]
+        return DescribedProposals(
+            tf.reshape(descriptions, (-1, count, descriptions.shape[-1])), proposals.is_real[:, :count]
+        )
+
     def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
         options = self.options
         proposals = Proposals(predictions["proposal_boxes"], predictions["num_proposals"])
@@ -279,6 +299,14 @@ class FasterRcnn(Detector):
         self, features: Features, boxes_yxyx_pixels: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The second stage: regions [B, P, 4] -> boxes [B, P, Q, 4], logits [B, P, K + 1]."""
+        pooled = self._describe(features, boxes_yxyx_pixels, training)  # [B * P, D]
+        boxes, logits = self.in_float32((self.box_head(pooled), self.class_head(pooled)))
+        count = boxes_yxyx_pixels.shape[1]
+        refined = tf.reshape(boxes, (-1, count, self.box_head.units // 4, 4))
+        return refined, tf.reshape(logits, (-1, count, self.num_classes + 1))
+
+    def _describe(self, features: Features, boxes_yxyx_pixels: tf.Tensor, training: bool) -> tf.Tensor:
+        """What the second stage predicts from: regions [B, P, 4] -> float32 [B * P, D]."""
         crops = crop_regions(
             features[_LEVEL],
             boxes_yxyx_pixels / self._canvas_pixels(),
@@ -286,11 +314,7 @@ class FasterRcnn(Detector):
             pool_size=self.options.pool_size,
         )  # [B * P, s, s, C]
         described = self.in_float32(self.classifier_features(crops, training=training))  # [B * P, t, t, D]
-        pooled = tf.reduce_mean(described, axis=(1, 2))  # [B * P, D]
-        boxes, logits = self.in_float32((self.box_head(pooled), self.class_head(pooled)))
-        count = boxes_yxyx_pixels.shape[1]
-        refined = tf.reshape(boxes, (-1, count, self.box_head.units // 4, 4))
-        return refined, tf.reshape(logits, (-1, count, self.num_classes + 1))
+        return tf.reduce_mean(described, axis=(1, 2))  # [B * P, D]
 
 
 def _is_inception(name: str) -> bool:

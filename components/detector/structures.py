@@ -104,3 +104,15 @@ class Teaching(NamedTuple):
     def of_student(self, values: tf.Tensor, background: int) -> tf.Tensor:
         """The same of the student's, in the same order."""
         return tf.gather(values, [*range(background), *(background + new for _, new in self.classes)], axis=-1)
+
+
+class DescribedProposals(NamedTuple):
+    """Proposed regions as the second stage sees them.
+
+    Attributes:
+      descriptions: float32 [B, P, D]: the pooled features that classes and boxes are predicted from.
+      is_real: bool [B, P]: False for padded rows.
+    """
+
+    descriptions: tf.Tensor
+    is_real: tf.Tensor

@@ -12,6 +12,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components.detector.detector import Detector
 from components.detector.registry import build_detector, detector_class
 from components.export.saved_model import export
+from components.split_names import UNLABELLED
 from components.trainer.evaluation import Evaluation
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import Parser, evaluation_batches
@@ -39,7 +40,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
     ``fn_args.custom_config`` holds the sections ``model``, ``transfer`` and ``train`` as JSON text, and
     ``checkpoint_root``, the folder under which unfinished trainings keep their state. ``features_root``, where there is
-    one, is the folder of what a frozen backbone made of the images, which trainings share.
+    one, is the folder of what a frozen backbone made of the images, which trainings share. Among
+    ``fn_args.train_files`` may be the images of ``data.target``, the split ``target``.
 
     Raises:
       NonFiniteLossError, UnusableRecordError, NoRecordsError: the data or the settings do not allow to train.
@@ -53,7 +55,9 @@ def run_fn(fn_args: FnArgs) -> None:
     warm_start = fn_args.base_model if transfer.warm_start_from_blessed else None
     if warm_start is not None and isinstance(transfer, KeepingSettings) and transfer.keep is not None:
         label_map = with_classes_of(label_map, warm_start)
-    profile = training_profile(fn_args.train_files)
+    target_files = [pattern for pattern in fn_args.train_files if _split_of(pattern) == UNLABELLED]
+    train_files = [pattern for pattern in fn_args.train_files if pattern not in target_files]
+    profile = training_profile(train_files)
     settings = planned_settings(
         TrainConfig.model_validate_json(config["train"]),
         images=profile.images,
@@ -114,9 +118,10 @@ def run_fn(fn_args: FnArgs) -> None:
         inputs = TrainingInputs(
             settings,
             label_map,
-            AnnotatedRecords(fn_args.train_files, parse),
+            AnnotatedRecords(train_files, parse),
             folder,
             blessed_model=warm_start,
+            target_records=AnnotatedRecords(target_files, parse) if target_files else None,
             features_root=config.get("features_root"),
         )
         train(
@@ -132,6 +137,11 @@ def run_fn(fn_args: FnArgs) -> None:
         detector = strategy.finish(detector)
         export(fn_args.serving_model_dir, detector, label_map, serving_batch_size=model.serving_batch_size)
         checkpoints.remove()
+
+
+def _split_of(pattern: str) -> str:
+    """The split whose record files a pattern matches: ``<examples>/Split-train/*`` -> ``train``."""
+    return posixpath.basename(posixpath.dirname(pattern)).removeprefix("Split-")
 
 
 def _evaluation(

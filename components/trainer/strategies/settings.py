@@ -11,8 +11,10 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
+from components.trainer.strategies.domain_adversarial_settings import DomainAdversarialSettings
 from components.trainer.strategies.feature_extraction_settings import FeatureExtractionSettings
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.mean_teacher_settings import MeanTeacherSettings
 from components.trainer.strategies.strategy_settings import StrategySettings
 
 _DEFAULT: Final = "fine_tune"
@@ -27,7 +29,9 @@ def strategy_name(section: Any) -> str:
 
 TransferSettings = Annotated[
     Annotated[FineTuneSettings, pydantic.Tag("fine_tune")]
-    | Annotated[FeatureExtractionSettings, pydantic.Tag("feature_extraction")],
+    | Annotated[FeatureExtractionSettings, pydantic.Tag("feature_extraction")]
+    | Annotated[DomainAdversarialSettings, pydantic.Tag("domain_adversarial")]
+    | Annotated[MeanTeacherSettings, pydantic.Tag("mean_teacher")],
     pydantic.Discriminator(strategy_name),
 ]
 """The settings of one strategy."""

@@ -64,6 +64,7 @@ class TrainingInputs:
       records: the split ``train``.
       folder: to keep things in that take long to make, such as features; the next attempt of a training that was killed
         finds them there. It goes when the training is over.
+      target_records: the images of ``data.target``, which have no annotations; None where there is none.
       blessed_model: SavedModel folder of the last blessed model; None where there is none, or none is asked for.
       features_root: folder of features that outlive the training, see ``cached_features``; None to keep them in
         ``folder``.
@@ -74,6 +75,7 @@ class TrainingInputs:
     records: AnnotatedRecords
     folder: str
     blessed_model: str | None = None
+    target_records: AnnotatedRecords | None = None
     features_root: str | None = None
 
 

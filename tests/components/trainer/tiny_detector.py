@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from components.detector.layers.resizing import resize_fixed
-from components.detector.structures import Detections, GroundTruth, Preprocessed
+from components.detector.structures import Detections, Features, GroundTruth, Preprocessed
 
 _CLASSES: Final = 2
 
@@ -31,11 +31,10 @@ class TinyDetector(keras.Model):
                 keras.layers.Conv2D(4, 16, strides=16, use_bias=False),
                 keras.layers.BatchNormalization(momentum=0.9),
                 keras.layers.ReLU(),
-                keras.layers.GlobalAveragePooling2D(),
             ]
         )
         self.head = keras.layers.Dense(_CLASSES)
-        self.head.build(self.backbone.output_shape)
+        self.head.build((None, self.backbone.output_shape[-1]))
         self.built = True
 
     @property
@@ -48,14 +47,26 @@ class TinyDetector(keras.Model):
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
         return images / 255.0
 
-    def training_losses(self, images: tf.Tensor, truth: GroundTruth) -> dict[str, tf.Tensor]:
-        logits = self.head(self.backbone(images, training=True))  # [B, 2]
+    def duplicate(self) -> TinyDetector:
+        other = TinyDetector()
+        other.set_weights(self.get_weights())
+        return other
+
+    def features(self, images: tf.Tensor, training: bool) -> Features:
+        return {"level_4": self.backbone(images, training=training)}  # [B, 4, 4, 4]
+
+    def describe_proposals(self, features: Features, valid_height_width: tf.Tensor, training: bool) -> None:
+        """There is one stage."""
+
+    def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
+        logits = self.head(tf.reduce_mean(features["level_4"], axis=(1, 2)))  # [B, 2]
         shown = tf.minimum(tf.reduce_sum(tf.one_hot(truth.classes, _CLASSES), axis=1), 1.0)  # [B, 2]
         errors = tf.nn.sigmoid_cross_entropy_with_logits(labels=shown, logits=logits)  # [B, 2]
         return {"classification": tf.reduce_mean(errors), "size": 1e-3 * tf.reduce_mean(tf.square(logits))}
 
     def detect(self, preprocessed: Preprocessed) -> Detections:
-        logits = self.head(self.backbone(preprocessed.images, training=False))  # [B, 2]
+        features = self.features(preprocessed.images, training=False)
+        logits = self.head(tf.reduce_mean(features["level_4"], axis=(1, 2)))  # [B, 2]
         batch = tf.shape(logits)[0]
         return Detections(
             boxes_yxyx_normalized=tf.tile([[[0.0, 0.0, 1.0, 1.0]]], [batch, 1, 1]),
