@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.trainer.input.input_pipeline import TrainingBatch
+from components.trainer.settings import TrainSettings
 from components.trainer.strategies.strategy import TrainingInputs
 
 
@@ -44,12 +45,17 @@ def adaptation_batches(detector: Detector, inputs: TrainingInputs, first_step: i
     if inputs.target_records is None:
         raise ValueError("a domain adaptation needs inputs with target_records: the config has no data.target")
     settings, start = inputs.settings, first_step + start_step
-    # Which span an image is of is asked of the annotated ones.
-    without_replay = settings.model_copy(update={"input": settings.input.model_copy(update={"replay_share": None})})
     pairs = tf.data.Dataset.zip(
         (
             inputs.records.training_batches(detector, settings, start),
-            inputs.target_records.training_batches(detector, without_replay, start),
+            inputs.target_records.training_batches(detector, _without_objects(settings), start),
         )
     )
     return pairs.enumerate(start_step).map(lambda step, pair: AdaptationBatch(step, *pair))
+
+
+def _without_objects(settings: TrainSettings) -> TrainSettings:
+    """The settings without what only annotated images have: objects to paste, and a share of earlier spans."""
+    augmentation = settings.augmentation and settings.augmentation.model_copy(update={"copy_paste": 0.0})
+    plain_input = settings.input.model_copy(update={"replay_share": None})
+    return settings.model_copy(update={"augmentation": augmentation, "input": plain_input})
