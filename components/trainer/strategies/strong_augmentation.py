@@ -1,7 +1,7 @@
 """Changes of finished canvases that leave every box where it is: colour, blur, erasing; for the student alone.
 
-As in Unbiased Teacher (Liu et al. 2021, appendix, table of strong augmentations). On the batch, on the device that
-trains: the teacher sees the same canvas without them.
+As in Unbiased Teacher (Liu et al. 2021, appendix, table of strong augmentations). Not by the input pipeline, which has
+the like (``input.augmentation.pixels``): the teacher has to see the same canvas without them.
 """
 
 from __future__ import annotations

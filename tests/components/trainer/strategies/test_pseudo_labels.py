@@ -53,13 +53,13 @@ def bright_box(canvas: np.ndarray, share: np.ndarray) -> tuple[float, ...]:
     return (rows.min() / height, columns.min() / width, (rows.max() + 1) / height, (columns.max() + 1) / width)
 
 
-def test_labels_lie_on_the_paint_under_flips_crops_and_padding() -> None:
+def test_labels_lie_on_the_paint_under_flips_turns_crops_and_padding() -> None:
     """Teacher and student see one canvas: what the teacher finds, mapped to it, is where the student sees it."""
     image = np.full((80, 120, 3), 40, np.uint8)
     image[20:50, 24:60] = 230
     for window in ([0.0, 0.0, 1.0, 1.0], [0.1, 0.05, 0.9, 0.8], [-0.2, -0.1, 1.2, 1.3]):
-        for mirrored in ([False, False], [False, True], [True, False], [True, True]):
-            geometry = Geometry(tf.constant(window), tf.constant(mirrored))
+        for mirrored, turns in (([False, False], 0), ([False, True], 0), ([True, False], 0), ([True, True], 3)):
+            geometry = Geometry(tf.constant(window), tf.constant(mirrored), tf.constant(turns))
             inside = part_inside_image(geometry.windows_yxyx).numpy() * [80, 120, 80, 120]
             top, left, bottom, right = np.rint(inside).astype(int)
             shown = show(tf.constant(image[top:bottom, left:right]), geometry)
