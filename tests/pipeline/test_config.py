@@ -88,6 +88,11 @@ def test_overrides_win_over_the_file(write):
             MINIMAL + "train: {input: {replay_share: 0.5}}",
             ["train.input.replay_share is set, but data.span_window is 1", "set data.span_window"],
         ),
+        (
+            MINIMAL.replace("/data/signs", '"/data/{SPAN}"\n      span_window: 2')
+            + "train: {input: {replay_share: 0.5}}\n    transfer: {strategy: feature_extraction}",
+            ["train.input.replay_share is set", "'feature_extraction' takes every image as often"],
+        ),
         (MINIMAL + "train:", [":5: train: found nothing, expected keys with their values"]),
         (
             MINIMAL + "root: $NOWHERE/p",

@@ -14,6 +14,7 @@ class FeatureExtractionSettings(StrategySettings):
     only necks and heads learn from it. For little data, or no GPU."""
 
     implementation = "components.trainer.strategies.feature_extraction.FeatureExtraction"
+    replays = False  # every image is looked at once, and taken as often as any other
 
     strategy: Literal["feature_extraction"] = "feature_extraction"
     """How the weights the training starts from are adapted: `feature_extraction` keeps the backbone's features of the

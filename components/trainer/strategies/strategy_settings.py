@@ -14,6 +14,8 @@ class StrategySettings(Settings):
     """Dotted path of the ``Strategy``, which is made with these settings."""
     uses_target: ClassVar[bool] = False
     """Whether it learns from the images of ``data.target``."""
+    replays: ClassVar[bool] = True
+    """Whether its batches keep to ``train.input.replay_share``."""
 
     strategy: str
     """How the weights the training starts from are adapted."""
