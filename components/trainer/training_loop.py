@@ -98,6 +98,12 @@ class _Training:
         """The steps of a phase from ``progress`` on, with an evaluation after the last."""
         settings, progress, log = self.settings, self.progress, self.log
         self.patience = phase.early_stopping_patience or settings.early_stopping_patience
+        first_step = progress.step
+        log.begin_phase(phase.name, phase.steps, len(phase.variables))
+        if phase.is_judged_first and not progress.phase_step:
+            self._measure(phase)
+        # Before the optimizer, which may keep an average of the weights: a phase may change them for its first batch.
+        dataset = phase.make_batches(progress.phase_step)
         optimizer = make_optimizer(
             phase.optimizer,
             phase.variables,
@@ -109,14 +115,11 @@ class _Training:
         state = [*optimizer.variables, *phase.helpers]
         if progress.phase_step:
             self.checkpoints.restore_phase(state)
-        dataset = phase.make_batches(progress.phase_step)
         batches = iterate(dataset)
         step = TrainStep(phase.losses, phase.variables, optimizer, dataset.element_spec, phase.measures)
         lag = BatchNormLag(self.detector)
         log_interval = max(1, settings.steps // _HISTORY_POINTS)
         last_checkpoint = time.monotonic()
-        first_step = progress.step
-        log.begin_phase(phase.name, phase.steps, len(phase.variables))
         while progress.phase_step < phase.steps and not self._out_of_patience():
             if self.asked_to_end.is_set():
                 raise TrainingInterrupted(
@@ -160,12 +163,17 @@ class _Training:
             self.has_warned = True
             self.log.message(warning)
 
-    def _evaluate(self, phase: Phase) -> None:
+    def _measure(self, phase: Phase) -> dict[str, float]:
         settings, progress = self.settings, self.progress
         start = time.monotonic()
         metrics = self.evaluate()
         left = evaluations_left(progress.step, settings.steps, settings.evaluation_interval)
-        self.log.evaluation(progress.step, metrics, time.monotonic() - start, left)
+        self.log.evaluation(progress.step, metrics, time.monotonic() - start, left, phase.class_groups)
+        return metrics
+
+    def _evaluate(self, phase: Phase) -> None:
+        progress = self.progress
+        metrics = self._measure(phase)
         # Without an object in the eval split there is no AP; then the latest weights are as good as any.
         latest = math.isnan(metrics["AP"]) or phase.keeps == "last"
         average_precision = metrics["AP"] if not math.isnan(metrics["AP"]) else 0.0

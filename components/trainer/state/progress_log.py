@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import sys
 import time
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 import tensorflow as tf
 
-from components.evaluator.coco import COCO_METRICS
+from components.evaluator.coco import COCO_METRICS, class_metric
 
 HISTORY_FILE = "training_history.jsonl"
 """In the model run's folder. Two kinds of lines: ``{"step": 20, "phase": "fine_tune", "losses": {"total": 1.2, ...},
 "learning_rate": 1e-3, "images_per_second": 30.1}``, with ``"measures": {"domain_accuracy": 0.6}`` where the phase has
-such, and ``{"step": 100, "phase": "fine_tune", "AP": 0.41, ...}``."""
+such, and ``{"step": 100, "phase": "fine_tune", "AP": 0.41, ...}``, with ``"groups": {"base": {"AP": 0.5, "AP50": 0.7},
+...}`` where the phase parts the classes."""
 _TERMINAL_INTERVAL_SECONDS = 0.5
+_GROUP_METRICS: Final = ("AP", "AP50")
+"""What is told of groups of classes."""
 
 
 class ProgressLog:
@@ -90,21 +95,41 @@ class ProgressLog:
             self._last_line = time.monotonic()
             self._show(self._line(step, losses, measured), keep=not self._terminal)
 
-    def evaluation(self, step: int, metrics: Mapping[str, float], seconds: float, evaluations_left: int) -> None:
-        """Metrics of an evaluation that took ``seconds``."""
+    def evaluation(
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        seconds: float,
+        evaluations_left: int,
+        class_groups: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        """Metrics of an evaluation that took ``seconds``; of groups of classes (names by the group's) their means."""
         self._evaluation_seconds, self._evaluations_left = seconds, evaluations_left
         overall = {name: metrics[name] for name in COCO_METRICS}
-        # JSON has no NaN; a metric with nothing to find behind it is null.
+        groups = {
+            group: {name: mean_metric(name, metrics, names) for name in _GROUP_METRICS}
+            for group, names in class_groups.items()
+        }
         self._append(
-            {"step": step, "phase": self._phase} | {k: round(v, 6) if v == v else None for k, v in overall.items()}
-        )
+            {"step": step, "phase": self._phase}
+            | {name: _number(value) for name, value in overall.items()}
+            | ({"groups": {g: {k: _number(v) for k, v in of_group.items()} for g, of_group in groups.items()}}
+               if groups else {})
+        )  # fmt: skip
         with self._writer.as_default(step=step):
             for name, value in metrics.items():
                 tf.summary.scalar(f"eval/{name}", value)
+            for group, of_group in groups.items():
+                for name, value in of_group.items():
+                    tf.summary.scalar(f"eval/{name} of {group} classes", value)
         self._writer.flush()
+        parts = "".join(
+            f"; {group} classes AP {of_group['AP']:.4f}, AP50 {of_group['AP50']:.4f}"
+            for group, of_group in groups.items()
+        )
         self.message(
             f"step {step}/{self._steps}: AP {overall['AP']:.4f}, AP50 {overall['AP50']:.4f}, "
-            f"AR100 {overall['AR100']:.4f} on the eval split ({seconds:.1f} s)"
+            f"AR100 {overall['AR100']:.4f} on the eval split{parts} ({seconds:.1f} s)"
         )
 
     def message(self, text: str) -> None:
@@ -138,6 +163,18 @@ class ProgressLog:
     def _write_history(self) -> None:
         with tf.io.gfile.GFile(self._history_path, "w") as file:
             file.write("".join(json.dumps(entry) + "\n" for entry in self._history))
+
+
+def mean_metric(metric: str, metrics: Mapping[str, float], class_names: Sequence[str]) -> float:
+    """Mean of a metric over classes that have an object to find; NaN when none has."""
+    values = [metrics[class_metric(metric, name)] for name in class_names]
+    found = [value for value in values if not math.isnan(value)]
+    return sum(found) / len(found) if found else math.nan
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN; a metric with nothing to find behind it is null."""
+    return None if math.isnan(value) else round(value, 6)
 
 
 def evaluations_left(step: int, steps: int, interval: int) -> int:

@@ -13,6 +13,7 @@ import pydantic
 
 from components.trainer.strategies.domain_adversarial_settings import DomainAdversarialSettings
 from components.trainer.strategies.feature_extraction_settings import FeatureExtractionSettings
+from components.trainer.strategies.few_shot_settings import FewShotSettings
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 from components.trainer.strategies.mean_teacher_settings import MeanTeacherSettings
 from components.trainer.strategies.strategy_settings import StrategySettings
@@ -31,7 +32,8 @@ TransferSettings = Annotated[
     Annotated[FineTuneSettings, pydantic.Tag("fine_tune")]
     | Annotated[FeatureExtractionSettings, pydantic.Tag("feature_extraction")]
     | Annotated[DomainAdversarialSettings, pydantic.Tag("domain_adversarial")]
-    | Annotated[MeanTeacherSettings, pydantic.Tag("mean_teacher")],
+    | Annotated[MeanTeacherSettings, pydantic.Tag("mean_teacher")]
+    | Annotated[FewShotSettings, pydantic.Tag("few_shot")],
     pydantic.Discriminator(strategy_name),
 ]
 """The settings of one strategy."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,6 +38,8 @@ class Phase:
         begins with the weights of its checkpoint.
       measures: names among what ``losses`` gives that are not minimised, but stand in the history beside the losses.
         All of them are in 0..1.
+      class_groups: names of classes by the name of their group; every evaluation tells each group's mean AP and AP50.
+      is_judged_first: whether an evaluation precedes its first step. The weights it finds are not kept as the best.
       keeps: the weights to export, unless a later phase has others: the ``best`` by AP on the split ``eval``, or the
         ``last``, where that split is not what is trained for.
     """
@@ -49,6 +52,8 @@ class Phase:
     variables: Sequence[keras.Variable]
     helpers: Sequence[keras.Variable] = ()
     measures: Sequence[str] = ()
+    class_groups: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    is_judged_first: bool = False
     keeps: Literal["best", "last"] = "best"
     learning_rate_factors: Sequence[float] = ()
     early_stopping_patience: int | None = None

@@ -10,7 +10,7 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -94,10 +94,10 @@ def stages() -> FineTune:
 STRATEGIES: dict[str, Callable[[], Strategy]] = {"helpers": HeadsFirst, "stages": stages}
 
 
-def main(name: str, records: str, folder: str, kill_at_step: int | None) -> None:
-    keras.utils.set_random_seed(1)
-    detector = TinyDetector()
-    strategy = STRATEGIES[name]()
+def run(
+    detector: Detector, strategy: Strategy, records: str, folder: str, kill_at_step: int | None, metrics: Sequence[str]
+) -> None:
+    """Trains as ``run_fn`` does, on classes `a` and `b`; every metric rises with the steps."""
     strategy.prepare(detector)
     checkpoints = CheckpointFolder(f"{folder}/checkpoint", detector.variables)
     progress = checkpoints.restore() or Progress()
@@ -122,12 +122,18 @@ def main(name: str, records: str, folder: str, kill_at_step: int | None) -> None
         detector,
         strategy.phases(detector, inputs),
         SETTINGS,
-        evaluate=lambda: dict.fromkeys(COCO_METRICS, progress.step / 10),
+        evaluate=lambda: dict.fromkeys(metrics, progress.step / 10),
         checkpoints=checkpoints,
         progress=progress,
         log=log,
     )
     detector.save_weights(pathlib.Path(folder) / "final.weights.h5")
+
+
+def main(name: str, records: str, folder: str, kill_at_step: int | None) -> None:
+    keras.utils.set_random_seed(1)
+    strategy = STRATEGIES[name]()
+    run(TinyDetector(), strategy, records, folder, kill_at_step, COCO_METRICS)
     if isinstance(strategy, HeadsFirst):
         np.savez(pathlib.Path(folder) / "helpers.npz", *(helper.numpy() for helper in strategy.helpers))
 

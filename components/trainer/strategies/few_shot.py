@@ -1,0 +1,137 @@
+"""Few-shot detection in two phases (TFA; Wang et al. 2020, "Frustratingly Simple Few-Shot Object Detection").
+
+First all of the detector learns the base classes, of which there are many objects. Then everything but the last layers
+stays as it is, and these are tuned on k objects of every class, base and novel alike, so that neither swamps the other.
+Class scores are cosines, which puts classes learnt from many and from few objects on one scale.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+
+from components.detector.detector import Detector
+from components.trainer.input.annotated_records import AnnotatedRecords
+from components.trainer.input.input_pipeline import TrainingBatch, iterate, prepare_images
+from components.trainer.input.record_stream import count_records, ordered_records
+from components.trainer.input.shots import draw_shots, ignoring_classes
+from components.trainer.settings import TrainSettings
+from components.trainer.strategies.few_shot_settings import FewShotSettings
+from components.trainer.strategies.imprinting import imprint
+from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
+from components.trainer.strategies.supervised import detection_losses
+from components.user_error import UserError
+from schema.label_map import LabelMap
+
+
+class FewShot(Strategy):
+    """The base classes, unless the start weights know them; then the last layers on k shots of every class."""
+
+    def __init__(self, settings: FewShotSettings) -> None:
+        self._settings = settings
+
+    def prepare(self, detector: Detector) -> None:
+        """Looks at the class head.
+
+        Raises:
+          ValueError: it is linear.
+        """
+        if detector.options.class_head != "cosine":
+            raise ValueError(
+                "transfer.strategy: few_shot needs a class head by cosines; set model.options to {class_head: cosine}"
+            )
+
+    def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
+        """``base`` and ``shots``; the latter's last weights are kept, for AP on many images is not what few have.
+
+        Raises:
+          UserError: a novel class is not in the data, or all are novel.
+          NotEnoughShotsError: a class has fewer objects than shots.
+        """
+        settings, chosen = inputs.settings, self._settings
+        base, novel = split_classes(inputs.label_map, chosen)
+        groups = {"base": base, "novel": novel}
+        indices = [(inputs.label_map.id_of(name) or 0) - 1 for name in novel]
+        # Before the first phase: a class with too few objects should not be found out after hours.
+        shots = draw_shots(inputs.records, inputs.label_map, chosen.shots, chosen.draw, inputs.folder)
+        base_steps = round(chosen.base_share * settings.steps)
+        if base_steps:
+            records = ignoring_classes(inputs.records, indices)
+            yield Phase(
+                name="base",
+                steps=base_steps,
+                optimizer=settings.optimizer,
+                make_batches=functools.partial(records.training_batches, detector, settings),
+                losses=detection_losses(detector),
+                variables=detector.trainable_variables,
+                class_groups=groups,
+            )
+        layers = detector.prediction_layers
+        for layer in detector._flatten_layers(include_self=False):
+            layer.trainable = layer in layers
+        losses = prediction_losses(detector)
+        optimizer = settings.optimizer
+        if chosen.learning_rate is not None:
+            optimizer = optimizer.model_copy(update={"learning_rate": chosen.learning_rate})
+        yield Phase(
+            name="shots",
+            steps=settings.steps - base_steps,
+            optimizer=optimizer,
+            make_batches=functools.partial(_shot_batches, detector, shots, settings, losses, indices),
+            losses=losses,
+            variables=[variable for layer in layers for variable in layer.trainable_variables],
+            class_groups=groups,
+            is_judged_first=not base_steps,
+            keeps="last",
+        )
+
+
+def split_classes(label_map: LabelMap, settings: FewShotSettings) -> tuple[list[str], list[str]]:
+    """Names of the base and of the novel classes.
+
+    Raises:
+      UserError: a novel class is not in the label map, or there is no base class.
+    """
+    unknown = [name for name in settings.novel_classes if name not in label_map.names]
+    if unknown:
+        raise UserError(
+            f"transfer.novel_classes: found {', '.join(unknown)}, but the data have {', '.join(label_map.names)}"
+        )
+    base = [name for name in label_map.names if name not in settings.novel_classes]
+    if not base:
+        raise UserError("transfer.novel_classes: every class of the data is novel; few_shot stands on base classes")
+    return base, settings.novel_classes
+
+
+def prediction_losses(detector: Detector) -> Callable[[TrainingBatch], dict[str, tf.Tensor]]:
+    """As ``detection_losses``, of a detector of which only ``prediction_layers`` learn."""
+
+    def losses(batch: TrainingBatch) -> dict[str, tf.Tensor]:
+        features = detector.features(prepare_images(detector, batch), training=False)
+        return dict(detector.head_losses(features, batch.truth))
+
+    return losses
+
+
+def _shot_batches(
+    detector: Detector,
+    shots: AnnotatedRecords,
+    settings: TrainSettings,
+    losses: Callable[[TrainingBatch], dict[str, tf.Tensor]],
+    novel: list[int],
+    start_step: int,
+) -> tf.data.Dataset:
+    """Batches of the phase ``shots``; when it begins, novel classes are imprinted from them.
+
+    Here and not in ``phases``, which a resumed training walks through again: it goes on with imprinted weights.
+    """
+    # All spans are drawn from.
+    alone = settings.model_copy(update={"input": settings.input.model_copy(update={"replay_share": None})})
+    if start_step == 0:
+        images = count_records(ordered_records(shots.patterns))
+        as_they_are = alone.model_copy(update={"augmentation": None})
+        batches = shots.training_batches(detector, as_they_are).take(-(-images // settings.batch_size))
+        imprint(detector, iterate(batches), losses, novel)
+    return shots.training_batches(detector, alone, start_step)
