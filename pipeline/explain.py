@@ -82,13 +82,28 @@ def _explain_sections(found: Sections, path: str) -> str:
         return explain(first, f"{path}.")
     telling = found.discriminator
     common = [name for name in first.model_fields if len({_signature(cls, name) for cls in found.classes}) == 1]
-    paragraphs = [explain(first, f"{path}.", common)]
+    paragraphs = [_explain_discriminator(found, path, telling)] if telling else []
+    paragraphs.append(explain(first, f"{path}.", common))
     for cls in found.classes:
         names = " | ".join(found.names(cls))
         heading = f"{path} with {telling} {names}:" if telling else f"{path} for {names}:"
         paragraphs.append(_paragraph(heading, cls.__doc__))
         paragraphs.append(explain(cls, f"{path}.", set(cls.model_fields) - {*common, telling or ""}))
     return "\n\n".join(filter(None, paragraphs))
+
+
+def _explain_discriminator(found: Sections, path: str, name: str) -> str:
+    """The key that tells the members apart, in the words of the class that they all stand on, where it has such."""
+    first = found.classes[0]
+    stands_on = [
+        base
+        for base in first.__mro__
+        if issubclass(base, pydantic.BaseModel) and name in base.model_fields
+        if all(issubclass(cls, base) for cls in found.classes)
+    ]
+    field = (stands_on or [first])[-1].model_fields[name]
+    heading = f"{path}.{name}: {' | '.join(found.members)} ({_default(first.model_fields[name])})"
+    return _paragraph(heading, field.description)
 
 
 def _signature(cls: type[pydantic.BaseModel], name: str) -> str | None:

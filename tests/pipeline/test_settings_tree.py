@@ -107,6 +107,7 @@ def test_a_mistake_in_a_union_has_key_line_and_nearest_spelling(text: str, said:
 def test_every_member_of_a_union_is_documented_and_what_they_share_once() -> None:
     text = explain(Whole)
     assert "by_field: section by strategy: tune | distill | self_distill" in text
+    assert 'by_field.strategy: tune | distill | self_distill (default "tune")\n    Which.\n' in text
     assert (
         "by_field with strategy distill | self_distill:\n    Learns from a teacher.\n\nby_field.teacher: text" in text
     )
