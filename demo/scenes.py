@@ -50,8 +50,10 @@ class _Placed:
     ground: float
 
 
-def render_scene(split: str, index: int, seed: int) -> coco_folder.AnnotatedImage:
-    """Draws picture `index` of a split; the same arguments give the same bytes."""
+def render_scene(
+    split: str, index: int, seed: int, classes: Sequence[str] = SIGN_CLASSES
+) -> coco_folder.AnnotatedImage:
+    """Draws picture `index` of a split with signs of some classes; the same arguments give the same bytes."""
     split_number = coco_folder.SPLITS.index(split)
     sequence = index // PICTURES_PER_SEQUENCE
     order = np.random.default_rng([seed, split_number]).permutation(len(_CONDITIONS))
@@ -63,7 +65,7 @@ def render_scene(split: str, index: int, seed: int) -> coco_folder.AnnotatedImag
         canvas = Canvas(WIDTH_PIXELS, HEIGHT_PIXELS)
         street = plan_street(canvas, place, shot)
         draw_street(canvas, street, place, shot)
-        objects = _draw_signs(canvas, street, shot)
+        objects = _draw_signs(canvas, street, shot, classes)
         if objects is not None:
             break
         attempt += 1
@@ -73,11 +75,11 @@ def render_scene(split: str, index: int, seed: int) -> coco_folder.AnnotatedImag
 
 
 def _draw_signs(
-    canvas: Canvas, street: Street, shot: np.random.Generator
+    canvas: Canvas, street: Street, shot: np.random.Generator, classes: Sequence[str]
 ) -> tuple[coco_folder.AnnotatedObject, ...] | None:
     """Draws signs and what stands before them; None when too little of one is left to see."""
     # Far signs first, so that near ones cover them and not the other way round.
-    placed = sorted(_place_signs(canvas, street, shot), key=lambda sign: sign.nearness)
+    placed = sorted(_place_signs(canvas, street, shot, classes), key=lambda sign: sign.nearness)
     whole_pixels = []
     for number, sign in enumerate(placed, start=1):
         distance = distance_of(sign.nearness)
@@ -101,14 +103,14 @@ def _draw_signs(
     return tuple(objects)
 
 
-def _place_signs(canvas: Canvas, street: Street, shot: np.random.Generator) -> list[_Placed]:
+def _place_signs(canvas: Canvas, street: Street, shot: np.random.Generator, classes: Sequence[str]) -> list[_Placed]:
     """Chooses signs along the road so that they hardly overlap; three pictures in a hundred have none."""
     if shot.random() < 0.03:
         return []
     placed: list[_Placed] = []
     for _ in range(int(shot.choice([1, 2, 3, 4], p=[0.35, 0.35, 0.2, 0.1]))):
         for _ in range(12):
-            sign = _propose_sign(canvas, street, shot)
+            sign = _propose_sign(canvas, street, shot, classes)
             apart = [
                 max(abs(sign.x - other.x), abs(sign.y - other.y)) > 0.52 * (sign.diameter + other.diameter)
                 for other in placed
@@ -119,7 +121,7 @@ def _place_signs(canvas: Canvas, street: Street, shot: np.random.Generator) -> l
     return placed
 
 
-def _propose_sign(canvas: Canvas, street: Street, shot: np.random.Generator) -> _Placed:
+def _propose_sign(canvas: Canvas, street: Street, shot: np.random.Generator, classes: Sequence[str]) -> _Placed:
     share = _SMALLEST * (_LARGEST / _SMALLEST) ** float(shot.beta(1.7, 1.1))
     diameter = share * canvas.width
     nearness = float(np.clip(share / _LARGEST * shot.uniform(1.0, 1.5), 0.1, 1.3))
@@ -132,7 +134,7 @@ def _propose_sign(canvas: Canvas, street: Street, shot: np.random.Generator) -> 
     if not margin < x < canvas.width - margin:
         x = shot.uniform(margin, canvas.width - margin)
     y = float(np.clip(y, margin, canvas.height - margin))
-    name = str(shot.choice(SIGN_CLASSES))
+    name = str(shot.choice(classes))
     return _Placed(name, float(x), y, diameter, nearness, max(ground, y + diameter))
 
 

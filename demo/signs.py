@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Final
@@ -49,10 +50,17 @@ def _yield(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
     draw.polygon([(side * 0.19, side * 0.17), (side * 0.81, side * 0.17), (side / 2, side * 0.72)], fill=WHITE)
 
 
+_SPEEDS: Final = ("30", "50", "60", "70", "80")
+
+
 def _speed_limit(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
+    _speed_limit_of(draw, str(rng.choice(_SPEEDS)))
+
+
+def _speed_limit_of(draw: ImageDraw.ImageDraw, speed: str) -> None:
     _disc(draw, 0.5, RED)
     _disc(draw, 0.37, WHITE)
-    _text(draw, str(rng.choice(["30", "50", "60", "70", "80"])), 0.42, BLACK)
+    _text(draw, speed, 0.42, BLACK)
 
 
 def _no_entry(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
@@ -84,10 +92,18 @@ def _pedestrian_crossing(draw: ImageDraw.ImageDraw, rng: np.random.Generator) ->
         draw.rectangle((side * left, side * 0.76, side * (left + 0.08), side * 0.82), fill=BLACK)
 
 
+_DIRECTIONS: Final = {"right": 0, "left": 180, "ahead": 270, "keep_right": 45, "keep_left": 135}
+"""Degrees clockwise from the right."""
+
+
 def _mandatory_direction(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
+    _mandatory_direction_of(draw, int(rng.choice(list(_DIRECTIONS.values()))))
+
+
+def _mandatory_direction_of(draw: ImageDraw.ImageDraw, degrees: int) -> None:
     _disc(draw, 0.5, WHITE)
     _disc(draw, 0.475, BLUE)
-    angle = math.radians(float(rng.choice([0, 180, 270, 45, 135])))
+    angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
     arrow = [(-0.32, -0.07), (0.06, -0.07), (0.06, -0.21), (0.34, 0.0), (0.06, 0.21), (0.06, 0.07), (-0.32, 0.07)]
     draw.polygon([(_SIDE * (0.5 + x * cos - y * sin), _SIDE * (0.5 + x * sin + y * cos)) for x, y in arrow], fill=WHITE)
@@ -106,6 +122,17 @@ _DRAW: Final[dict[str, Callable[[ImageDraw.ImageDraw, np.random.Generator], None
 SIGN_CLASSES: Final = tuple(_DRAW)
 """Class names in the order of their COCO category ids, which start at 1."""
 
+_DRAW_VARIANT: Final[dict[str, Callable[[ImageDraw.ImageDraw], None]]] = {
+    **{f"speed_limit_{speed}": functools.partial(_speed_limit_of, speed=speed) for speed in _SPEEDS},
+    **{
+        f"mandatory_direction_{name}": functools.partial(_mandatory_direction_of, degrees=degrees)
+        for name, degrees in _DIRECTIONS.items()
+    },
+}
+SIGN_VARIANTS: Final = (*(name for name in SIGN_CLASSES if name not in ("speed_limit", "mandatory_direction")),
+                        *_DRAW_VARIANT)  # fmt: skip
+"""The same signs told apart as far as they can be: every speed and every direction is a class."""
+
 
 def draw_sign(
     name: str, diameter: float, turn_degrees: float, width_share: float, rng: np.random.Generator
@@ -113,7 +140,7 @@ def draw_sign(
     """Draws a sign as it is seen from the road.
 
     Args:
-      name: one of `SIGN_CLASSES`.
+      name: one of `SIGN_CLASSES` or `SIGN_VARIANTS`.
       diameter: height of the upright sign in canvas pixels.
       turn_degrees: rotation in the picture plane, counter-clockwise.
       width_share: how much of its width is left when seen from the side, 0..1.
@@ -123,7 +150,10 @@ def draw_sign(
       RGBA picture, cropped to the sign.
     """
     flat = Image.new("RGBA", (_SIDE, _SIDE))
-    _DRAW[name](ImageDraw.Draw(flat), rng)
+    if name in _DRAW_VARIANT:
+        _DRAW_VARIANT[name](ImageDraw.Draw(flat))
+    else:
+        _DRAW[name](ImageDraw.Draw(flat), rng)
     height = max(4, round(diameter))
     seen = flat.resize((max(3, round(diameter * width_share)), height), Image.Resampling.LANCZOS)
     turned = seen.rotate(turn_degrees, Image.Resampling.BICUBIC, expand=True)
