@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
 import pathlib
 import re
@@ -184,7 +185,8 @@ def open_checkpoint(located: Located, source: str, like: Detector) -> Checkpoint
     Args:
       located: of :func:`locate`.
       source: what the user wrote, for messages.
-      like: the detector to fill. A bare ``.weights.h5`` is taken to be like it; only its number of classes may differ.
+      like: the detector to fill. A bare ``.weights.h5`` is taken to be like it; only the number of classes and the kind
+        of class head may differ.
 
     Raises:
       CheckpointError: the source cannot be read.
@@ -206,7 +208,17 @@ def open_checkpoint(located: Located, source: str, like: Detector) -> Checkpoint
             return _open_weights(source, "saved detector", weights, recipe, None, like)
         tf.io.gfile.copy(located.path, str(weights))
         recipe = like.recipe | {"num_classes": _num_classes_in(weights, like, source)}
-        return _open_weights(source, "weights of a detector", weights, recipe, None, like)
+        open_as = functools.partial(_open_weights, source, "weights of a detector", weights, label_map=None, like=like)
+        try:
+            return open_as(recipe=recipe)
+        except CheckpointError:
+            # Keras names the layers in it by their class, and a class head of the other kind has another one.
+            other = "linear" if like.options.class_head == "cosine" else "cosine"
+            try:
+                return open_as(recipe=recipe | {"class_head": other})
+            except CheckpointError:
+                pass
+            raise
 
 
 def pushed_recipe(folder: str) -> tuple[dict[str, Any], LabelMap]:

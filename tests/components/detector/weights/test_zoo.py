@@ -154,6 +154,17 @@ def test_a_linear_head_gives_a_cosine_head_its_directions(zoo_folder: pathlib.Pa
         np.testing.assert_array_equal(array, (before if key == bias else source)[key])
 
 
+@pytest.mark.parametrize(("theirs", "ours", "afresh"), [("linear", "cosine", ["bias"]), ("cosine", "linear", None)])
+def test_a_weights_file_of_the_other_class_head(
+    theirs: str, ours: str, afresh: list[str] | None, tmp_path: pathlib.Path
+) -> None:
+    make(3, seed=1, class_head=theirs).save_weights(tmp_path / "x.weights.h5")
+    detector = make(3, seed=2, class_head=ours)
+    report = zoo.restore(detector, str(tmp_path / "x.weights.h5"))
+    expected = [key for key in detector.class_rows() if afresh is None or key.rpartition("/")[2] in afresh]
+    assert set(report.reinitialized) == set(expected)
+
+
 def test_of_a_cosine_head_a_linear_one_takes_nothing(tmp_path: pathlib.Path) -> None:
     make(3, seed=1, class_head="cosine").save(tmp_path / "x.keras")
     linear, cosine = make(3, seed=2), make(3, seed=2, class_head="cosine")
