@@ -32,6 +32,7 @@ BENCHMARKS = {
     "overfit": "Every detector learns eight pictures by heart",
     "transfer": "The demo from the shipped checkpoint and from scratch",
     "adding_a_class": "A class added to a trained detector",
+    "few_shot": "Few-shot detection against plain fine-tuning on the same shots",
     "run": "A whole run against its unavoidable parts",
     "real_data": "Real data from ImageNet weights",
 }

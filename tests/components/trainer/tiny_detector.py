@@ -23,7 +23,7 @@ class TinyDetector(keras.Model):
     default_optimizer: Literal["adam"] = "adam"
     image_size = (64, 64)
 
-    def __init__(self) -> None:
+    def __init__(self, head: keras.layers.Layer | None = None) -> None:
         super().__init__(name="tiny")
         self.backbone = keras.Sequential(
             [
@@ -33,7 +33,7 @@ class TinyDetector(keras.Model):
                 keras.layers.ReLU(),
             ]
         )
-        self.head = keras.layers.Dense(_CLASSES)
+        self.head = head or keras.layers.Dense(_CLASSES)
         self.head.build((None, self.backbone.output_shape[-1]))
         self.built = True
 

@@ -29,10 +29,8 @@ class TinyCosineDetector(TinyDetector):
     """With what few-shot training asks of a detector: a head by cosines, and where its classes are."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(CosineDense(2, scale=5.0))
         self.options = SimpleNamespace(class_head="cosine")
-        self.head = CosineDense(2, scale=5.0)
-        self.head.build(self.backbone.output_shape)
 
     @property
     def prediction_layers(self) -> list[keras.layers.Layer]:
@@ -44,11 +42,8 @@ class TinyCosineDetector(TinyDetector):
     def class_rows(self) -> dict[str, ClassRows]:
         return dict.fromkeys(self.zoo_variables(), ClassRows(1, 0, 1))
 
-    def features(self, images: tf.Tensor, training: bool) -> Features:
-        return {"pooled": self.backbone(images, training=training)}
-
     def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
-        logits = self.head(features["pooled"])  # [B, 2]
+        logits = self.head(tf.reduce_mean(features["level_4"], axis=(1, 2)))  # [B, 2]
         learnt = tf.one_hot(truth.classes, 2) * truth.weights[..., tf.newaxis]  # [B, M, 2]
         shown = tf.minimum(tf.reduce_sum(learnt, axis=1), 1.0)  # [B, 2]
         errors = tf.nn.sigmoid_cross_entropy_with_logits(labels=shown, logits=logits)  # [B, 2]
