@@ -17,7 +17,8 @@ from typing import Final
 import tensorflow as tf
 
 from components.trainer.input.annotated_records import AnnotatedRecords
-from components.trainer.input.input_pipeline import Features, Parser
+from components.trainer.input.input_pipeline import Parser
+from components.trainer.input.padded_objects import Features
 from components.trainer.input.record_stream import ordered_records
 from components.transform import features
 from components.user_error import UserError
