@@ -37,6 +37,8 @@ class SplitProfile:
       brightest: images by their largest value, 0..255, of what training decodes; empty where nothing was decoded.
       box_sides: boxes by class name and by height and width in 0..1 of the image, as logarithmic bins: (8, 16) is a
         height around 2^(-8/8) and a width around 2^(-16/8). Crowds are boxes, too.
+      padded_box_sides: the same in 0..1 of the image's longer side: of a square canvas on which it keeps its aspect
+        ratio.
       side_pixels: the boxes' shorter sides in pixels of the upright image.
       relative_size: the boxes' sqrt(box area / image area), 0..1.
       aspect_ratio: the boxes' width / height in pixels.
@@ -47,6 +49,7 @@ class SplitProfile:
     set_aside: int = 0
     brightest: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
     box_sides: dict[str, collections.Counter[tuple[int, int]]] = dataclasses.field(default_factory=dict)
+    padded_box_sides: dict[str, collections.Counter[tuple[int, int]]] = dataclasses.field(default_factory=dict)
     side_pixels: LogHistogram = dataclasses.field(default_factory=LogHistogram)
     relative_size: LogHistogram = dataclasses.field(default_factory=LogHistogram)
     aspect_ratio: LogHistogram = dataclasses.field(default_factory=LogHistogram)
@@ -90,9 +93,12 @@ class SplitProfile:
             return
         boxes = np.asarray(boxes_xyxy_normalized, np.float64)  # [N, 4]
         width, height = (boxes[:, 2:] - boxes[:, :2]).T  # [N], [N]
-        bins = np.rint(-np.log2(np.stack([height, width], axis=-1)) * SIDE_BINS_PER_OCTAVE)  # [N, 2]
-        for name, (row, column) in zip(class_names, np.minimum(bins, _LAST_SIDE_BIN).astype(int).tolist(), strict=True):
-            self.box_sides.setdefault(name, collections.Counter())[row, column] += 1
+        sides = np.stack([height, width], axis=-1)  # [N, 2]
+        padded = sides * (height_pixels, width_pixels) / max(height_pixels, width_pixels)  # [N, 2]
+        for by_class, values in ((self.box_sides, sides), (self.padded_box_sides, padded)):
+            bins = np.minimum(np.rint(-np.log2(values) * SIDE_BINS_PER_OCTAVE), _LAST_SIDE_BIN)  # [N, 2]
+            for name, (row, column) in zip(class_names, bins.astype(int).tolist(), strict=True):
+                by_class.setdefault(name, collections.Counter())[row, column] += 1
         self.side_pixels.add(np.minimum(height * height_pixels, width * width_pixels))
         self.relative_size.add(np.sqrt(height * width))
         self.aspect_ratio.add(width * width_pixels / (height * height_pixels))
@@ -103,8 +109,12 @@ class SplitProfile:
         self.images_without_objects += other.images_without_objects
         self.set_aside += other.set_aside
         self.brightest.update(other.brightest)
-        for name, counts in other.box_sides.items():
-            self.box_sides.setdefault(name, collections.Counter()).update(counts)
+        for ours, theirs in (
+            (self.box_sides, other.box_sides),
+            (self.padded_box_sides, other.padded_box_sides),
+        ):
+            for name, counts in theirs.items():
+                ours.setdefault(name, collections.Counter()).update(counts)
         self.side_pixels.merge(other.side_pixels)
         self.relative_size.merge(other.relative_size)
         self.aspect_ratio.merge(other.aspect_ratio)
@@ -132,9 +142,12 @@ class DataProfile:
                 "images_without_objects": split.images_without_objects,
                 "set_aside": split.set_aside,
                 "brightest": sorted(split.brightest.items()),
-                "box_sides": {
-                    class_name: sorted([*sides, count] for sides, count in counts.items())
-                    for class_name, counts in sorted(split.box_sides.items())
+                **{
+                    key: {
+                        class_name: sorted([*sides, count] for sides, count in counts.items())
+                        for class_name, counts in sorted(getattr(split, key).items())
+                    }
+                    for key in _SIDES
                 },
                 **{key: sorted(getattr(split, key).counts.items()) for key in _HISTOGRAMS},
             }
@@ -160,6 +173,7 @@ class DataProfile:
         return cls({name: _split_of(tree) for name, tree in json.loads(text)["splits"].items()})
 
 
+_SIDES: Final = ("box_sides", "padded_box_sides")
 _HISTOGRAMS: Final = ("side_pixels", "relative_size", "aspect_ratio")
 
 
@@ -169,9 +183,14 @@ def _split_of(tree: dict[str, Any]) -> SplitProfile:
         images_without_objects=tree["images_without_objects"],
         set_aside=tree["set_aside"],
         brightest=collections.Counter(dict(tree["brightest"])),
-        box_sides={
-            name: collections.Counter({(row, column): count for row, column, count in counts})
-            for name, counts in tree["box_sides"].items()
-        },
+        box_sides=_sides_of(tree["box_sides"]),
+        padded_box_sides=_sides_of(tree["padded_box_sides"]),
         **{key: LogHistogram(collections.Counter(dict(tree[key]))) for key in _HISTOGRAMS},
     )
+
+
+def _sides_of(tree: dict[str, list[tuple[int, int, int]]]) -> dict[str, collections.Counter[tuple[int, int]]]:
+    return {
+        name: collections.Counter({(row, column): count for row, column, count in counts})
+        for name, counts in tree.items()
+    }

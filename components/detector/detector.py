@@ -27,6 +27,7 @@ from components.detector.structures import (
     Preprocessed,
     Teaching,
 )
+from components.detector.targets.anchors import AnchorLevel
 
 
 class Detector(keras.Model, abc.ABC):
@@ -34,6 +35,10 @@ class Detector(keras.Model, abc.ABC):
 
     default_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
     """What it learns well with, where the training's settings name none."""
+    matched_iou: ClassVar[float]
+    """An anchor that overlaps an object by at least this learns it."""
+    clips_anchors: ClassVar[bool] = False
+    """Whether anchors end at the border of the canvas."""
 
     def __init__(self, *, name: str, num_classes: int, image_size: tuple[int, int], options: DetectorOptions) -> None:
         """Subclasses have these arguments and no others.
@@ -97,6 +102,29 @@ class Detector(keras.Model, abc.ABC):
     @abc.abstractmethod
     def default_image_size(cls, name: str) -> tuple[int, int]:
         """(height, width) in pixels that the detector of this name was published with."""
+
+    @property
+    @abc.abstractmethod
+    def keeps_aspect_ratio(self) -> bool:
+        """Whether ``resize`` scales the longer side to the (square) canvas and pads, instead of stretching."""
+
+    @abc.abstractmethod
+    def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
+        """The anchors that options make on this canvas, finest level first, not clipped.
+
+        Args:
+          options: of the detector's own class; only their ``anchors`` count.
+        """
+
+    @abc.abstractmethod
+    def use_anchors(self, options: DetectorOptions) -> None:
+        """Changes the anchors to those of options, which become the detector's. Before anything is traced.
+
+        How many anchors a location has, and with it the shape of every variable, stays.
+
+        Args:
+          options: those of the detector, with other ``anchors``.
+        """
 
     @abc.abstractmethod
     def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

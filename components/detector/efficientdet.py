@@ -14,9 +14,9 @@ from components.detector.backbones.mobilenet_v2 import zoo_variable_name
 from components.detector.heads.bifpn import Combine, build_bifpn
 from components.detector.heads.efficientdet_head import BOX_KEYS, CLASS_KEYS, build_head
 from components.detector.layers.resizing import resize_keep_aspect_ratio
-from components.detector.options import EfficientDetOptions
+from components.detector.options import DetectorOptions, EfficientDetOptions
 from components.detector.ssd import SingleShotDetector
-from components.detector.targets.anchors import multiscale_anchors
+from components.detector.targets.anchors import AnchorLevel, multiscale_levels
 from components.detector.targets.boxes import ScaleFactors
 
 
@@ -45,8 +45,7 @@ SIZES: Final[Mapping[str, EfficientDetSize]] = {
 MIN_LEVEL: Final = 3
 MAX_LEVEL: Final = 7
 _SCALES_PER_OCTAVE: Final = 3
-_ASPECT_RATIOS: Final = (1.0, 2.0, 0.5)
-_ANCHOR_SCALE: Final = 4.0
+_ASPECT_RATIOS: Final = 3
 _FOCAL_ALPHA: Final = 0.25
 _FOCAL_GAMMA: Final = 1.5
 _CLASS_BIAS: Final = -4.6
@@ -98,7 +97,7 @@ class EfficientDet(SingleShotDetector):
                 name=head,
                 keys=keys,
                 num_layers=options.head_layers or size.head_layers,
-                anchors_per_location=_SCALES_PER_OCTAVE * len(_ASPECT_RATIOS),
+                anchors_per_location=_SCALES_PER_OCTAVE * _ASPECT_RATIOS,
                 values=values,
                 bias=bias,
                 cosine_scale=scale,
@@ -117,14 +116,7 @@ class EfficientDet(SingleShotDetector):
             images=images,
             features={f"level_{level}": features for level, features in levels.items()},
             predictions={"box_encodings": box_head.outputs, "class_predictions_with_background": class_head.outputs},
-            anchors_yxyx_normalized=multiscale_anchors(
-                [(level.shape[1], level.shape[2]) for level in pyramid.levels],
-                image_size,
-                min_level=MIN_LEVEL,
-                anchor_scale=_ANCHOR_SCALE,
-                aspect_ratios=_ASPECT_RATIOS,
-                scales_per_octave=_SCALES_PER_OCTAVE,
-            ),
+            level_sizes=[(level.shape[1], level.shape[2]) for level in pyramid.levels],
             has_background=False,
             focal_alpha=_FOCAL_ALPHA,
             focal_gamma=_FOCAL_GAMMA,
@@ -141,6 +133,21 @@ class EfficientDet(SingleShotDetector):
             )
             for key, layer in layers.items()
         }
+
+    @property
+    def keeps_aspect_ratio(self) -> bool:
+        return True
+
+    def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
+        chosen = options.anchors
+        return multiscale_levels(
+            self.level_sizes,
+            self.image_size,
+            min_level=MIN_LEVEL,
+            anchor_scale=chosen["anchor_scale"],
+            aspect_ratios=chosen["anchor_aspect_ratios"],
+            scales_per_octave=_SCALES_PER_OCTAVE,
+        )
 
     @classmethod
     def default_image_size(cls, name: str) -> tuple[int, int]:

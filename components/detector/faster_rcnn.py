@@ -12,16 +12,22 @@ from typing import Final
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from components.detector.backbones import inception_resnet_v2, resnet_v1
 from components.detector.backbones.two_stage_backbone import TwoStageBackbone, layer_with_weights_keys
 from components.detector.detector import Detector
 from components.detector.heads import postprocess
-from components.detector.heads.region_proposals import RegionProposalHead, clipped_anchors_pixels, propose
+from components.detector.heads.region_proposals import RegionProposalHead, anchor_level, clipped_anchors_pixels, propose
 from components.detector.layers import resizing
 from components.detector.layers.cosine_similarity import CosineDense
 from components.detector.layers.roi_crop import crop_regions
-from components.detector.options import FasterRcnnInceptionOptions, FasterRcnnOptions, FasterRcnnResnetOptions
+from components.detector.options import (
+    DetectorOptions,
+    FasterRcnnInceptionOptions,
+    FasterRcnnOptions,
+    FasterRcnnResnetOptions,
+)
 from components.detector.structures import (
     ClassRows,
     DescribedProposals,
@@ -32,13 +38,19 @@ from components.detector.structures import (
     Teaching,
 )
 from components.detector.targets import boxes as box_ops
+from components.detector.targets.anchors import AnchorLevel
 from components.detector.targets.distillation import (
     classifier_distillation,
     held_proposals,
     is_free,
     proposal_distillation,
 )
-from components.detector.targets.faster_rcnn_losses import classifier_losses, rpn_losses, sample_proposals
+from components.detector.targets.faster_rcnn_losses import (
+    RPN_MATCHED_IOU,
+    classifier_losses,
+    rpn_losses,
+    sample_proposals,
+)
 
 _SECOND_STAGE: Final = "model/_mask_rcnn_box_predictor"
 _CLASS_HEAD_KEY: Final = f"{_SECOND_STAGE}/_class_prediction_head/_class_predictor_layers/1/kernel"
@@ -57,6 +69,8 @@ class FasterRcnn(Detector):
     """
 
     options: FasterRcnnOptions
+    matched_iou = RPN_MATCHED_IOU
+    clips_anchors = True
     default_optimizer = "sgd"
     """As published: steps of Adam drive the proposal network's ReLU6 into saturation, and its gradient is then 0."""
 
@@ -71,9 +85,11 @@ class FasterRcnn(Detector):
             )
         self.proposal_features, self.classifier_features = _backbone(name, image_size, options)
         _, rows, columns, _ = self.proposal_features.output_shape
-        self._anchors_pixels = clipped_anchors_pixels((rows, columns), image_size, options.smallest_anchor_pixels)
-        self.anchors_yxyx_normalized = self._anchors_pixels / np.array([*image_size, *image_size], np.float32)
+        self._feature_size = (rows, columns)
+        self._anchors_pixels: NDArray[np.float32]
+        self.anchors_yxyx_normalized: NDArray[np.float32]
         """float32 [N, 4], 0..1 of the canvas."""
+        self.use_anchors(options)
         self.region_proposal_head = RegionProposalHead(options.proposal_depth, name="region_proposal_head")
         self.region_proposal_head.build(self.proposal_features.output_shape)
 
@@ -92,6 +108,22 @@ class FasterRcnn(Detector):
         self.class_head = dense(num_classes + 1, "class_head", options.class_scale)
         self.sampling_seed = keras.random.SeedGenerator(options.seed)
         self.built = True
+
+    @property
+    def keeps_aspect_ratio(self) -> bool:
+        return bool(self.keep_aspect_ratio)
+
+    def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
+        chosen = options.anchors
+        return [anchor_level(self._feature_size, chosen["smallest_anchor_pixels"], chosen["anchor_aspect_ratios"])]
+
+    def use_anchors(self, options: DetectorOptions) -> None:
+        assert isinstance(options, FasterRcnnOptions)
+        self.options = options
+        [level] = self.anchor_levels(options)
+        self._anchors_pixels = clipped_anchors_pixels(level, self.image_size)
+        unit = np.array([*self.image_size, *self.image_size], np.float32)
+        self.anchors_yxyx_normalized = np.divide(self._anchors_pixels, unit).astype(np.float32)
 
     @classmethod
     def default_image_size(cls, name: str) -> tuple[int, int]:

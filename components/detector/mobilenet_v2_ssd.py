@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from components.detector.backbones import mobilenet_v2
 from components.detector.backbones.mobilenet_v2 import ZooLayers, zoo_variable_name
@@ -36,7 +36,7 @@ class MobileNetV2Ssd(SingleShotDetector):
         images: keras.KerasTensor,
         features: dict[str, keras.KerasTensor],
         predictions: dict[str, keras.KerasTensor],
-        anchors_yxyx_normalized: NDArray[np.float32],
+        level_sizes: Sequence[tuple[int, int]],
         backbone: list[keras.layers.Layer],
         zoo_layers: ZooLayers,
     ) -> None:
@@ -48,7 +48,7 @@ class MobileNetV2Ssd(SingleShotDetector):
             images=images,
             features=features,
             predictions=predictions,
-            anchors_yxyx_normalized=anchors_yxyx_normalized,
+            level_sizes=level_sizes,
             has_background=True,
             focal_alpha=options.focal_alpha,
             focal_gamma=options.focal_gamma,
@@ -56,6 +56,10 @@ class MobileNetV2Ssd(SingleShotDetector):
         # Names, not layers: a second reference to a layer would be saved under a second path.
         self._backbone_names = [layer.name for layer in backbone]
         self._zoo_layer_names = {key: layer.name for key, layer in zoo_layers.items()}
+
+    @property
+    def keeps_aspect_ratio(self) -> bool:
+        return False
 
     def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return resizing.resize_fixed(image, self.image_size)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -19,8 +19,15 @@ from components.settings import Settings
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
 
 
+AspectRatios = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
+
 class DetectorOptions(Settings):
     """What every detector takes."""
+
+    published_anchors: ClassVar[Mapping[str, Any]] = {}
+    """The options that say what anchors there are, with what the published configurations have. None in one of these
+    options is not given."""
 
     batch_norm_momentum: Share | None = None
     """Of every moving statistic. None: what suits the number of steps, 1 - 20 / steps within 0.9 and 0.99. (The
@@ -39,6 +46,20 @@ class DetectorOptions(Settings):
     cosine_scale: PositiveFloat = 20.0
     """What `class_head: cosine` multiplies cosines with (20 in Wang et al. 2020). Logits stay within this distance of
     the class's bias."""
+
+    @property
+    def gives_anchors(self) -> bool:
+        """Whether an option says what anchors there are."""
+        return any(getattr(self, name) is not None for name in self.published_anchors)
+
+    @property
+    def anchors(self) -> dict[str, Any]:
+        """The options that say what anchors there are, with the published values where they are not given."""
+        given = {name: getattr(self, name) for name in self.published_anchors}
+        return {
+            name: published if given[name] is None else given[name]
+            for name, published in self.published_anchors.items()
+        }
 
     @property
     def class_scale(self) -> float | None:
@@ -69,24 +90,46 @@ class SsdOptions(DetectorOptions):
 class SsdMobileNetV2Options(SsdOptions):
     """Of ``ssd_mobilenet_v2``."""
 
+    published_anchors = {"anchor_scales": (0.2, 0.95), "anchor_aspect_ratios": (1.0, 2.0, 0.5, 3.0, 0.3333)}
+
     focal_alpha: Share = 0.75
     """Weight of objects in the focal loss; background weighs the rest to 1."""
+    anchor_scales: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Side of the square anchors of the finest and of the coarsest level, as shares of the canvas' shorter side; those
+    between are evenly spaced, and the finest level has one of half its side. None: what `model.anchors` says (the
+    published ones are 0.2 and 0.95)."""
+    anchor_aspect_ratios: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    """Width / height of a location's anchors. None: what `model.anchors` says (1, 2, 1/2, 3 and 1/3 are published)."""
+
+    @pydantic.model_validator(mode="after")
+    def _from_fine_to_coarse(self) -> SsdMobileNetV2Options:
+        if self.anchor_scales is not None and self.anchor_scales[0] >= self.anchor_scales[1]:
+            raise ValueError(
+                f"anchor_scales must grow from the finest to the coarsest level, found {self.anchor_scales}"
+            )
+        return self
 
 
 class SsdMobileNetV2FpnliteOptions(SsdOptions):
     """Of ``ssd_mobilenet_v2_fpnlite``."""
 
+    published_anchors = {"anchor_scale": 4.0, "anchor_aspect_ratios": (1.0, 2.0, 0.5)}
+
     fpn_depth: PositiveInt = 128
     """Channels of the pyramid and the heads."""
     num_head_layers: PositiveInt = 4
     """Convolutions of the heads' shared tower."""
-    anchor_scale: PositiveFloat = 4.0
-    """Side of a level's smallest square anchor in strides: 4 makes 32, 64, ... 512 pixels. Objects of less than about
-    half the smallest anchor are hardly matched; 2 suits data with many of them."""
+    anchor_scale: PositiveFloat | None = None
+    """Side of a level's smallest square anchor in strides: 4, the published one, makes 32, 64, ... 512 pixels, 2 suits
+    data with many objects of less than 16. None: what `model.anchors` says."""
+    anchor_aspect_ratios: AspectRatios | None = None
+    """Width / height of a location's anchors. None: what `model.anchors` says (1, 2 and 1/2 are published)."""
 
 
 class EfficientDetOptions(DetectorOptions):
     """Of ``efficientdet_d0`` to ``efficientdet_d7``."""
+
+    published_anchors = {"anchor_scale": 4.0, "anchor_aspect_ratios": (1.0, 2.0, 0.5)}
 
     iou_threshold: Share = 0.5
     """Of non-maximum suppression: a box that overlaps a better one of its class by more is left out."""
@@ -100,10 +143,17 @@ class EfficientDetOptions(DetectorOptions):
     """Stochastic depth: how often the last block's residual is dropped in training; earlier blocks' less often."""
     box_scale_factors: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (10.0, 10.0, 5.0, 5.0)
     """Of the box coder (y, x, height, width). Zoo checkpoints with others are converted."""
+    anchor_scale: PositiveFloat | None = None
+    """Side of a level's smallest square anchor in strides: 4, the published one, makes 32, 64, ... 512 pixels, 2 suits
+    data with many objects of less than 16. None: what `model.anchors` says."""
+    anchor_aspect_ratios: AspectRatios | None = None
+    """Width / height of a location's anchors. None: what `model.anchors` says (1, 2 and 1/2 are published)."""
 
 
 class FasterRcnnOptions(DetectorOptions):
     """What the Faster R-CNNs share; defaults are those on ResNet."""
+
+    published_anchors = {"smallest_anchor_pixels": 64.0, "anchor_aspect_ratios": (0.5, 1.0, 2.0)}
 
     score_threshold: Share = 0.0
     """Detections score above it."""
@@ -120,9 +170,11 @@ class FasterRcnnOptions(DetectorOptions):
     keep_aspect_ratio: bool | None = None
     """Scale the longer side to the canvas and pad, or stretch to the canvas. None: as published, which is to stretch
     at 1024 x 1024 only."""
-    smallest_anchor_pixels: PositiveFloat = 64.0
+    smallest_anchor_pixels: PositiveFloat | None = None
     """Side of the smallest square anchor; the others are 2, 4 and 8 times as large. Objects of less than about half of
-    it are hardly proposed; 32 or 16 suits data with many of them."""
+    it are hardly proposed. None: what `model.anchors` says (64 is published)."""
+    anchor_aspect_ratios: AspectRatios | None = None
+    """Width / height of a location's anchors. None: what `model.anchors` says (1/2, 1 and 2 are published)."""
     crop_size: PositiveInt = 14
     """Side of the grid on which a region is sampled."""
     pool_size: PositiveInt = 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Final
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -16,10 +16,8 @@ from components.detector.options import DetectorOptions
 from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Teaching
 from components.detector.targets import boxes as box_ops
 from components.detector.targets import losses, matching
+from components.detector.targets.anchors import normalized_anchors
 from components.detector.targets.distillation import is_free, single_shot_distillation
-
-_MATCHED_IOU: Final = 0.5
-"""Anchors that overlap an object by at least this learn it; the others learn background."""
 
 
 class SingleShotDetector(Detector):
@@ -30,7 +28,7 @@ class SingleShotDetector(Detector):
       features: the feature maps that the backbone ends with, by level.
       predictions: ``box_encodings`` [B, N, 4] and ``class_predictions_with_background``, logits [B, N, K], K being the
         number of classes plus one with ``has_background``.
-      anchors_yxyx_normalized: float32 [N, 4], 0..1 of the canvas.
+      level_sizes: (rows, columns) of the levels that have anchors, finest first.
       has_background: whether class logits start with a background column (which is never a target).
       focal_alpha: see :func:`losses.sigmoid_focal`.
       focal_gamma: likewise.
@@ -39,6 +37,9 @@ class SingleShotDetector(Detector):
 
     _zoo_layer_names: dict[str, str]
     """Names of the layers that are not the backbone's, by the key of their variables in a zoo checkpoint."""
+
+    matched_iou = 0.5
+    """The others learn background."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class SingleShotDetector(Detector):
         images: keras.KerasTensor,
         features: dict[str, keras.KerasTensor],
         predictions: dict[str, keras.KerasTensor],
-        anchors_yxyx_normalized: NDArray[np.float32],
+        level_sizes: Sequence[tuple[int, int]],
         has_background: bool,
         focal_alpha: float,
         focal_gamma: float,
@@ -67,9 +68,15 @@ class SingleShotDetector(Detector):
         self._run_backbone = functools.partial(keras.Model(images, features))
         self._run_heads = functools.partial(keras.Model(list(features.values()), predictions))
         self._levels = tuple(features)
-        self.anchors_yxyx_normalized = anchors_yxyx_normalized
+        self.level_sizes = tuple(level_sizes)
+        self.anchors_yxyx_normalized: NDArray[np.float32]
         """float32 [N, 4], 0..1 of the canvas."""
+        self.use_anchors(options)
         self.built = True
+
+    def use_anchors(self, options: DetectorOptions) -> None:
+        self.options = options
+        self.anchors_yxyx_normalized = normalized_anchors(self.anchor_levels(options), self.image_size)
 
     def features(self, images: tf.Tensor, training: bool) -> Features:
         features: Features = self._run_backbone(images, training=training)
@@ -91,8 +98,8 @@ class SingleShotDetector(Detector):
         matches = matching.argmax_match(
             similarity,
             truth.weights,
-            matched_threshold=_MATCHED_IOU,
-            unmatched_threshold=_MATCHED_IOU,
+            matched_threshold=self.matched_iou,
+            unmatched_threshold=self.matched_iou,
             force_match=True,
         )  # [B, N]
         return matching.gather_targets(matches, truth.boxes_yxyx_normalized, truth.classes, truth.weights)

@@ -17,7 +17,7 @@ from components.detector.backbones.mobilenet_v2 import ZooLayers
 from components.detector.layers.batch_norm import FusedBatchNormalization
 from components.detector.layers.cosine_similarity import CosineConv2D
 from components.detector.mobilenet_v2_ssd import MobileNetV2Ssd
-from components.detector.options import SsdMobileNetV2Options
+from components.detector.options import DetectorOptions, SsdMobileNetV2Options
 from components.detector.targets import anchors
 
 _BACKBONE_LEVELS: Final = {"level_4": "block_13_expand_relu", "level_5": "out_relu"}
@@ -89,13 +89,13 @@ class SsdMobileNetV2(MobileNetV2Ssd):
             features["level_5"], batch_norm_momentum=options.statistics_momentum, l2=options.l2 / 2
         )
         maps = [*features.values(), *extra_maps]
-        specs = anchors.ssd_sizes(len(maps), 0.2, 0.95, anchors.ZOO_SSD_ASPECT_RATIOS)
+        counts = anchors.ssd_anchor_counts(len(maps))
         pointwise = functools.partial(keras.layers.Conv2D, kernel_size=1)
         by_cosines = functools.partial(CosineConv2D, scale=options.cosine_scale)
         class_convolution = by_cosines if options.class_head == "cosine" else pointwise
         boxes: list[keras.KerasTensor] = []
         classes: list[keras.KerasTensor] = []
-        for level, (x, spec) in enumerate(zip(maps, specs, strict=True)):
+        for level, (x, count) in enumerate(zip(maps, counts, strict=True)):
             for head, columns, bias, convolution, outputs in (
                 ("box_encodings", 4, 0.0, pointwise, boxes),
                 (
@@ -107,7 +107,7 @@ class SsdMobileNetV2(MobileNetV2Ssd):
                 ),
             ):
                 layer = convolution(
-                    len(spec) * columns,
+                    count * columns,
                     kernel_initializer=keras.initializers.RandomNormal(stddev=_PREDICTOR_STDDEV),
                     bias_initializer=keras.initializers.Constant(bias),
                     kernel_regularizer=keras.regularizers.L2(options.l2 / 2),
@@ -115,7 +115,7 @@ class SsdMobileNetV2(MobileNetV2Ssd):
                 )
                 kind = "_box_encoder_layers" if head == "box_encodings" else "_class_predictor_layers"
                 layers[f"model/_box_predictor/_prediction_heads/{head}/{level}/{kind}/0"] = layer
-                rows = math.prod(x.shape[1:3]) * len(spec)
+                rows = math.prod(x.shape[1:3]) * count
                 outputs.append(keras.layers.Reshape((rows, columns), name=f"{head}_{level}")(layer(x)))
         predictions = {
             "box_encodings": keras.layers.Concatenate(axis=1, name="boxes")(boxes),  # [B, N, 4]
@@ -129,9 +129,20 @@ class SsdMobileNetV2(MobileNetV2Ssd):
             images=images,
             features=features,
             predictions=predictions,
-            anchors_yxyx_normalized=anchors.ssd_anchors([tuple(x.shape[1:3]) for x in maps], image_size),
+            level_sizes=[tuple(x.shape[1:3]) for x in maps],
             backbone=backbone,
             zoo_layers=layers,
+        )
+
+    def anchor_levels(self, options: DetectorOptions) -> list[anchors.AnchorLevel]:
+        chosen = options.anchors
+        finest, coarsest = chosen["anchor_scales"]
+        return anchors.ssd_levels(
+            self.level_sizes,
+            self.image_size,
+            min_scale=finest,
+            max_scale=coarsest,
+            aspect_ratios=chosen["anchor_aspect_ratios"],
         )
 
     @classmethod

@@ -13,14 +13,14 @@ import keras
 from components.detector.backbones import mobilenet_v2
 from components.detector.heads.fpn import ConvSettings, fpn_lite, weight_shared_heads
 from components.detector.mobilenet_v2_ssd import MobileNetV2Ssd
-from components.detector.options import SsdMobileNetV2FpnliteOptions
+from components.detector.options import DetectorOptions, SsdMobileNetV2FpnliteOptions
 from components.detector.targets import anchors
 
 _BACKBONE_LEVELS: Final = {"level_3": "block_5", "level_4": "block_12", "level_5": "out_relu"}
 """Layers that end the levels of strides 8, 16 and 32."""
 _MIN_LEVEL: Final = 3
 _NUM_COARSE_LEVELS: Final = 2
-_ASPECT_RATIOS: Final = (1.0, 2.0, 0.5)
+_ASPECT_RATIOS: Final = 3
 _SCALES_PER_OCTAVE: Final = 2
 
 
@@ -48,7 +48,7 @@ class SsdMobileNetV2FpnLite(MobileNetV2Ssd):
         predictions, heads = weight_shared_heads(
             levels,
             num_layers=options.num_head_layers,
-            anchors_per_location=len(_ASPECT_RATIOS) * _SCALES_PER_OCTAVE,
+            anchors_per_location=_ASPECT_RATIOS * _SCALES_PER_OCTAVE,
             class_columns=num_classes + 1,
             class_prior_bias=options.class_prior_bias,
             cosine_scale=options.class_scale,
@@ -62,16 +62,20 @@ class SsdMobileNetV2FpnLite(MobileNetV2Ssd):
             images=images,
             features=features,
             predictions=predictions,
-            anchors_yxyx_normalized=anchors.multiscale_anchors(
-                [tuple(level.shape[1:3]) for level in levels],
-                image_size,
-                min_level=_MIN_LEVEL,
-                anchor_scale=options.anchor_scale,
-                aspect_ratios=_ASPECT_RATIOS,
-                scales_per_octave=_SCALES_PER_OCTAVE,
-            ),
+            level_sizes=[tuple(level.shape[1:3]) for level in levels],
             backbone=backbone,
             zoo_layers=pyramid | heads,
+        )
+
+    def anchor_levels(self, options: DetectorOptions) -> list[anchors.AnchorLevel]:
+        chosen = options.anchors
+        return anchors.multiscale_levels(
+            self.level_sizes,
+            self.image_size,
+            min_level=_MIN_LEVEL,
+            anchor_scale=chosen["anchor_scale"],
+            aspect_ratios=chosen["anchor_aspect_ratios"],
+            scales_per_octave=_SCALES_PER_OCTAVE,
         )
 
     @classmethod

@@ -28,6 +28,8 @@ def test_what_is_counted() -> None:
     assert (profile.set_aside, profile.brightest) == (1, {2: 1, 0: 1, 1: 1})
     assert list(profile.class_counts.items()) == [("a", 1), ("b", 2)]
     assert profile.box_sides == {"a": {(8, 16): 1}, "b": {(8, 16): 1, (0, 0): 1}}
+    # Of 50 x 100 pixels the height is half the longer side.
+    assert profile.padded_box_sides == {"a": {(16, 16): 1}, "b": {(16, 16): 1, (8, 0): 1}}
     assert profile.side_pixels.quantiles([0.5, 1.0]) == pytest.approx((25, 50), rel=0.006)
     assert profile.relative_size.quantiles([0.5, 1.0]) == pytest.approx((0.125**0.5, 1), rel=0.006)
     assert profile.aspect_ratio.quantiles([0.0, 1.0]) == (1, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -22,30 +24,37 @@ _SCORE_STEPS = 2.0**20
 """Objectness is rounded to these: a step is a few times the rounding error of a forward pass."""
 
 
-def clipped_anchors_pixels(
-    feature_size: tuple[int, int],
-    image_size: tuple[int, int],
-    smallest_anchor_pixels: float,
-) -> NDArray[np.float32]:
-    """Anchors of the proposal network, clipped to the canvas in training and inference (``clip_anchors_to_image``).
+def anchor_level(
+    feature_size: tuple[int, int], smallest_anchor_pixels: float, aspect_ratios: Sequence[float] = ASPECT_RATIOS
+) -> anchor_ops.AnchorLevel:
+    """Anchors of the proposal network.
 
     Args:
       feature_size: (rows, columns).
-      image_size: (height, width) in pixels of the canvas.
       smallest_anchor_pixels: side of the smallest square anchor; the others are 2, 4 and 8 times as large.
-
-    Returns:
-      float32 [rows * columns * 12, 4] (ymin, xmin, ymax, xmax) in pixels.
+      aspect_ratios: width / height, three of them.
     """
-    anchors = anchor_ops.grid_anchors_pixels(
+    return anchor_ops.grid_level(
         feature_size,
         stride_pixels=STRIDE_PIXELS,
         base_size_pixels=smallest_anchor_pixels / SCALES[0],
         scales=SCALES,
-        aspect_ratios=ASPECT_RATIOS,
+        aspect_ratios=aspect_ratios,
     )
+
+
+def clipped_anchors_pixels(level: anchor_ops.AnchorLevel, image_size: tuple[int, int]) -> NDArray[np.float32]:
+    """Anchors clipped to the canvas in training and inference (``clip_anchors_to_image``).
+
+    Args:
+      level: of ``anchor_level``.
+      image_size: (height, width) in pixels of the canvas.
+
+    Returns:
+      float32 [rows * columns * 12, 4] (ymin, xmin, ymax, xmax) in pixels.
+    """
     height, width = image_size
-    return np.clip(anchors, 0.0, np.array([height, width, height, width], np.float32))
+    return np.clip(level.boxes(), 0.0, np.array([height, width, height, width])).astype(np.float32)
 
 
 class RegionProposalHead(keras.layers.Layer):

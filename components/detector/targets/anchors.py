@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,32 +19,43 @@ ZOO_SSD_ASPECT_RATIOS = (1.0, 2.0, 0.5, 3.0, 0.3333)
 """As the published configuration of ``ssd_mobilenet_v2`` orders and rounds them."""
 
 
-def tile(
-    feature_size: tuple[int, int],
-    heights: Sequence[float] | Array,
-    widths: Sequence[float] | Array,
-    stride: tuple[float, float],
-    offset: tuple[float, float],
-) -> Array:
-    """Puts A boxes at every location of a feature map.
+class AnchorLevel(NamedTuple):
+    """A boxes at every location of a feature map, in pixels of the canvas.
 
-    Args:
+    Attributes:
       feature_size: (rows, columns).
       heights: [A].
-      widths: [A], same unit.
-      stride: (vertical, horizontal) distance of neighbouring centers, same unit.
-      offset: (vertical, horizontal) position of the first center, same unit.
-
-    Returns:
-      float64 [rows * columns * A, 4] (ymin, xmin, ymax, xmax).
+      widths: [A].
+      stride: (vertical, horizontal) distance of neighbouring centers.
+      offset: (vertical, horizontal) position of the first center.
     """
-    rows, columns = feature_size
-    center_y = (np.arange(rows) * stride[0] + offset[0])[:, None, None]  # [rows, 1, 1]
-    center_x = (np.arange(columns) * stride[1] + offset[1])[None, :, None]  # [1, columns, 1]
-    half_height, half_width = np.asarray(heights) / 2.0, np.asarray(widths) / 2.0  # [A]
-    sides = (center_y - half_height, center_x - half_width, center_y + half_height, center_x + half_width)
-    shape = (rows, columns, half_height.size)
-    return np.stack([np.broadcast_to(side, shape) for side in sides], axis=-1).reshape(-1, 4)
+
+    feature_size: tuple[int, int]
+    heights: Array
+    widths: Array
+    stride: tuple[float, float]
+    offset: tuple[float, float]
+
+    def boxes(self) -> Array:
+        """float64 [rows * columns * A, 4] (ymin, xmin, ymax, xmax), not clipped."""
+        rows, columns = self.feature_size
+        center_y = (np.arange(rows) * self.stride[0] + self.offset[0])[:, None, None]  # [rows, 1, 1]
+        center_x = (np.arange(columns) * self.stride[1] + self.offset[1])[None, :, None]  # [1, columns, 1]
+        half_height, half_width = self.heights / 2.0, self.widths / 2.0  # [A]
+        sides = (center_y - half_height, center_x - half_width, center_y + half_height, center_x + half_width)
+        shape = (rows, columns, half_height.size)
+        return np.stack([np.broadcast_to(side, shape) for side in sides], axis=-1).reshape(-1, 4)
+
+
+def normalized_anchors(levels: Sequence[AnchorLevel], image_size: tuple[int, int]) -> NDArray[np.float32]:
+    """All anchors, the finest level's first: float32 [N, 4] (ymin, xmin, ymax, xmax), 0..1 of the canvas.
+
+    Args:
+      levels: finest first.
+      image_size: (height, width) in pixels of the canvas.
+    """
+    height, width = image_size
+    return (np.concatenate([level.boxes() for level in levels]) / (height, width, height, width)).astype(np.float32)
 
 
 def ssd_sizes(
@@ -52,28 +63,35 @@ def ssd_sizes(
 ) -> list[list[tuple[float, float]]]:
     """(scale, aspect ratio) of each anchor of each level (SSD, section 2.2).
 
-    Scales run evenly from ``min_scale`` to ``max_scale``. The finest level has three anchors (one of scale 0.1); the
-    others have one for each aspect ratio and one more square of the geometric mean with the next level's scale.
+    Scales run evenly from ``min_scale`` to ``max_scale``. The finest level has three anchors: one of half its scale and
+    the first aspect ratio, and two of its scale and the next two ratios. The others have one for each aspect ratio and
+    one more of the first ratio and of the geometric mean with the next level's scale.
     """
     steps = max(num_levels - 1, 1)
     scales = [min_scale + (max_scale - min_scale) * level / steps for level in range(num_levels)] + [1.0]
-    finest = [(0.1, 1.0), (scales[0], 2.0), (scales[0], 0.5)]
+    first, second, third = aspect_ratios[:3]
+    finest = [(min_scale / 2.0, first), (min_scale, second), (min_scale, third)]
     coarser = [
-        [(scale, ratio) for ratio in aspect_ratios] + [((scale * following) ** 0.5, 1.0)]
+        [(scale, ratio) for ratio in aspect_ratios] + [((scale * following) ** 0.5, first)]
         for scale, following in itertools.pairwise(scales[1:])
     ]
     return [finest, *coarser]
 
 
-def ssd_anchors(
+def ssd_anchor_counts(num_levels: int) -> list[int]:
+    """How many anchors a location of each level has."""
+    return [len(sizes) for sizes in ssd_sizes(num_levels, 0.2, 0.95, ZOO_SSD_ASPECT_RATIOS)]
+
+
+def ssd_levels(
     feature_sizes: Sequence[tuple[int, int]],
     image_size: tuple[int, int],
     *,
     min_scale: float = 0.2,
     max_scale: float = 0.95,
     aspect_ratios: Sequence[float] = ZOO_SSD_ASPECT_RATIOS,
-) -> NDArray[np.float32]:
-    """Anchors of the classic SSD, normalised.
+) -> list[AnchorLevel]:
+    """Anchors of the classic SSD.
 
     Args:
       feature_sizes: (rows, columns) of each level, finest first.
@@ -81,21 +99,18 @@ def ssd_anchors(
       min_scale: of the finest level.
       max_scale: of the coarsest level.
       aspect_ratios: width / height.
-
-    Returns:
-      float32 [N, 4] (ymin, xmin, ymax, xmax), 0..1 of the image, not clipped.
     """
-    shorter = min(image_size)
     specs = ssd_sizes(len(feature_sizes), min_scale, max_scale, aspect_ratios)
     levels = []
     for (rows, columns), spec in zip(feature_sizes, specs, strict=True):
-        heights = [scale / ratio**0.5 * shorter / image_size[0] for scale, ratio in spec]
-        widths = [scale * ratio**0.5 * shorter / image_size[1] for scale, ratio in spec]
-        levels.append(tile((rows, columns), heights, widths, (1 / rows, 1 / columns), (0.5 / rows, 0.5 / columns)))
-    return np.concatenate(levels).astype(np.float32)
+        scales, ratios = np.array(spec).T * ((min(image_size),), (1.0,))  # [A], [A]
+        stride = image_size[0] / rows, image_size[1] / columns
+        offset = stride[0] / 2.0, stride[1] / 2.0
+        levels.append(AnchorLevel((rows, columns), scales / np.sqrt(ratios), scales * np.sqrt(ratios), stride, offset))
+    return levels
 
 
-def grid_anchors_pixels(
+def grid_level(
     feature_size: tuple[int, int],
     *,
     stride_pixels: int,
@@ -103,8 +118,8 @@ def grid_anchors_pixels(
     scales: Sequence[float],
     aspect_ratios: Sequence[float],
     offset_pixels: tuple[float, float] = (0.0, 0.0),
-) -> NDArray[np.float32]:
-    """Anchors of one feature map (``grid_anchor_generator``, Faster R-CNN's), in pixels.
+) -> AnchorLevel:
+    """Anchors of one feature map (``grid_anchor_generator``, Faster R-CNN's).
 
     Anchors of a location are ordered by aspect ratio, then by scale.
 
@@ -115,17 +130,14 @@ def grid_anchors_pixels(
       scales: factors on the base size.
       aspect_ratios: width / height.
       offset_pixels: (vertical, horizontal) position of the first center.
-
-    Returns:
-      float32 [rows * columns * len(scales) * len(aspect_ratios), 4] (ymin, xmin, ymax, xmax), not clipped.
     """
     heights = [scale / ratio**0.5 * base_size_pixels for ratio in aspect_ratios for scale in scales]
     widths = [scale * ratio**0.5 * base_size_pixels for ratio in aspect_ratios for scale in scales]
     stride = (float(stride_pixels), float(stride_pixels))
-    return tile(feature_size, heights, widths, stride, offset_pixels).astype(np.float32)
+    return AnchorLevel(feature_size, np.array(heights), np.array(widths), stride, offset_pixels)
 
 
-def multiscale_anchors(
+def multiscale_levels(
     feature_sizes: Sequence[tuple[int, int]],
     image_size: tuple[int, int],
     *,
@@ -133,8 +145,8 @@ def multiscale_anchors(
     anchor_scale: float,
     aspect_ratios: Sequence[float],
     scales_per_octave: int,
-) -> NDArray[np.float32]:
-    """Anchors of a feature pyramid (RetinaNet, section 4, "Anchors"), normalised.
+) -> list[AnchorLevel]:
+    """Anchors of a feature pyramid (RetinaNet, section 4, "Anchors").
 
     Where a level's stride does not divide the image, its first center lies on the image's border instead of half a
     stride inside, as in the original.
@@ -146,16 +158,13 @@ def multiscale_anchors(
       anchor_scale: the base size is this times the stride.
       aspect_ratios: width / height.
       scales_per_octave: scales ``2**(i / scales_per_octave)``.
-
-    Returns:
-      float32 [N, 4] (ymin, xmin, ymax, xmax), 0..1 of the image, not clipped.
     """
     levels = []
     for level, feature_size in enumerate(feature_sizes, start=min_level):
         stride = 2**level
         offset_y, offset_x = (stride / 2 if side % stride == 0 else 0.0 for side in image_size)
         levels.append(
-            grid_anchors_pixels(
+            grid_level(
                 feature_size,
                 stride_pixels=stride,
                 base_size_pixels=anchor_scale * stride,
@@ -164,5 +173,4 @@ def multiscale_anchors(
                 offset_pixels=(offset_y, offset_x),
             )
         )
-    height, width = image_size
-    return (np.concatenate(levels) / (height, width, height, width)).astype(np.float32)
+    return levels

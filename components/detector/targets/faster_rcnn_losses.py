@@ -12,6 +12,8 @@ from components.detector.targets.losses import smooth_l1, softmax_cross_entropy
 from components.detector.targets.matching import argmax_match, gather_targets
 from components.detector.targets.proposal_sampling import balanced_sample
 
+RPN_MATCHED_IOU: Final = 0.7
+"""Anchors that overlap an object by at least this, and each object's best one, learn it."""
 RPN_SAMPLE: Final = 256
 """Anchors an image that the proposal network learns from, at most half of them positive."""
 RPN_POSITIVE_FRACTION: Final = 0.5
@@ -66,7 +68,7 @@ def rpn_losses(
     matches = argmax_match(
         box_ops.pairwise_iou(truth_yxyx_pixels, anchors_yxyx_pixels),
         truth.weights,
-        matched_threshold=0.7,
+        matched_threshold=RPN_MATCHED_IOU,
         unmatched_threshold=0.3,
         force_match=True,
         row_is_real=truth.classes >= 0,

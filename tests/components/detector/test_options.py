@@ -30,7 +30,11 @@ def test_json_and_back(detector: str) -> None:
 @pytest.mark.parametrize(
     ("values", "key", "message"),
     [
-        ({"alpa": 0.35}, ("alpa",), r"no option 'alpa'; did you mean 'alpha'\? \(it has alpha, batch_norm_momentum"),
+        (
+            {"alpa": 0.35},
+            ("alpa",),
+            r"no option 'alpa'; did you mean 'alpha'\? \(it has alpha, anchor_aspect_ratios, anchor_",
+        ),
         ({"l2": "much"}, ("l2",), "valid number"),
         ({"max_detections": 0}, ("max_detections",), "greater than 0"),
         (["alpha"], (), "valid dictionary"),

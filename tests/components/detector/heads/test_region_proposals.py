@@ -9,12 +9,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.detector.heads.region_proposals import RegionProposalHead, clipped_anchors_pixels, propose
+from components.detector.heads.region_proposals import RegionProposalHead, anchor_level, clipped_anchors_pixels, propose
 from components.detector.targets import boxes as box_ops
 
 
 def test_anchors_are_the_published_grid_clipped_to_the_canvas():
-    anchors = clipped_anchors_pixels((3, 4), (48, 64), 64.0)
+    anchors = clipped_anchors_pixels(anchor_level((3, 4), 64.0), (48, 64))
     expected = []
     for row in range(3):
         for column in range(4):
@@ -30,8 +30,10 @@ def test_anchors_are_the_published_grid_clipped_to_the_canvas():
 
 
 def test_smaller_anchors_are_the_published_ones_scaled():
-    published = clipped_anchors_pixels((1, 1), (1024, 1024), 64.0)
-    np.testing.assert_allclose(clipped_anchors_pixels((1, 1), (1024, 1024), 16.0), published / 4, rtol=1e-6)
+    published = clipped_anchors_pixels(anchor_level((1, 1), 64.0), (1024, 1024))
+    np.testing.assert_allclose(
+        clipped_anchors_pixels(anchor_level((1, 1), 16.0), (1024, 1024)), published / 4, rtol=1e-6
+    )
 
 
 def _greedy(boxes: np.ndarray, scores: np.ndarray, limit: int, iou_threshold: float) -> list[int]:
@@ -48,7 +50,7 @@ def _greedy(boxes: np.ndarray, scores: np.ndarray, limit: int, iou_threshold: fl
 @given(seed=st.integers(0, 10_000), limit=st.integers(1, 30), ties=st.booleans())
 def test_proposals_are_the_greedy_ones_clipped_to_the_window(seed, limit, ties):
     rng = np.random.default_rng(seed)
-    anchors = clipped_anchors_pixels((3, 3), (48, 48), 64.0)
+    anchors = clipped_anchors_pixels(anchor_level((3, 3), 64.0), (48, 48))
     encodings = rng.normal(0, 2.0, (2, len(anchors), 4)).astype(np.float32)
     logits = rng.normal(0, 2.0, (2, len(anchors), 2)).astype(np.float32)
     if ties:
@@ -78,7 +80,7 @@ def test_proposals_are_the_greedy_ones_clipped_to_the_window(seed, limit, ties):
 
 def test_rounding_noise_does_not_change_the_proposals():
     rng = np.random.default_rng(0)
-    anchors = tf.constant(clipped_anchors_pixels((4, 4), (64, 64), 64.0))
+    anchors = tf.constant(clipped_anchors_pixels(anchor_level((4, 4), 64.0), (64, 64)))
     encodings = tf.constant(rng.normal(0, 1.0, (1, 192, 4)).astype(np.float32))
     logits = np.tile(np.array([0.3, 1.1], np.float32), (1, 192, 1))
     noisy = logits + rng.normal(0, 1e-7, logits.shape).astype(np.float32)
@@ -98,7 +100,7 @@ def test_no_gradient_flows_through_proposals():
         boxes = propose(
             encodings,
             logits,
-            tf.constant(clipped_anchors_pixels((2, 2), (32, 32), 64.0)),
+            tf.constant(clipped_anchors_pixels(anchor_level((2, 2), 64.0), (32, 32))),
             tf.constant([0.0, 0.0, 32.0, 32.0]),
             max_proposals=5,
             iou_threshold=0.7,

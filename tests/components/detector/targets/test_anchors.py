@@ -28,7 +28,7 @@ def test_multiscale_anchors_are_those_of_a_loop(
                     half_w = scale * 4 * stride * math.sqrt(ratio) / 2
                     sides = (center_y - half_h, center_x - half_w, center_y + half_h, center_x + half_w)
                     expected.append(np.divide(sides, (height, width, height, width)))
-    actual = anchors.multiscale_anchors(
+    levels = anchors.multiscale_levels(
         [feature_size],
         (height, width),
         min_level=level,
@@ -36,13 +36,14 @@ def test_multiscale_anchors_are_those_of_a_loop(
         aspect_ratios=(1.0, 2.0, 0.5),
         scales_per_octave=2,
     )
+    actual = anchors.normalized_anchors(levels, (height, width))
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=50)
 @given(sizes=st.lists(_SIZES, min_size=2, max_size=5), height=st.integers(33, 600), width=st.integers(33, 600))
 def test_ssd_anchors_sit_in_the_middle_of_their_cells(sizes: list[tuple[int, int]], height: int, width: int) -> None:
-    actual = anchors.ssd_anchors(sizes, (height, width))
+    actual = anchors.normalized_anchors(anchors.ssd_levels(sizes, (height, width)), (height, width))
     per_location = [3] + [6] * (len(sizes) - 1)
     assert len(actual) == sum(
         rows * columns * count for (rows, columns), count in zip(sizes, per_location, strict=True)
@@ -67,9 +68,9 @@ def test_scales_of_the_classic_ssd() -> None:
 
 
 def test_grid_anchors_order_by_ratio_then_scale() -> None:
-    pixels = anchors.grid_anchors_pixels(
+    pixels = anchors.grid_level(
         (1, 1), stride_pixels=16, base_size_pixels=256, scales=(0.25, 1.0), aspect_ratios=(0.5, 1.0)
-    )
+    ).boxes()
     widths = pixels[:, 3] - pixels[:, 1]
     np.testing.assert_allclose(widths, 256 * np.array([0.25, 1.0, 0.25, 1.0]) * np.sqrt([0.5, 0.5, 1, 1]), rtol=1e-6)
     np.testing.assert_allclose(pixels[:, :2], -pixels[:, 2:], rtol=1e-6)
