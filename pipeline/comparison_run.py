@@ -10,7 +10,7 @@ from components.split_names import UNLABELLED
 from components.trainer.comparison.comparison import Comparison, TrainingSet
 from components.trainer.comparison.subsets import write_subsets
 from components.trainer.comparison.summary import Summary
-from components.trainer.training_plan import automatic_steps
+from components.trainer.training_rules import automatic_steps
 from components.user_error import UserError
 from pipeline.comparison_plan import Plan, sizes_of
 from pipeline.config import PipelineConfig

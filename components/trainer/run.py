@@ -13,6 +13,7 @@ from components.detector.detector import Detector
 from components.detector.registry import build_detector, detector_class
 from components.export.saved_model import export
 from components.split_names import UNLABELLED
+from components.trainer.anchor_choice import choose_anchors
 from components.trainer.evaluation import Evaluation
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import Parser, evaluation_batches
@@ -29,8 +30,9 @@ from components.trainer.strategies.keep_settings import KeepingSettings
 from components.trainer.strategies.settings import TransferSettings
 from components.trainer.strategies.strategy import TrainingInputs, build_strategy
 from components.trainer.training_loop import train
-from components.trainer.training_plan import automatic_batch_norm_momentum, planned_settings
+from components.trainer.training_plan import PLAN_FILE, TrainingPlan
 from components.trainer.training_profile import training_profile
+from components.trainer.training_rules import automatic_batch_norm_momentum, planned_settings
 from components.transform.outputs import class_names
 from schema.label_map import LabelMap
 
@@ -65,20 +67,20 @@ def run_fn(fn_args: FnArgs) -> None:
         warm_start=bool(warm_start),
         default_optimizer=detector_class(model.detector).default_optimizer,
     )
-    options = model.options.model_copy(
-        update={
-            "batch_norm_momentum": automatic_batch_norm_momentum(settings.steps)
-            if model.options.batch_norm_momentum is None
-            else model.options.batch_norm_momentum
-        }
-    )
+    momentum = model.options.batch_norm_momentum
+    if momentum is None:
+        momentum = automatic_batch_norm_momentum(settings.steps)
 
     # Before the first layer is made. Never 0: beside a global seed of 0, tf.data takes no seed that is a tensor.
     keras.utils.set_random_seed(settings.seed + 1)
     keras.mixed_precision.set_dtype_policy(settings.precision)
     detector = build_detector(
-        model.detector, num_classes=label_map.ids[-1], image_size=model.image_size, **dict(options)
+        model.detector,
+        num_classes=label_map.ids[-1],
+        image_size=model.image_size,
+        **{**dict(model.options), "batch_norm_momentum": momentum},
     )
+    chosen_anchors = choose_anchors(detector, model, profile, warm_start)
     strategy = build_strategy(transfer)
     strategy.prepare(detector)
 
@@ -95,16 +97,13 @@ def run_fn(fn_args: FnArgs) -> None:
             print(start.summary, flush=True)
         else:
             print(f"going on at step {progress.step} from {checkpoints.folder}", flush=True)
-        print(
-            f"{settings.steps} steps of {settings.batch_size} images, "
-            f"{settings.steps * settings.batch_size / max(profile.images, 1):.1f} epochs; "
-            f"{settings.optimizer.name}, learning rate up to {settings.optimizer.learning_rate:.2g}; momentum of batch "
-            f"normalisation {options.batch_norm_momentum:g}",
-            flush=True,
-        )
         tf.io.gfile.makedirs(fn_args.model_run_dir)
         with tf.io.gfile.GFile(posixpath.join(fn_args.model_run_dir, "start_weights.txt"), "w") as file:
             file.write(progress.start_weights)
+        plan = TrainingPlan.of(settings, momentum, profile.images, chosen_anchors)
+        print("\n".join(plan.lines()), flush=True)
+        with tf.io.gfile.GFile(posixpath.join(fn_args.model_run_dir, PLAN_FILE), "w") as file:
+            file.write(plan.to_json())
 
         log = ProgressLog(
             fn_args.model_run_dir,

@@ -35,6 +35,11 @@ class ModelSettings(Settings):
     pretrained_classes: Literal["new", "map"] = "new"
     """Class-specific weights of a pretrained detector: `new` starts them afresh, `map` keeps those of classes whose
     name both label maps hold."""
+    anchors: Literal["auto", "data", "options"] = "auto"
+    """Where anchors come from: `data`, chosen for the box sizes of the training images; `options`, those of
+    `model.options`, which are the published ones where it does not say. `auto`: `options` where `model.options` says
+    something about anchors, else those that the start weights' heads have learnt with (the last blessed model's, a zoo
+    checkpoint's), else, from ImageNet weights or from scratch, `data`."""
     serving_batch_size: pydantic.PositiveInt = 8
     """Largest batch the exported model is warmed up with when a server loads it (the other is 1)."""
     options: AnyOptions = pydantic.Field(default={}, validate_default=True)
@@ -52,6 +57,13 @@ class ModelSettings(Settings):
     def _of_the_detector(cls, options: Any, info: pydantic.ValidationInfo) -> Any:
         # A detector that does not exist is an error of its own.
         return options_of(info.data["detector"], options) if "detector" in info.data else {}
+
+    @pydantic.model_validator(mode="after")
+    def _one_source_of_anchors(self) -> ModelSettings:
+        if self.anchors == "data" and self.options.gives_anchors:
+            given = [name for name in self.options.published_anchors if getattr(self.options, name) is not None]
+            raise ValueError(f"anchors: data chooses what options gives ({', '.join(given)}); leave one of them out")
+        return self
 
 
 class OptimizerSettings(Settings):

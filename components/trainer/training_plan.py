@@ -1,90 +1,122 @@
-"""What a config leaves to the data: how many steps, how large they are, and how fast statistics move.
+"""What became of everything that a config left open, for the log, the report and whoever asks later.
 
-The rules are documented in ``docs/transfer.md``. Imports neither TensorFlow nor TFX.
+Imports neither TensorFlow nor TFX.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Final, Literal
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from components.trainer.settings import TrainConfig, TrainSettings
+from components.trainer.settings import TrainSettings
 
-_EPOCHS: Final = 30
-"""What fine-tuning some hundred images took until more steps gained nothing."""
-_EPOCHS_FROM_SCRATCH: Final = 90
-"""Without start weights a detector needs about three times the steps (He et al. 2019, "Rethinking ImageNet
-Pre-training", section 3)."""
-_LEAST_STEPS: Final = 600
-"""New heads have to be learnt, however few images there are."""
-_MOST_IMAGES: Final = 1_440_000
-"""The usual schedule on COCO, 90 000 steps of 16 images: 12 epochs."""
-
-_ADAM_RATE: Final = 1e-3
-_ADAM_BATCH: Final = 8
-_ADAM_HIGHEST: Final = 4e-3
-_SGD_RATE: Final = 1e-2
-_SGD_BATCH: Final = 16
-_WARM_START_SHARE: Final = 0.5
-
-_AVERAGES: Final = 20
-"""Time constants of a moving statistic that a training lasts."""
-_MOMENTUM_RANGE: Final = (0.9, 0.99)
-_LEFT_AT_MOST: Final = 1e-3
-"""Of what a statistic began with, at the end of the training."""
+PLAN_FILE: Final = "training_plan.json"
+"""In the model run's folder: a ``TrainingPlan``."""
 
 
-def planned_settings(
-    config: TrainConfig,
-    *,
-    images: int,
-    from_scratch: bool,
-    warm_start: bool,
-    default_optimizer: Literal["adam", "sgd"],
-) -> TrainSettings:
-    """The training with a number where the config leaves one open.
+@dataclasses.dataclass(frozen=True)
+class MatchableBoxes:
+    """How well anchors can match the boxes of the training images; see ``anchor_fit.AnchorFit``."""
 
-    Args:
-      config: the section ``train``.
-      images: of the split ``train``.
-      from_scratch: whether there are no start weights.
-      warm_start: whether the training starts from the last blessed model.
-      default_optimizer: the detector's.
+    recall: float
+    mean_iou: float
+    class_recall: float
+    class_mean_iou: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ChosenAnchors:
+    """The anchors of a training.
+
+    Attributes:
+      origin: where they come from, in words.
+      options: of the detector, that make them.
+      matched_iou: an overlap from which on an anchor learns an object.
+      published: how well the published anchors can match; None without boxes.
+      used: how well these can.
     """
-    steps = automatic_steps(images, config.batch_size, from_scratch) if config.steps == "auto" else config.steps
-    name = config.optimizer.name or default_optimizer
-    rate = config.optimizer.learning_rate or automatic_learning_rate(name, config.batch_size, warm_start)
-    optimizer = config.optimizer.model_copy(update={"name": name, "learning_rate": rate})
-    return TrainSettings.model_validate({**dict(config), "steps": steps, "optimizer": optimizer})
+
+    origin: str
+    options: Mapping[str, Any]
+    matched_iou: float
+    published: MatchableBoxes | None
+    used: MatchableBoxes | None
+
+    def lines(self) -> Sequence[str]:
+        """What there is to say of them."""
+        said = ", ".join(f"{name} {_shown(value)}" for name, value in self.options.items())
+        lines = [f"anchors {self.origin}: {said}"]
+        if self.published and self.used:
+            before, after = self.published, self.used
+            lines.append(
+                f"best possible recall at IoU {self.matched_iou:g}: {after.recall:.1%} (mean of classes "
+                f"{after.class_recall:.1%}), mean best IoU {after.mean_iou:.3f}; the published anchors' "
+                f"{before.recall:.1%} ({before.class_recall:.1%}), {before.mean_iou:.3f}"
+            )
+        return lines
 
 
-def automatic_steps(images: int, batch_size: int, from_scratch: bool) -> int:
-    """Steps for a number of training images; see ``docs/transfer.md``."""
-    epochs = _EPOCHS_FROM_SCRATCH if from_scratch else _EPOCHS
-    most = math.ceil(_MOST_IMAGES / batch_size)
-    return min(max(math.ceil(epochs * images / batch_size), _LEAST_STEPS), most)
+def _shown(value: Any) -> str:
+    return " ".join(f"{part:g}" for part in value) if isinstance(value, tuple | list) else f"{value:g}"
 
 
-def automatic_learning_rate(optimizer: Literal["adam", "sgd"], batch_size: int, warm_start: bool) -> float:
-    """The peak of the learning rate.
+@dataclasses.dataclass(frozen=True)
+class TrainingPlan:
+    """What a training does, after everything open was decided.
 
-    Of SGD it grows with the batch (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.1), of Adam with its
-    square root (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms", section 5).
+    Attributes:
+      steps: of all phases.
+      batch_size: images in a step.
+      epochs: how often an image is seen.
+      optimizer: its name.
+      learning_rate: its peak.
+      batch_norm_momentum: of moving statistics.
+      anchors: of the detector.
     """
-    if optimizer == "sgd":
-        rate = _SGD_RATE * batch_size / _SGD_BATCH
-    else:
-        rate = min(_ADAM_RATE * math.sqrt(batch_size / _ADAM_BATCH), _ADAM_HIGHEST)
-    return rate * (_WARM_START_SHARE if warm_start else 1.0)
 
+    steps: int
+    batch_size: int
+    epochs: float
+    optimizer: str
+    learning_rate: float
+    batch_norm_momentum: float
+    anchors: ChosenAnchors
 
-def automatic_batch_norm_momentum(steps: int) -> float:
-    """Momentum of moving statistics for a training of so many steps.
+    @classmethod
+    def of(
+        cls, settings: TrainSettings, batch_norm_momentum: float, images: int, anchors: ChosenAnchors
+    ) -> TrainingPlan:
+        """The plan of ``planned_settings`` on so many training images."""
+        assert settings.optimizer.name is not None
+        assert settings.optimizer.learning_rate is not None
+        return cls(
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            epochs=round(settings.steps * settings.batch_size / max(images, 1), 1),
+            optimizer=settings.optimizer.name,
+            learning_rate=settings.optimizer.learning_rate,
+            batch_norm_momentum=batch_norm_momentum,
+            anchors=anchors,
+        )
 
-    An average over a twentieth of the steps forgets the start and follows the weights while they settle; more than a
-    hundred batches tell a statistic no better. Of very few steps it averages as many as leave nothing of the start.
-    """
-    lowest, highest = _MOMENTUM_RANGE
-    momentum = min(max(1.0 - _AVERAGES / steps, lowest), highest)
-    # Rounded down, for the log.
-    return math.floor(1000 * min(momentum, _LEFT_AT_MOST ** (1.0 / steps))) / 1000
+    def lines(self) -> Sequence[str]:
+        """For the log and the report."""
+        return (
+            f"{self.steps} steps of {self.batch_size} images, {self.epochs:g} epochs; {self.optimizer}, learning rate "
+            f"up to {self.learning_rate:.2g}; momentum of batch normalisation {self.batch_norm_momentum:g}",
+            *self.anchors.lines(),
+        )
+
+    def to_json(self) -> str:
+        """The text of ``training_plan.json``."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainingPlan:
+        """Reads the text of ``training_plan.json``."""
+        tree = json.loads(text)
+        anchors = tree["anchors"]
+        fits = {key: anchors[key] and MatchableBoxes(**anchors[key]) for key in ("published", "used")}
+        return cls(**{**tree, "anchors": ChosenAnchors(**{**anchors, **fits})})

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.detector.detector import Detector
+from components.detector.options import OPTIONS, options_of
 from components.detector.structures import ClassRows
 from components.detector.targets.boxes import ScaleFactors
 from components.detector.weights import checkpoints, zoo_fingerprints
@@ -142,6 +143,36 @@ def restore(
         kept_classes=tuple(name for class_id, name in label_map or () if class_id - 1 in common),
         box_scale_factors=scales if converted else None,
     )
+
+
+def heads_anchors(detector: Detector, source: str) -> dict[str, Any] | None:
+    """The anchors that the heads in a source of weights have learnt with, as options; None where it has no such heads.
+
+    Zoo checkpoints have the published ones. A bare ``.weights.h5`` does not say; it is taken to be like the detector.
+
+    Args:
+      detector: made by ``registry.build_detector``.
+      source: see ``checkpoints.ACCEPTED``.
+
+    Raises:
+      CheckpointError: the source cannot be read.
+    """
+    located = checkpoints.locate(source)
+    if located.kind == "imagenet" or _is_backbone_file(located, detector):
+        return None
+    if located.kind in ("zoo", "saved_model"):
+        return dict(detector.options.published_anchors)
+    if located.kind not in ("pushed", "keras"):
+        return detector.options.anchors
+    recipe = (
+        checkpoints.pushed_recipe(located.path)[0]
+        if located.kind == "pushed"
+        else checkpoints.keras_file_recipe(located.path)
+    )
+    if OPTIONS.get(recipe["name"]) is not type(detector.options):
+        return None
+    names = detector.options.published_anchors
+    return options_of(detector.name, {name: recipe.get(name) for name in names}).anchors
 
 
 def _is_backbone_file(located: checkpoints.Located, detector: Detector) -> bool:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
+import tensorflow as tf
+
 from components.report.charts import LineChart, Point, line_chart
 from components.report.section import Run, Section, read_text, reading, text_lines
+from components.trainer.training_plan import PLAN_FILE, TrainingPlan
 
 HISTORY_FILE: Final = "training_history.jsonl"
 _METRICS: Final = ("AP", "AP50")
@@ -24,6 +28,7 @@ class Training(Section):
     Attributes:
       losses: (step, value) by part of the loss.
       metrics: (step, value) by metric, on the split that the checkpoint is chosen on.
+      plan: lines on what was decided before the first step.
     """
 
     title = "Training"
@@ -31,6 +36,7 @@ class Training(Section):
 
     losses: Series
     metrics: Series
+    plan: Sequence[str] = ()
 
     @classmethod
     def read(cls, run: Run) -> Self | None:
@@ -41,7 +47,13 @@ class Training(Section):
         lines = text_lines(read_text(path))
         with reading(path):
             history = [json.loads(line) for line in lines]
-            return cls(_losses(history), _metrics(history))
+            losses, metrics = _losses(history), _metrics(history)
+        plan_path = posixpath.join(posixpath.dirname(path), PLAN_FILE)
+        if not tf.io.gfile.exists(plan_path):  # the run is of an earlier version
+            return cls(losses, metrics)
+        text = read_text(plan_path)
+        with reading(plan_path):
+            return cls(losses, metrics, tuple(TrainingPlan.from_json(text).lines()))
 
     @property
     def loss_chart(self) -> LineChart | None:

@@ -15,6 +15,8 @@ from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 from components.trainer.strategies.keep_settings import KeepSettings
+from components.trainer.training_plan import PLAN_FILE, TrainingPlan
+from schema.exported_model import DESCRIPTION_FILE
 
 MODEL = ModelSettings(
     image_size=(64, 64),
@@ -111,3 +113,13 @@ def test_trains_exports_and_starts_warm(
     assert all(entry["distillation"] >= 0.0 for entry in history if "total" in entry)
     description = json.loads((second / "Format-Serving" / "assets.extra" / "detector.json").read_text())
     assert description["label_map"] == [[1, "green"], [2, "red"]]
+
+    plans = [TrainingPlan.from_json((folder / "run" / PLAN_FILE).read_text()) for folder in (first, second)]
+    assert [plan.anchors.origin for plan in plans] == [
+        "for the boxes of the training images",
+        "of the last blessed model",
+    ]
+    assert plans[0].anchors.options == plans[1].anchors.options
+    # What was chosen is exported, so that whoever builds the detector again has the same anchors.
+    described = json.loads((first / "Format-Serving" / DESCRIPTION_FILE).read_text())["options"]
+    assert {name: described[name] for name in plans[0].anchors.options} == plans[0].anchors.options

@@ -63,10 +63,10 @@ def detector(name: str) -> Detector:
 
 
 @pytest.mark.parametrize("name", TINY_DETECTORS)
-def test_every_detector_gets_anchors_for_small_tall_boxes(name: str) -> None:
+def test_every_detector_gets_anchors_for_tall_boxes(name: str) -> None:
     built = detector(name)
     published, anchors = built.options, built.anchors_yxyx_normalized
-    sizes = sizes_of([(12.0, 6.0), (14.0, 7.0), (10.0, 6.0)])
+    sizes = sizes_of([(36.0, 6.0), (40.0, 7.0), (30.0, 6.0)])
     fitted = fitted_options(built, sizes)
     before, after = (fit_of(built, options, sizes) for options in (published, fitted))
     assert after.goodness > before.goodness + 0.01

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.trainer.settings import OptimizerSettings, TrainConfig, TrainSettings
-from components.trainer.training_plan import (
+from components.trainer.training_rules import (
     automatic_batch_norm_momentum,
     automatic_learning_rate,
     automatic_steps,

@@ -1,0 +1,72 @@
+"""Which anchors a detector is trained with: those of the settings, of its start weights, or what suits the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.data_profile import SIDE_BINS_PER_OCTAVE, SplitProfile
+from components.detector.detector import Detector
+from components.detector.options import options_of
+from components.detector.targets.anchor_fit import BoxSizes, anchor_fit, fitted_options
+from components.detector.weights import zoo
+from components.detector.weights.checkpoints import CheckpointError
+from components.trainer.settings import ModelSettings
+from components.trainer.training_plan import ChosenAnchors, MatchableBoxes
+
+
+def choose_anchors(
+    detector: Detector, settings: ModelSettings, profile: SplitProfile, blessed_model: str | None = None
+) -> ChosenAnchors:
+    """Gives a freshly built detector its anchors (``model.anchors``); the same data give the same ones.
+
+    Args:
+      detector: of the settings.
+      settings: the section ``model``.
+      profile: of the training images.
+      blessed_model: SavedModel folder of the last blessed model, where the training starts from it.
+
+    Raises:
+      CheckpointError: the pretrained weights cannot be read.
+    """
+    by_class = profile.padded_box_sides if detector.keeps_aspect_ratio else profile.box_sides
+    sizes = BoxSizes.of_bins(by_class, SIDE_BINS_PER_OCTAVE, detector.image_size) if by_class else None
+    if settings.options.gives_anchors:
+        origin, anchors = "of model.options", settings.options.anchors
+    elif settings.anchors == "options":
+        origin, anchors = "as published", settings.options.anchors
+    else:
+        learnt = _learnt(detector, settings, blessed_model) if settings.anchors == "auto" else None
+        if learnt is not None:
+            origin, anchors = learnt
+        elif sizes is None:
+            origin, anchors = "as published, for want of boxes", settings.options.anchors
+        else:
+            origin, anchors = "for the boxes of the training images", fitted_options(detector, sizes).anchors
+    published = options_of(detector.name, {})
+    # None stays None: what is not said is published, as in zoo checkpoints.
+    if anchors != published.anchors:
+        detector.use_anchors(detector.options.model_copy(update=anchors))
+    return ChosenAnchors(
+        origin=origin,
+        options=anchors,
+        matched_iou=detector.matched_iou,
+        published=sizes and MatchableBoxes(*anchor_fit(detector, published, sizes)),
+        used=sizes and MatchableBoxes(*anchor_fit(detector, detector.options, sizes)),
+    )
+
+
+def _learnt(
+    detector: Detector, settings: ModelSettings, blessed_model: str | None
+) -> tuple[str, dict[str, Any]] | None:
+    """Where the heads of the start weights come from and the anchors they have learnt with; None without such heads."""
+    if blessed_model is not None:
+        try:
+            anchors = zoo.heads_anchors(detector, blessed_model)
+        except CheckpointError:  # which the start weights will tell of, and not start from
+            anchors = None
+        if anchors is not None:
+            return "of the last blessed model", anchors
+    if settings.pretrained is None:
+        return None
+    anchors = zoo.heads_anchors(detector, settings.pretrained)
+    return None if anchors is None else ("of the start weights' heads", anchors)
