@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from components.detector.options import DetectorOptions, options_of
 from components.detector.structures import (
@@ -53,10 +55,26 @@ class Detector(keras.Model, abc.ABC):
         self.num_classes = num_classes
         self.image_size = image_size
         self.options = options
+        self.class_weights: NDArray[np.float32] | None = None
+        """How much objects of each class count in the classification loss, float32 [num_classes]; None: all alike. Set
+        before training; no part of the recipe."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         keras.saving.register_keras_serializable("detector")(cls)
+
+    def weights_of(self, classes: tf.Tensor) -> tf.Tensor:
+        """How much objects of 0-based classes count in the classification loss; 1 for what is below 0, background.
+
+        Args:
+          classes: int32 [...].
+
+        Returns:
+          float32 [...].
+        """
+        if self.class_weights is None:
+            return tf.ones_like(classes, tf.float32)
+        return tf.gather(tf.constant([1.0, *self.class_weights], tf.float32), tf.maximum(classes, -1) + 1)
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -184,6 +184,8 @@ class FasterRcnn(Detector):
         sampled = sample_proposals(
             proposals, truth_pixels, truth, sample_size=self.options.proposals_per_step, seed=self._next_seed()
         )
+        weights = sampled.class_weights * self.weights_of(sampled.classes - 1)  # [B, S]
+        sampled = sampled._replace(class_weights=weights)
         parts = rpn_losses(rpn_boxes, rpn_objectness, anchors, truth_pixels, truth, self._next_seed())
         if teaching is None:
             refined, class_logits = self._classify(features, sampled.boxes_yxyx_pixels, training=True)

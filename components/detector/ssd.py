@@ -123,7 +123,8 @@ class SingleShotDetector(Detector):
         class_losses = losses.sigmoid_focal(
             logits, tf.one_hot(columns, logits.shape[-1]), alpha=self.focal_alpha, gamma=self.focal_gamma
         )  # [B, N, K]
-        class_loss = tf.einsum("bnk,bn->", class_losses, targets.class_weights)
+        weights = targets.class_weights * self.weights_of(targets.classes)  # [B, N]
+        class_loss = tf.einsum("bnk,bn->", class_losses, weights)
         encoded = box_ops.encode(targets.boxes_yxyx, self.anchors_yxyx_normalized, self.scale_factors)  # [B, N, 4]
         box_losses = losses.smooth_l1(predictions["box_encodings"], encoded)  # [B, N]
         # Unmatched anchors have weight 0 but a target of log(0 + epsilon): finite, so the product is 0.

@@ -14,6 +14,7 @@ from components.detector.registry import build_detector, detector_class
 from components.export.saved_model import export
 from components.split_names import UNLABELLED
 from components.trainer.anchor_choice import choose_anchors
+from components.trainer.class_weights import class_weights
 from components.trainer.evaluation import Evaluation
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import Parser, evaluation_batches
@@ -81,6 +82,8 @@ def run_fn(fn_args: FnArgs) -> None:
         **{**dict(model.options), "batch_norm_momentum": momentum},
     )
     chosen_anchors = choose_anchors(detector, model, profile, warm_start)
+    if settings.class_weights is not None:
+        detector.class_weights = class_weights(settings.class_weights, profile.class_counts, label_map)
     strategy = build_strategy(transfer)
     strategy.prepare(detector)
 

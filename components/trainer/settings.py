@@ -116,6 +116,15 @@ class InputSettings(Settings):
     """Images decoded at the same time. None: TensorFlow finds out."""
 
 
+class SamplingSettings(Settings):
+    """How often images are shown."""
+
+    repeat_threshold: Share | None = None
+    """Images with rare classes come several times an epoch (repeat-factor sampling): a class that a smaller share f of
+    the images holds than this t makes its images come sqrt(t / f) times. 0.001 is LVIS's, with its 100000 images; some
+    hundred images with a long tail take 0.05 to 0.2. None: every image once an epoch."""
+
+
 class TrainConfig(Settings):
     """The training, as the config says it: what is `auto` is decided when the data and the start weights are known."""
 
@@ -128,6 +137,12 @@ class TrainConfig(Settings):
     """The optimizer and its learning rate over time."""
     augmentation: AugmentationSettings | None = AugmentationSettings()
     """Random changes to the training images. None: the images as they are."""
+    class_weights: dict[str, pydantic.PositiveFloat] | Literal["balanced", "effective_number"] | None = None
+    """How much classes count in the classification loss: factors by name (1 for the others); `balanced`, inverse to
+    their numbers of boxes; `effective_number`, inverse but not for more than some thousand boxes (Cui et al. 2019).
+    None: all alike."""
+    sampling: SamplingSettings = SamplingSettings()
+    """How often images are shown."""
     input: InputSettings = InputSettings()
     """How records become batches."""
     evaluate_every: pydantic.PositiveInt | None = None

@@ -35,6 +35,7 @@ from components.trainer.input.augmentation.pixels import PixelChanges, change_pi
 from components.trainer.input.object_bank import object_bank
 from components.trainer.input.padded_objects import Features, Objects
 from components.trainer.input.record_stream import ordered_records, shuffled_records
+from components.trainer.input.repeat_factors import repeated_records
 from components.trainer.input.replay import replayed_records
 from components.trainer.settings import TrainSettings
 from components.transform import features
@@ -107,8 +108,12 @@ def training_batches(
       NoRecordsError: there are no records.
       NothingToPasteError: objects are to be pasted, and there are none.
     """
-    share = settings.input.replay_share
-    stream = shuffled_records if share is None else functools.partial(replayed_records, share=share)
+    share, threshold = settings.input.replay_share, settings.sampling.repeat_threshold
+    stream = shuffled_records
+    if share is not None:
+        stream = functools.partial(replayed_records, share=share)
+    elif threshold is not None:
+        stream = functools.partial(repeated_records, threshold=threshold)
     records = stream(
         patterns,
         seed=settings.seed,
