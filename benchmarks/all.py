@@ -33,6 +33,7 @@ BENCHMARKS = {
     "transfer": "The demo from the shipped checkpoint and from scratch",
     "adding_a_class": "A class added to a trained detector",
     "few_shot": "Few-shot detection against plain fine-tuning on the same shots",
+    "domain_adaptation": "From one domain to another without its annotations",
     "run": "A whole run against its unavoidable parts",
     "real_data": "Real data from ImageNet weights",
 }

@@ -59,6 +59,11 @@ def test_overrides_win_over_the_file(write):
             MINIMAL.replace("path: /data/signs", "path: /data/signs\n      target: {path: /data/fog}"),
             ["data.target is given, but nothing uses it", "'fine_tune' does not learn from it"],
         ),
+        (MINIMAL + "transfer: {strategy: mean_teacher}", ["'mean_teacher' adapts", "give their folder in data.target"]),
+        (
+            MINIMAL + "transfer: {strategy: mean_teacher, score_threshold: 0.1}",
+            [":5: transfer", "ignored_from 0.2 is above a threshold of 0.1"],
+        ),
         (MINIMAL + "eval: {split: target_test}", ["'target_test' is a split of data.target, which is not given"]),
         (MINIMAL + "train: {steps: 0}", [":5: train.steps", "found 0", "greater than 0"]),
         (MINIMAL + "train: {steps: many}", [":5: train.steps", "found 'many'", "integer"]),

@@ -29,6 +29,7 @@ class Training(Section):
       losses: (step, value) by part of the loss.
       metrics: (step, value) by metric, on the split that the checkpoint is chosen on.
       plan: lines on what was decided before the first step.
+      measures: (step, value) in 0..1 by what else was measured, such as how well the domains can be told apart.
     """
 
     title = "Training"
@@ -37,6 +38,7 @@ class Training(Section):
     losses: Series
     metrics: Series
     plan: Sequence[str] = ()
+    measures: Series = dataclasses.field(default_factory=dict)
 
     @classmethod
     def read(cls, run: Run) -> Self | None:
@@ -47,13 +49,14 @@ class Training(Section):
         lines = text_lines(read_text(path))
         with reading(path):
             history = [json.loads(line) for line in lines]
-            losses, metrics = _losses(history), _metrics(history)
+            losses, metrics = _of_steps(history, "losses"), _metrics(history)
+            measures = _of_steps(history, "measures")
         plan_path = posixpath.join(posixpath.dirname(path), PLAN_FILE)
         if not tf.io.gfile.exists(plan_path):  # the run is of an earlier version
-            return cls(losses, metrics)
+            return cls(losses, metrics, measures=measures)
         text = read_text(plan_path)
         with reading(plan_path):
-            return cls(losses, metrics, tuple(TrainingPlan.from_json(text).lines()))
+            return cls(losses, metrics, tuple(TrainingPlan.from_json(text).lines()), measures)
 
     @property
     def loss_chart(self) -> LineChart | None:
@@ -67,13 +70,19 @@ class Training(Section):
         """The metrics, from 0 to 1."""
         return line_chart(self.metrics, y_max=1.0)
 
+    @property
+    def measure_chart(self) -> LineChart | None:
+        """The measures, from 0 to 1: a domain accuracy of 0.5 says that the domains look alike."""
+        return line_chart(self.measures, y_max=1.0)
 
-def _losses(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
-    losses: dict[str, list[Point]] = {}
+
+def _of_steps(history: Sequence[Mapping[str, Any]], key: str) -> dict[str, list[Point]]:
+    """What the entries of steps hold under ``losses`` or ``measures``."""
+    series: dict[str, list[Point]] = {}
     for entry in history:
-        for name, value in entry.get("losses", {}).items():
-            losses.setdefault(name, []).append((entry["step"], float(value)))
-    return losses
+        for name, value in entry.get(key, {}).items():
+            series.setdefault(name, []).append((entry["step"], float(value)))
+    return series
 
 
 def _metrics(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:

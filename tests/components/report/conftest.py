@@ -55,6 +55,7 @@ def finished_run(fake_run: FakeRun) -> FakeRun:
     history = root / "Trainer" / "model_run" / "9"
     history.mkdir(parents=True)
     lines = [{"step": 10, "losses": {"total": 2.0, "box": 1.0}}, {"step": 20, "losses": {"total": 1.0, "box": 0.4}}]
+    lines[1]["measures"] = {"domain_accuracy": 0.75}
     lines.append({"step": 20, "AP": 0.5, "AP50": None})
     (history / "training_history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     fake_run.node("old", "ObjectDetectionExampleGen")

@@ -71,6 +71,7 @@ def test_page_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyPatc
         "<th>&lt;script&gt;fog&lt;/script&gt;</th>",
         "By weather",
         "<polyline",
+        "domain_accuracy",
         "b.jpg = train/c.jpg",
         "eval: 3 images, 3 objects, 1 images without",
         "<th>shorter side, px</th>",
