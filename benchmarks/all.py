@@ -34,6 +34,7 @@ BENCHMARKS = {
     "adding_a_class": "A class added to a trained detector",
     "few_shot": "Few-shot detection against plain fine-tuning on the same shots",
     "domain_adaptation": "From one domain to another without its annotations",
+    "transfer_ladder": "Every way of transfer on blood cells, by labelled images",
     "run": "A whole run against its unavoidable parts",
     "real_data": "Real data from ImageNet weights",
 }

@@ -17,15 +17,14 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tfx.v1 as tfx
 from tfx.components.trainer.fn_args_utils import FnArgs
-from tfx.orchestration.pipeline import RunOptions
 
 from components.trainer.run import run_fn
 from components.trainer.state.progress_log import HISTORY_FILE
 from demo.scenes import write_scenes
 from pipeline.config import PipelineConfig, load_config
-from pipeline.graph import create_pipeline, trainer_config
+from pipeline.graph import trainer_config
+from pipeline.prepared_records import prepare_records
 
 FOLDER = pathlib.Path("build/benchmarks/transfer")
 CONFIG = pathlib.Path("pipeline/configs/demo.yaml")
@@ -46,21 +45,14 @@ def demo_config(steps: int, seed: int, from_checkpoint: bool) -> PipelineConfig:
 
 
 def prepare(config: PipelineConfig, images: int) -> FnArgs:
-    """Data, records and transform graph, made by the graph's own nodes; a second call finds them cached."""
+    """Data, records and transform graph; a second call finds them cached."""
     write_scenes(FOLDER / "scenes", images, seed=0)
-    config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
-    tfx.orchestration.LocalDagRunner().run(create_pipeline(config), run_options=RunOptions(to_nodes=["Transform"]))
-    examples = _newest(config.pipeline_root / "ObjectDetectionExampleGen" / "examples")
+    training = prepare_records(config).training(config)
     return FnArgs(
-        train_files=[str(examples / "Split-train" / "*")],
-        eval_files=[str(examples / "Split-eval" / "*")],
-        transform_graph_path=str(_newest(config.pipeline_root / "Transform" / "transform_graph")),
+        train_files=list(training.train_files),
+        eval_files=list(training.eval_files),
+        transform_graph_path=training.transform_graph,
     )
-
-
-def _newest(folder: pathlib.Path) -> pathlib.Path:
-    """The output of the latest execution; TFX names its folders by number."""
-    return max(folder.iterdir(), key=lambda path: int(path.name))
 
 
 def average_precisions(config: PipelineConfig, inputs: FnArgs, name: str) -> dict[int, tuple[float, float]]:

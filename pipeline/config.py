@@ -6,6 +6,7 @@ TensorFlow: a config error is printed in well under a second.
 
 from __future__ import annotations
 
+import copy
 import os
 import pathlib
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from components.split_names import JUDGED_TARGET_SPLITS
 from components.trainer.settings import ModelSettings, TrainConfig
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 from components.trainer.strategies.settings import TransferSettings
+from components.trainer.tuning.settings import Choices, TunerSettings
 from components.validation.settings import ValidationSettings
 from pipeline.beam_settings import BeamSettings
 from pipeline.cluster_settings import ClusterSettings
@@ -59,6 +61,8 @@ class PipelineConfig(Settings):
     """What of the detector is trained, and how."""
     train: TrainConfig = TrainConfig()
     """The training run."""
+    tuner: TunerSettings | None = None
+    """A search for the best values of some keys before the training (TFX's Tuner). None: there is none."""
     eval: EvalSettings = EvalSettings()
     """Slices and the gate that a model passes to be served."""
     push: PushSettings = PushSettings()
@@ -111,6 +115,15 @@ class PipelineConfig(Settings):
             )
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _one_search_at_a_time(self) -> PipelineConfig:
+        if self.tuner is not None and self.transfer.strategy == "auto":
+            raise ValueError(
+                "tuner is given and transfer.strategy is auto, so that every trial would try all ways of transfer: let "
+                "auto choose first, then search with the strategy that it took"
+            )
+        return self
+
     @property
     def pipeline_root(self) -> pathlib.Path:
         """Absolute folder of this pipeline's artifacts."""
@@ -147,10 +160,32 @@ def check_config(document: ConfigDocument, overrides: Sequence[str] = ()) -> Pip
         document.assign(assignment)
     while True:
         try:
-            return PipelineConfig.model_validate(document.values())
+            config = PipelineConfig.model_validate(document.values())
         except pydantic.ValidationError as error:
             if not _take_texts_as_typed(error, document):
                 raise ConfigError(describe_errors(error, PipelineConfig, document)) from error
+        else:
+            _check_search(config, document)
+            return config
+
+
+def _check_search(config: PipelineConfig, document: ConfigDocument) -> None:
+    """Puts the ends of each range, and each choice, where they would be tried: what is wrong with them is said now.
+
+    Raises:
+      ConfigError: one of them could not stand there.
+    """
+    for key, values in config.tuner.search.items() if config.tuner else ():
+        ends: list[list[str | int]] = [["min"], ["max"]]
+        if isinstance(values, Choices):
+            ends = [["choices", index] for index in range(len(values.choices))]
+        for end in ends:
+            tried = copy.deepcopy(document)
+            tried.copy(["tuner", "search", key, *end], key)
+            try:
+                PipelineConfig.model_validate(tried.values())
+            except pydantic.ValidationError as error:
+                raise ConfigError(describe_errors(error, PipelineConfig, tried)) from error
 
 
 def _take_texts_as_typed(error: pydantic.ValidationError, document: ConfigDocument) -> bool:

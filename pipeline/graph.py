@@ -18,6 +18,10 @@ from components.evaluator.baseline import LatestBefore, LatestBlessedBefore
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ObjectDetectionExampleGen
 from components.split_names import UNLABELLED
+from components.trainer.comparison.training_process import PROGRAM
+from components.trainer.strategies.auto_settings import AutoSettings
+from components.trainer.tuning.component import Tuner
+from components.trainer.tuning.settings import TunerSettings
 from components.validation.component import AnnotationValidator
 from components.validation.statistics import statistics_options
 from pipeline.config import PipelineConfig
@@ -28,6 +32,7 @@ SCHEMA_FILE = pathlib.Path(schema.__file__).with_name("schema.pbtxt")
 TRAINER = "Trainer"
 EVALUATOR = "Evaluator"
 PREPROCESSING_MODULE = "components.transform.preprocessing"
+TUNER_MODULE = "components.trainer.tuning.tuner"
 TRAINER_MODULE = "components.trainer.run"
 
 
@@ -52,8 +57,18 @@ def trainer_config(config: PipelineConfig) -> dict[str, str]:
         "train": config.train.model_dump_json(),
         "checkpoint_root": str(config.pipeline_root / "checkpoints"),
         "features_root": str(config.pipeline_root / "features"),
-        CODE_DIGEST: code_digest(TRAINER_MODULE),
+        # The choice among several ways of transfer depends on how they are judged, too.
+        CODE_DIGEST: code_digest(PROGRAM if isinstance(config.transfer, AutoSettings) else TRAINER_MODULE),
         "weights_digest": weights_digest(config.model.pretrained),
+    }
+
+
+def tuner_config(config: PipelineConfig, settings: TunerSettings) -> dict[str, str]:
+    """What the Tuner's ``tuner_fn`` is told: what the Trainer is, and the search."""
+    return {
+        **trainer_config(config),
+        "tuner": settings.model_dump_json(),
+        CODE_DIGEST: code_digest(TUNER_MODULE) + code_digest(PROGRAM),
     }
 
 
@@ -150,11 +165,27 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
 
     # The splits of the target that have annotations are none of the Trainer's business.
     learnt_from = ["train", UNLABELLED] if config.transfer.uses_target else ["train"]
+    hyperparameters = None
+    if config.tuner is not None:
+        tuner = Tuner(
+            examples=example_gen.outputs["examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            schema=schema_gen.outputs["schema"],
+            base_model=base_model,
+            tuner_fn=f"{TUNER_MODULE}.tuner_fn",
+            train_args=tfx.proto.TrainArgs(splits=learnt_from),
+            eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+            custom_config=tuner_config(config, config.tuner),
+        )
+        hyperparameters = tuner.outputs["best_hyperparameters"]
+        nodes.append(tuner)
+
     trainer = tfx.components.Trainer(
         examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema_gen.outputs["schema"],
         base_model=base_model,
+        hyperparameters=hyperparameters,
         run_fn=f"{TRAINER_MODULE}.run_fn",
         # For `auto` 0, which TFX takes for not given: the Trainer decides it, from images that are not counted yet.
         train_args=tfx.proto.TrainArgs(

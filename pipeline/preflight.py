@@ -80,12 +80,14 @@ def check_detector(config: PipelineConfig) -> None:
     import keras
 
     from components.detector.registry import build_detector
+    from components.trainer.strategies.auto_settings import AutoSettings
     from components.trainer.strategies.strategy import build_strategy
 
     model, transfer = config.model, config.transfer
     try:
         detector = build_detector(model.detector, num_classes=1, image_size=model.image_size, **dict(model.options))
-        build_strategy(transfer).prepare(detector)
+        if not isinstance(transfer, AutoSettings):  # which tries strategies, and says which of them do not fit
+            build_strategy(transfer).prepare(detector)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"model, transfer: {model.detector} cannot be made with image_size {model.image_size} and options "

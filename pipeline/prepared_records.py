@@ -9,10 +9,12 @@ from typing import Final
 import tfx.v1 as tfx
 from tfx.orchestration.pipeline import RunOptions
 
+from components.code_digest import CODE_DIGEST, code_digest
 from components.data_profile import DataProfile
 from components.evaluator.executor import judged_split
 from components.report.run_record import read_run
 from components.trainer.comparison.training import Training
+from components.trainer.comparison.training_process import PROGRAM
 from components.user_error import UserError, failure_reason, user_error_message
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline, trainer_config
@@ -50,7 +52,8 @@ class PreparedRecords:
     def training(self, config: PipelineConfig) -> Training:
         """The training that the graph would run, judged as the Evaluator would judge it."""
         return Training(
-            trainer_config(config),
+            # Its figures are made by the program that judges.
+            {**trainer_config(config), CODE_DIGEST: code_digest(PROGRAM)},
             self.files("train"),
             self.files("eval"),
             self.files(self.judged_split),

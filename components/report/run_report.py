@@ -26,6 +26,8 @@ from components.report.sections.metrics import Metrics
 from components.report.sections.nodes import Nodes
 from components.report.sections.push import Push
 from components.report.sections.training import Training
+from components.report.sections.transfer_choice import TransferChoice
+from components.report.sections.trials import Trials
 from components.report.templating import templates
 
 SECTIONS: Final[tuple[type[Section], ...]] = (
@@ -34,6 +36,8 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     Anomalies,
     Annotations,
     Data,
+    Trials,
+    TransferChoice,
     Training,
     ExampleImages,
     Metrics,

@@ -75,6 +75,11 @@ class Run:
                 return kept
         return None
 
+    def optional_file(self, key: str, name: str) -> str | None:
+        """``file``, of those that only some runs write; None where this one did not."""
+        path = self.file(key, name)
+        return path if path is not None and tf.io.gfile.exists(path) else None
+
     @functools.cached_property
     def verdict(self) -> Verdict | None:
         """Metrics and the gate's decision; None when the run did not get there.

@@ -29,6 +29,7 @@ from components.trainer.comparison.training_process import (
     RESULT_FILE,
     RUN_FOLDER,
     TRAINING_FILE,
+    curve,
     read_history,
 )
 from components.trainer.input.record_stream import ordered_records
@@ -86,6 +87,7 @@ def measure(training: Training, folder: pathlib.Path) -> Outcome:
         peak_memory_megabytes=memory[0],
         peak_device_megabytes=memory[1],
         steps=max((entry["step"] for entry in history), default=0),
+        evaluations=curve([entry for entry in history if "AP" in entry]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import posixpath
 
 import keras
@@ -9,12 +10,16 @@ import pydantic
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from components.atomic_files import write_atomically
 from components.detector.detector import Detector
 from components.detector.registry import build_detector, detector_class
 from components.export.saved_model import export
 from components.split_names import UNLABELLED
 from components.trainer.anchor_choice import choose_anchors
 from components.trainer.class_weights import class_weights
+from components.trainer.comparison.auto import CHOICE_FILE, asked_to_choose, choose_strategy
+from components.trainer.comparison.training import Training
+from components.trainer.config_overrides import with_overrides
 from components.trainer.evaluation import Evaluation
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import Parser, evaluation_batches
@@ -34,12 +39,13 @@ from components.trainer.training_loop import train
 from components.trainer.training_plan import PLAN_FILE, TrainingPlan
 from components.trainer.training_profile import training_profile
 from components.trainer.training_rules import automatic_batch_norm_momentum, planned_settings
+from components.trainer.tuning.settings import overrides_of
 from components.transform.outputs import class_names
 from schema.label_map import LabelMap
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains and exports.
+    """Trains and exports, in the best way of transfer where `transfer.strategy` leaves it open.
 
     ``fn_args.custom_config`` holds the sections ``model``, ``transfer`` and ``train`` as JSON text, and
     ``checkpoint_root``, the folder under which unfinished trainings keep their state. ``features_root``, where there is
@@ -47,11 +53,39 @@ def run_fn(fn_args: FnArgs) -> None:
     ``fn_args.train_files`` may be the images of ``data.target``, the split ``target``.
 
     Raises:
+      NothingChosenError: `auto` was asked for, and no way of transfer could be tried.
       NonFiniteLossError, UnusableRecordError, NoRecordsError: the data or the settings do not allow to train.
       CheckpointError: the start weights do not fit the detector.
       TrainingInterrupted: the process was asked to end; the next execution goes on.
     """
-    config = fn_args.custom_config
+    config: dict[str, str] = fn_args.custom_config
+    if fn_args.hyperparameters is not None:
+        best = overrides_of(fn_args.hyperparameters["values"])
+        print(f"the best of the search: {', '.join(f'{key} {value}' for key, value in best.items())}", flush=True)
+        config = with_overrides(config, best)
+    auto = asked_to_choose(config)
+    if auto is None:
+        _train_and_export(fn_args, config)
+        return
+    training = Training(
+        config,
+        tuple(fn_args.train_files),
+        tuple(fn_args.eval_files),
+        tuple(fn_args.eval_files),
+        fn_args.transform_graph_path,
+        fn_args.base_model,
+    )
+    shared = posixpath.join(config["checkpoint_root"], f"auto-{training.identity}")
+    with claimed_folder(shared, f"{shared}-{posixpath.basename(fn_args.model_run_dir.rstrip('/'))}") as folder:
+        chosen, summary = choose_strategy(auto, training, pathlib.Path(folder))
+        tf.io.gfile.makedirs(fn_args.model_run_dir)
+        write_atomically(posixpath.join(fn_args.model_run_dir, CHOICE_FILE), summary.json().encode())
+        _train_and_export(fn_args, chosen)
+        # Until now: a training that is killed finds what was tried.
+        tf.io.gfile.rmtree(folder)
+
+
+def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
     model = ModelSettings.model_validate_json(config["model"])
     transfer: TransferSettings = pydantic.TypeAdapter(TransferSettings).validate_json(config["transfer"])
     label_map = class_names(fn_args.transform_graph_path)

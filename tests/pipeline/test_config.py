@@ -162,3 +162,35 @@ def test_config_errors_do_not_wait_for_tensorflow(tmp_path):
 )
 def test_ready_configs_are_valid(path):
     load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ("train.optimizer.learnig_rate: {min: 0.1, max: 1.0}", "unknown key; did you mean 'learning_rate'"),
+        ("train.batch_size: {min: 0, max: 8}", "greater than 0"),
+        ("model.detector: {choices: [ssd_mobilenet_v2, ssd_mobilenet_v3]}", "did you mean 'ssd_mobilenet_v2'"),
+        ("transfer.trainable: {choices: [all, heds]}", "did you mean 'heads'"),
+        ("train.batch_size: {min: 1, max: 8, scale: cubic}", "allowed are 'linear' or 'log'"),
+        ("data.path: {choices: [a, b]}", "expected dotted keys of model, transfer, train"),
+    ],
+)
+def test_what_a_search_would_stumble_over_is_an_error_with_its_line(
+    tmp_path: pathlib.Path, search: str, said: str
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"name: signs\ndata: {{format: coco, path: data}}\ntuner:\n  search:\n    {search}\n")
+    with pytest.raises(ConfigError) as raised:
+        load_config(file)
+    assert said in str(raised.value)
+    assert str(raised.value).startswith((f"{file}:5: ", f"{file}:4: ")), str(raised.value)
+
+
+def test_a_search_within_the_settings_is_none(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "c.yaml"
+    rate = "train.optimizer.learning_rate: {min: 1.0e-4, max: 1.0e-2, scale: log}"
+    search = f"tuner: {{search: {{{rate}, transfer.trainable: {{choices: [all, 0.5]}}}}}}"
+    file.write_text(f"name: signs\ndata: {{format: coco, path: data}}\n{search}\n")
+    assert load_config(file).tuner is not None
+    with pytest.raises(ConfigError, match="let auto choose first"):
+        load_config(file, ["transfer.strategy=auto"])

@@ -12,11 +12,11 @@ from typing import Final
 
 import pydantic
 
-from components.trainer.comparison.ladder import Rung
 from components.trainer.comparison.training import Outcome, Training
 from components.trainer.comparison.training_process import run_training
 from components.trainer.config_overrides import OverrideError, with_overrides
 from components.trainer.settings import TrainConfig
+from components.trainer.strategies.ladder import Rung
 from components.trainer.strategies.settings import TransferSettings
 from components.trainer.strategies.strategy_settings import StrategySettings
 
@@ -89,7 +89,7 @@ class Comparison:
             reason = rung.reason_to_skip(self.base.config)
             try:
                 if reason is None and self._uses_target(self._config(rung, 0, 1)) and not self.target_files:
-                    reason = "it learns from images of a target domain, too: data.target is not set"
+                    reason = "it learns from images of a target domain, and there are none"
             except OverrideError as error:
                 reason = str(error)
             if reason is not None:
@@ -111,7 +111,7 @@ class Comparison:
                 took.setdefault(rung.name, []).append(seconds)
             self.say(
                 f"[{number:{len(str(len(left)))}}/{len(left)}] {rung.name}, {part.images} images, seed {part.seed}: "
-                f"{_said(outcome)}{_time_left(took, [later.name for _, later in left[number:]])}"
+                f"{outcome.said}{_time_left(took, [later.name for _, later in left[number:]])}"
             )
             yield Row(rung.name, part.images, part.seed, outcome)
 
@@ -122,12 +122,16 @@ class Comparison:
             if probe.error:
                 return probe
             steps = steps_within(self.seconds, probe, self.batch_size(rung))
-        return run_training(self._training(rung, part, steps), self.folder)
+        return self.train(rung, part, steps)
 
-    def probe(self, rung: Rung) -> Outcome:
+    def train(self, rung: Rung, part: TrainingSet, steps: int | None, limit_seconds: float | None = None) -> Outcome:
+        """One training; its process is stopped after ``limit_seconds``."""
+        return run_training(self._training(rung, part, steps), self.folder, limit_seconds=limit_seconds)
+
+    def probe(self, rung: Rung, limit_seconds: float | None = None) -> Outcome:
         """A short training on the largest set: it tells what steps cost, and all that is beside them."""
         largest = max(self.training_sets, key=lambda one: one.images)
-        return run_training(self._training(rung, largest, _PROBE_STEPS), self.folder)
+        return self.train(rung, largest, _PROBE_STEPS, limit_seconds)
 
     def _training(self, rung: Rung, part: TrainingSet, steps: int | None) -> Training:
         config = self._config(rung, part.seed, steps)
@@ -165,12 +169,6 @@ def steps_within(seconds: float, probe: Outcome, batch_size: int) -> int:
     step_seconds = batch_size / probe.images_per_second
     beside = probe.seconds - probe.steps * step_seconds
     return max(EVALUATIONS, int((seconds - beside) / step_seconds))
-
-
-def _said(outcome: Outcome) -> str:
-    if outcome.error:
-        return outcome.error.splitlines()[0]
-    return f"AP {outcome.metrics['AP']:.3f}, {outcome.seconds:.0f} s"
 
 
 def _time_left(took: Mapping[str, Sequence[float]], left: Sequence[str]) -> str:

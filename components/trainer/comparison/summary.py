@@ -139,7 +139,7 @@ class Summary:
         text = io.StringIO()
         first = ("way", "images", "seed")
         names = list(dict.fromkeys(name for row in self.rows for name in row.outcome.metrics))
-        costs = [field.name for field in dataclasses.fields(Outcome) if field.name != "metrics"]
+        costs = [field.name for field in dataclasses.fields(Outcome) if field.name not in ("metrics", "evaluations")]
         writer = csv.writer(text)
         writer.writerow([*first, *names, *costs])
         for row in self.rows:

@@ -68,6 +68,7 @@ class Outcome:
       peak_memory_megabytes: resident memory of the process at most.
       peak_device_megabytes: memory of the first GPU at most; 0 without one.
       steps: gradient steps done.
+      evaluations: step and AP on ``eval``, in their order.
       error: why there are no metrics; empty when there are.
     """
 
@@ -78,13 +79,22 @@ class Outcome:
     peak_memory_megabytes: float = 0.0
     peak_device_megabytes: float = 0.0
     steps: int = 0
+    evaluations: tuple[tuple[int, float], ...] = ()
     error: str = ""
+
+    @property
+    def said(self) -> str:
+        """In a few words."""
+        if self.error:
+            return self.error.splitlines()[0]
+        return f"AP {self.metrics['AP']:.3f}, {self.seconds:.0f} s"
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
         """Of the fields as JSON has them: a metric with nothing to find behind it is null there."""
         metrics = {name: float("nan") if value is None else value for name, value in fields["metrics"].items()}
-        return cls(**{**fields, "metrics": metrics})
+        evaluations = tuple((step, reached) for step, reached in fields.get("evaluations", ()))
+        return cls(**{**fields, "metrics": metrics, "evaluations": evaluations})
 
     def fields(self) -> dict[str, Any]:
         """The fields for JSON, see ``of``."""

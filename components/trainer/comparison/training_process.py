@@ -21,7 +21,9 @@ from typing import Any, Final
 from components.trainer.comparison.training import Outcome, Training
 from components.trainer.state.progress_log import HISTORY_FILE
 
-PROGRAM: Final = "components.trainer.measured_training"
+PROGRAM: Final = ".".join(("components.trainer", "measured_training"))
+"""What a process runs. Not as one text, which the digest of the Trainer's code would follow: the program judges, too,
+and how is judged is no reason to train again, unless what is trained was chosen by it."""
 TRAINING_FILE: Final = "training.json"
 RESULT_FILE: Final = "result.json"
 ERROR_FILE: Final = "error.txt"
@@ -51,10 +53,11 @@ def run_training(
       stop_at: told the evaluations whenever there is a new one; a reason stops the training, whose last metrics are
         then its outcome. The reason is the outcome's ``error``.
     """
+    known = known_outcome(training, folder)
+    if known is not None:
+        return known
     own = folder / training.identity
     result = own / RESULT_FILE
-    if result.exists():
-        return Outcome.of(json.loads(result.read_text()))
     own.mkdir(parents=True, exist_ok=True)
     (own / ERROR_FILE).unlink(missing_ok=True)
     training.write(own / TRAINING_FILE)
@@ -75,6 +78,12 @@ def run_training(
     for name in (RUN_FOLDER, MODEL_FOLDER):
         shutil.rmtree(own / name, ignore_errors=True)
     return outcome
+
+
+def known_outcome(training: Training, folder: pathlib.Path) -> Outcome | None:
+    """The outcome of a training that is over; None when it is not, or has failed."""
+    result = folder / training.identity / RESULT_FILE
+    return Outcome.of(json.loads(result.read_text())) if result.exists() else None
 
 
 def _process(own: pathlib.Path, log: Any) -> subprocess.Popen[bytes]:
@@ -139,11 +148,23 @@ def read_evaluations(path: pathlib.Path) -> list[dict[str, Any]]:
     return [entry for entry in read_history(path) if "AP" in entry]
 
 
+def curve(evaluations: Evaluations) -> tuple[tuple[int, float], ...]:
+    """Step and AP of each; an AP with nothing to find behind it is 0."""
+    return tuple((entry["step"], entry["AP"] or 0.0) for entry in evaluations)
+
+
 def _stopped(own: pathlib.Path, reason: str, seconds: float) -> Outcome:
     evaluations = read_evaluations(own / RUN_FOLDER / HISTORY_FILE)
     last = max(evaluations, key=lambda entry: entry["AP"] or 0.0, default={"step": 0})
     metrics = {name: value for name, value in last.items() if name not in ("step", "phase") and value is not None}
-    return Outcome(metrics, seconds=seconds, process_seconds=seconds, steps=last["step"], error=reason)
+    return Outcome(
+        metrics,
+        seconds=seconds,
+        process_seconds=seconds,
+        steps=last["step"],
+        evaluations=curve(evaluations),
+        error=reason,
+    )
 
 
 def _error(own: pathlib.Path, status: int) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
+from components.trainer.strategies.auto_settings import AutoSettings
 from components.trainer.strategies.domain_adversarial_settings import DomainAdversarialSettings
 from components.trainer.strategies.feature_extraction_settings import FeatureExtractionSettings
 from components.trainer.strategies.few_shot_settings import FewShotSettings
@@ -33,7 +34,8 @@ TransferSettings = Annotated[
     | Annotated[FeatureExtractionSettings, pydantic.Tag("feature_extraction")]
     | Annotated[DomainAdversarialSettings, pydantic.Tag("domain_adversarial")]
     | Annotated[MeanTeacherSettings, pydantic.Tag("mean_teacher")]
-    | Annotated[FewShotSettings, pydantic.Tag("few_shot")],
+    | Annotated[FewShotSettings, pydantic.Tag("few_shot")]
+    | Annotated[AutoSettings, pydantic.Tag("auto")],
     pydantic.Discriminator(strategy_name),
 ]
 """The settings of one strategy."""

@@ -11,7 +11,7 @@ class StrategySettings(Settings):
     """What every strategy is told."""
 
     implementation: ClassVar[str]
-    """Dotted path of the ``Strategy``, which is made with these settings."""
+    """Dotted path of the ``Strategy``, which is made with these settings. (`auto` has none.)"""
     uses_target: ClassVar[bool] = False
     """Whether it learns from the images of ``data.target``."""
     replays: ClassVar[bool] = True

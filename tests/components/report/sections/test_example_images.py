@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.report.run_report import _templates
 from components.report.sections.example_images import DrawnBox, ExampleImage, ExampleImages
+from components.report.templating import templates
 
 
 @pytest.mark.parametrize(
@@ -18,5 +18,5 @@ from components.report.sections.example_images import DrawnBox, ExampleImage, Ex
 def test_a_long_name_is_not_cut_at_the_edge(box_yxyx_normalized: tuple[float, float, float, float], place: str) -> None:
     box = DrawnBox(box_yxyx_normalized, "pedestrian_crossing", 0.8)
     section = ExampleImages("eval", (ExampleImage("a.jpg", b"jpeg", (200, 400), (), (box,)),), "")
-    page = _templates().get_template(section.template).render(section=section)
+    page = templates().get_template(section.template).render(section=section)
     assert f'<text class="label" {place}' in page

@@ -24,5 +24,7 @@ if seed == 3:
     (folder / "run").mkdir(exist_ok=True)
     (folder / "run" / "training_history.jsonl").write_text('{"step": 5, "phase": "fine_tune", "AP": 0.125}\n')
     time.sleep(60)
-outcome = {"metrics": {"AP": 0.5, "AP50": None}, "seconds": 10.0, "images_per_second": 8.0, "steps": steps}
+transfer = json.loads(told["config"]["transfer"])
+ap = 0.75 if transfer.get("trainable") == "heads" else 0.5
+outcome = {"metrics": {"AP": ap, "AP50": None}, "seconds": 10.0, "images_per_second": 8.0, "steps": steps}
 (folder / "result.json").write_text(json.dumps(outcome))

@@ -9,11 +9,11 @@ import pytest
 
 from components.trainer.comparison import training_process
 from components.trainer.comparison.comparison import Comparison, TrainingSet, duration, steps_within
-from components.trainer.comparison.ladder import rungs
 from components.trainer.comparison.training import Outcome, Training
 from components.trainer.comparison.training_process import run_training
 from components.trainer.settings import ModelSettings, TrainConfig
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.ladder import rungs
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from components.trainer.strategies.strategy_settings import StrategySettings
+
 
 @dataclasses.dataclass(frozen=True)
 class Rung:
@@ -35,8 +37,8 @@ class Rung:
         section = dict(self.transfer)
         if configured["strategy"] == section["strategy"] and len(section) == 1:
             section = configured
-        section["warm_start_from_blessed"] = configured["warm_start_from_blessed"]
-        return {"transfer": section, **self.changes}
+        common = {name: configured[name] for name in StrategySettings.model_fields if name in configured}
+        return {"transfer": {**common, **section}, **self.changes}
 
     def reason_to_skip(self, config: Mapping[str, str]) -> str | None:
         """Why it does not fit the config; None when nothing is against it."""
@@ -48,7 +50,11 @@ class Rung:
 LADDER: Final = (
     Rung("scratch", {"strategy": "fine_tune", "trainable": "all"}, {"model.pretrained": None}, False),
     Rung("frozen", {"strategy": "fine_tune", "trainable": "heads"}),
+    Rung("feature_extraction", {"strategy": "feature_extraction"}),
     Rung("fine_tune", {"strategy": "fine_tune"}),
+    Rung("domain_adversarial", {"strategy": "domain_adversarial"}),
+    Rung("mean_teacher", {"strategy": "mean_teacher"}),
+    Rung("mean_teacher_adversarial", {"strategy": "mean_teacher", "adversarial": {}}),
 )
 """From what asks least of the start weights to what asks most; all of them unless the user names some."""
 
