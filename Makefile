@@ -52,7 +52,7 @@ lint: install ## ruff, and mypy in strict mode
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmark: install ## measure everything in benchmarks/RESULTS.md (an hour on two cores)
+benchmark: install ## measure everything in benchmarks/RESULTS.md (hours on two cores; python -m benchmarks.all NAME for one)
 	$(BIN)/python -m benchmarks.all
 
 drawing: install ## draw docs/architecture.svg anew from the imports
