@@ -44,10 +44,13 @@ class ChosenAnchors:
     published: MatchableBoxes | None
     used: MatchableBoxes | None
 
+    def described(self) -> str:
+        """The options in words."""
+        return ", ".join(f"{name} {_shown(value)}" for name, value in self.options.items())
+
     def lines(self) -> Sequence[str]:
         """What there is to say of them."""
-        said = ", ".join(f"{name} {_shown(value)}" for name, value in self.options.items())
-        lines = [f"anchors {self.origin}: {said}"]
+        lines = [f"anchors {self.origin}: {self.described()}"]
         if self.published and self.used:
             before, after = self.published, self.used
             lines.append(

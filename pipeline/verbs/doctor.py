@@ -132,7 +132,7 @@ def _config(name: str, looked: Survey) -> str:
             f"name: {name}",
             f"data: {{{data}}}",
             "model: {detector: ssd_mobilenet_v2_fpnlite, pretrained: imagenet}",
-            "train: {steps: 1500, batch_size: 8}",
+            "train: {batch_size: 8}",
             "eval: {gates: {minimum: {AP50: 0.5}}}",
         )
     )

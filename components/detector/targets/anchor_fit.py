@@ -148,27 +148,26 @@ def anchor_fit(detector: Detector, options: DetectorOptions, sizes: BoxSizes) ->
 def fitted_options(detector: Detector, sizes: BoxSizes) -> DetectorOptions:
     """The detector's options with the anchors that match boxes best; its own where the gain is small.
 
-    One option is varied after the other until none gets better. Only shapes change: how many anchors a location has
-    belongs to the architecture.
+    One option is varied after the other until none gets better; what matches fewer boxes than the detector's own is no
+    candidate. Only shapes change: how many anchors a location has belongs to the architecture.
 
     Args:
       detector: as it was built.
       sizes: of the boxes; at least one.
     """
     chosen = start = detector.options
-    goodness = anchor_fit(detector, start, sizes).goodness
-    needed = goodness + _LEAST_GAIN
+    first = best = anchor_fit(detector, start, sizes)
     for _ in range(_ROUNDS):
-        before = goodness
+        before = best
         for name, published in start.published_anchors.items():
             for value in _candidates(name, published):
                 candidate = chosen.model_copy(update={name: value})
-                better = anchor_fit(detector, candidate, sizes).goodness
-                if better > goodness:
-                    chosen, goodness = candidate, better
-        if goodness == before:
+                fit = anchor_fit(detector, candidate, sizes)
+                if fit.goodness > best.goodness and fit.class_recall >= first.class_recall:
+                    chosen, best = candidate, fit
+        if best == before:
             break
-    return chosen if goodness > needed else start
+    return chosen if best.goodness > first.goodness + _LEAST_GAIN else start
 
 
 def _candidates(name: str, published: Any) -> Iterator[Any]:
