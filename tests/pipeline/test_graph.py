@@ -113,3 +113,22 @@ def test_resolvers_look_at_the_trainers_models_and_the_gates_blessings_only(
     # What is trained from the last blessed model comes after it, and not before.
     assert "WarmStartModel" in nodes["Trainer"].upstream_nodes
     assert "Trainer" not in nodes["WarmStartModel"].upstream_nodes
+
+
+def test_the_tuner_stands_before_the_trainer_which_takes_its_best(tmp_path: pathlib.Path) -> None:
+    config = PipelineConfig.model_validate(
+        {
+            "name": "signs",
+            "root": str(tmp_path),
+            "data": {"format": "coco", "path": str(tmp_path)},
+            "model": {"pretrained": None},
+            "tuner": {"search": {"train.batch_size": {"min": 4, "max": 8}}},
+        }
+    )
+    compiled = Compiler().compile(graph.create_pipeline(config))
+    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in compiled.nodes}
+    assert set(nodes["Tuner"].upstream_nodes) == {"ObjectDetectionExampleGen", "ImportSchemaGen", "Transform"}
+    assert "Tuner" in nodes["Trainer"].upstream_nodes
+    assert nodes["Trainer"].inputs.inputs["hyperparameters"].channels[0].output_key == "best_hyperparameters"
+    without = Compiler().compile(graph.create_pipeline(config.model_copy(update={"tuner": None})))
+    assert "Tuner" not in {node.pipeline_node.node_info.id for node in without.nodes}
