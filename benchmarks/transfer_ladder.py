@@ -31,7 +31,7 @@ OVERRIDES = {
     "model.pretrained": WEIGHTS,
     # A network and a canvas with which a hundred trainings are a matter of hours.
     "model.image_size": [256, 256],
-    "model.options": json.dumps({"alpha": 0.35, "fpn_depth": 64, "anchor_scale": 2.5}),
+    "model.options": json.dumps({"alpha": 0.35, "fpn_depth": 64}),
 }
 
 
