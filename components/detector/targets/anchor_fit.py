@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.detector.detector import Detector
-from components.detector.options import DetectorOptions
 from components.detector.targets.anchors import AnchorLevel
+
+if TYPE_CHECKING:
+    from components.detector.detector import Detector
+    from components.detector.options import DetectorOptions
 
 Array = NDArray[np.float64]
 
