@@ -14,6 +14,7 @@ import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
 from components.detector.detector import Detector
+from components.detector.tiling_settings import TilingSettings
 from components.example_gen.annotations import LoadedImage, RecordSkippedError
 from components.example_gen.keys import EXAMPLES
 from components.example_gen.records import make_record
@@ -103,7 +104,13 @@ def training_records(config: PipelineConfig) -> tuple[list[bytes], str]:
 
 
 def draw_augmentation_sheet(
-    records: Sequence[bytes], detector: Detector, settings: AugmentationSettings, *, images: int, seed: int
+    records: Sequence[bytes],
+    detector: Detector,
+    settings: AugmentationSettings,
+    *,
+    tiling: TilingSettings | None = None,
+    images: int,
+    seed: int,
 ) -> Image.Image:
     """The sheet: a row for each of ``rows``, a column for each image; what is ignored in training is dashed.
 
@@ -111,6 +118,7 @@ def draw_augmentation_sheet(
       records: serialised, of one split; those with objects are shown.
       detector: gives the canvas.
       settings: what is drawn.
+      tiling: show parts of images of a tile's size.
       images: columns.
       seed: of the augmentation.
     """
@@ -127,7 +135,7 @@ def draw_augmentation_sheet(
     for title, augmentation, step in rows(settings):
         row_settings = TrainSettings(batch_size=images, augmentation=augmentation, seed=seed)
         batches = batches_of_records(
-            of_sheet, all_records, parse_clean_records, detector, row_settings, start_step=step
+            of_sheet, all_records, parse_clean_records, detector, row_settings, tiling=tiling, start_step=step
         )
         drawn.append((title, _pictures(next(iter(batches)), names)))
     cell_height = round(_CELL_WIDTH * detector.image_size[0] / detector.image_size[1])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import keras
 import numpy as np
@@ -30,6 +30,43 @@ from components.detector.structures import (
     Teaching,
 )
 from components.detector.targets.anchors import AnchorLevel
+
+
+class ImageDetector(Protocol):
+    """What finds objects in images: all that evaluation, export and serving ask of a detector."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the canvas."""
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """All variables."""
+
+    def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Brings one image to the canvas, see ``Detector.resize``."""
+
+    def normalize(self, images: tf.Tensor) -> tf.Tensor:
+        """Scales values as the backbone expects, see ``Detector.normalize``."""
+
+    def preprocess(self, images: tf.Tensor) -> Preprocessed:
+        """Images of equal size -> the input frame, see ``Detector.preprocess``."""
+
+    def detect(self, preprocessed: Preprocessed) -> Detections:
+        """Detections in the frame of the original images, see ``Detector.detect``."""
+
+
+def preprocess(detector: ImageDetector, images: tf.Tensor) -> Preprocessed:
+    """Images of equal size on the canvas of a detector, normalised: see ``Detector.preprocess``."""
+    resized, shares = tf.map_fn(
+        detector.resize,
+        images,
+        fn_output_signature=(
+            tf.TensorSpec((*detector.image_size, 3), tf.float32),
+            tf.TensorSpec((2,), tf.float32),
+        ),
+    )
+    return Preprocessed(detector.normalize(resized), shares)
 
 
 class Detector(keras.Model, abc.ABC):
@@ -161,15 +198,7 @@ class Detector(keras.Model, abc.ABC):
 
     def preprocess(self, images: tf.Tensor) -> Preprocessed:
         """uint8 or float32 [B, h, w, 3] in 0..255 of equal size -> the model's input frame."""
-        resized, shares = tf.map_fn(
-            self.resize,
-            images,
-            fn_output_signature=(
-                tf.TensorSpec((*self.image_size, 3), tf.float32),
-                tf.TensorSpec((2,), tf.float32),
-            ),
-        )
-        return Preprocessed(self.normalize(resized), shares)
+        return preprocess(self, images)
 
     @abc.abstractmethod
     def features(self, images: tf.Tensor, training: bool) -> Features:

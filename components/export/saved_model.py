@@ -19,9 +19,11 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.atomic_files import write_folder_atomically
-from components.detector.detector import Detector
+from components.detector.detector import Detector, ImageDetector
 from components.detector.registry import build_detector
 from components.detector.structures import Detections, Preprocessed
+from components.detector.tiled_detector import tiled
+from components.detector.tiling_settings import TilingSettings
 from components.image_decoding import decode_upright
 from schema import exported_model, features
 from schema.label_map import LabelMap
@@ -36,7 +38,7 @@ class ServingModule(tf.Module):
       labels_file: path of a file with these names, which becomes the asset of its name.
     """
 
-    def __init__(self, detector: Detector, label_map: LabelMap, labels_file: str) -> None:
+    def __init__(self, detector: ImageDetector, label_map: LabelMap, labels_file: str) -> None:
         super().__init__(name="detector_export")
         # The plain variables and not the detector, which as an attribute would be tracked with all its layers: each of
         # its variables would be found under a Keras variable, too, and saved with two handles, of which the loader of
@@ -118,7 +120,14 @@ class ServingModule(tf.Module):
         }
 
 
-def export(folder: str, detector: Detector, label_map: LabelMap, *, serving_batch_size: int) -> None:
+def export(
+    folder: str,
+    detector: Detector,
+    label_map: LabelMap,
+    *,
+    serving_batch_size: int,
+    tiling: TilingSettings | None = None,
+) -> None:
     """Writes the SavedModel; ``folder`` appears complete or not at all. It computes in float32.
 
     Args:
@@ -126,12 +135,14 @@ def export(folder: str, detector: Detector, label_map: LabelMap, *, serving_batc
       detector: trained, in whatever precision.
       label_map: names of the classes.
       serving_batch_size: largest batch to warm up with.
+      tiling: cut images into tiles for the detector. None: it sees them whole.
     """
     detector = _in_float32(detector)
+    served = tiled(detector, tiling)
     with tempfile.TemporaryDirectory() as local:
         labels_file = pathlib.Path(local) / posixpath.basename(exported_model.LABELS_FILE)
         labels_file.write_text(label_map.to_labels_txt(), encoding="utf-8")
-        module = ServingModule(detector, label_map, str(labels_file))
+        module = ServingModule(served, label_map, str(labels_file))
         weights_file = pathlib.Path(local) / posixpath.basename(exported_model.WEIGHTS_FILE)
         detector.save_weights(weights_file)
 
@@ -140,10 +151,10 @@ def export(folder: str, detector: Detector, label_map: LabelMap, *, serving_batc
             tf.io.gfile.makedirs(f"{partial}/{posixpath.dirname(exported_model.WEIGHTS_FILE)}")
             tf.io.gfile.copy(str(weights_file), f"{partial}/{exported_model.WEIGHTS_FILE}")
             with tf.io.gfile.GFile(f"{partial}/{exported_model.DESCRIPTION_FILE}", "w") as file:
-                file.write(json.dumps(description(detector, label_map), indent=2) + "\n")
+                file.write(json.dumps(description(detector, label_map, tiling), indent=2) + "\n")
             with tf.io.TFRecordWriter(f"{partial}/{exported_model.WARMUP_FILE}") as writer:
                 for batch_size in sorted({1, serving_batch_size}):
-                    writer.write(_warmup_request(detector.image_size, batch_size).SerializeToString())
+                    writer.write(_warmup_request(served.image_size, batch_size).SerializeToString())
 
         write_folder_atomically(folder, fill)
 
@@ -162,7 +173,7 @@ def _in_float32(detector: Detector) -> Detector:
     return exported
 
 
-def description(detector: Detector, label_map: LabelMap) -> dict[str, Any]:
+def description(detector: Detector, label_map: LabelMap, tiling: TilingSettings | None = None) -> dict[str, Any]:
     """What ``DESCRIPTION_FILE`` says: all that is needed to build the detector again."""
     options = dict(detector.recipe)
     return {
@@ -170,6 +181,7 @@ def description(detector: Detector, label_map: LabelMap) -> dict[str, Any]:
         "image_size": options.pop("image_size"),
         "num_classes": options.pop("num_classes"),
         "options": options,
+        "tiling": None if tiling is None else tiling.model_dump(mode="json"),
         "label_map": [[class_id, name] for class_id, name in label_map],
     }
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from components.data_profile import SIDE_BINS_PER_OCTAVE, SplitProfile
 from components.detector.detector import Detector
 from components.detector.options import options_of
 from components.detector.targets.anchor_fit import BoxSizes, anchor_fit, fitted_options
+from components.detector.tiled_detector import tiled
 from components.detector.weights import zoo
 from components.detector.weights.checkpoints import CheckpointError
 from components.trainer.settings import ModelSettings
@@ -28,8 +31,7 @@ def choose_anchors(
     Raises:
       CheckpointError: the pretrained weights cannot be read.
     """
-    by_class = profile.padded_box_sides if detector.keeps_aspect_ratio else profile.box_sides
-    sizes = BoxSizes.of_bins(by_class, SIDE_BINS_PER_OCTAVE, detector.image_size) if by_class else None
+    sizes = _box_sizes(detector, settings, profile)
     if settings.options.gives_anchors:
         origin, anchors = "of model.options", settings.options.anchors
     elif settings.anchors == "options":
@@ -53,6 +55,18 @@ def choose_anchors(
         published=sizes and MatchableBoxes(*anchor_fit(detector, published, sizes)),
         used=sizes and MatchableBoxes(*anchor_fit(detector, detector.options, sizes)),
     )
+
+
+def _box_sizes(detector: Detector, settings: ModelSettings, profile: SplitProfile) -> BoxSizes | None:
+    """Of the boxes as the detector sees them; None without boxes."""
+    # What is cut into tiles is stretched first, whatever the detector does with an image.
+    is_padded = detector.keeps_aspect_ratio and settings.tiling is None
+    by_class = profile.padded_box_sides if is_padded else profile.box_sides
+    if not by_class:
+        return None
+    sizes = BoxSizes.of_bins(by_class, SIDE_BINS_PER_OCTAVE, tiled(detector, settings.tiling).image_size)
+    height, width = detector.image_size
+    return sizes._replace(heights=np.minimum(sizes.heights, height), widths=np.minimum(sizes.widths, width))
 
 
 def _learnt(

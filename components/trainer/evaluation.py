@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from components.detector.detector import Detector
+from components.detector.detector import ImageDetector
 from components.detector.structures import Detections, Preprocessed
 from components.evaluator.coco import ImageResult, coco_metrics
 from components.trainer.input.input_pipeline import EvaluationBatch, iterate
@@ -22,7 +22,7 @@ class Evaluation:
     """
 
     def __init__(
-        self, detector: Detector, make_batches: Callable[[], tf.data.Dataset], class_names: Sequence[str]
+        self, detector: ImageDetector, make_batches: Callable[[], tf.data.Dataset], class_names: Sequence[str]
     ) -> None:
         self._make_batches = make_batches
         self._class_names = tuple(class_names)

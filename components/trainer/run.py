@@ -11,8 +11,9 @@ import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.atomic_files import write_atomically
-from components.detector.detector import Detector
+from components.detector.detector import ImageDetector
 from components.detector.registry import build_detector, detector_class
+from components.detector.tiled_detector import tiled
 from components.export.saved_model import export
 from components.split_names import UNLABELLED
 from components.trainer.anchor_choice import choose_anchors
@@ -154,24 +155,30 @@ def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
         inputs = TrainingInputs(
             settings,
             label_map,
-            AnnotatedRecords(train_files, parse),
+            AnnotatedRecords(train_files, parse, model.tiling),
             folder,
             blessed_model=warm_start,
-            target_records=AnnotatedRecords(target_files, parse) if target_files else None,
+            target_records=AnnotatedRecords(target_files, parse, model.tiling) if target_files else None,
             features_root=config.get("features_root"),
         )
         train(
             detector,
             strategy.phases(detector, inputs),
             settings,
-            evaluate=_evaluation(fn_args, parse, detector, settings, label_map),
+            evaluate=_evaluation(fn_args, parse, tiled(detector, model.tiling), settings, label_map),
             checkpoints=checkpoints,
             progress=progress,
             log=log,
         )
         log.close()
         detector = strategy.finish(detector)
-        export(fn_args.serving_model_dir, detector, label_map, serving_batch_size=model.serving_batch_size)
+        export(
+            fn_args.serving_model_dir,
+            detector,
+            label_map,
+            serving_batch_size=model.serving_batch_size,
+            tiling=model.tiling,
+        )
         checkpoints.remove()
 
 
@@ -181,7 +188,7 @@ def _split_of(pattern: str) -> str:
 
 
 def _evaluation(
-    fn_args: FnArgs, parse: Parser, detector: Detector, settings: TrainSettings, label_map: LabelMap
+    fn_args: FnArgs, parse: Parser, detector: ImageDetector, settings: TrainSettings, label_map: LabelMap
 ) -> Evaluation:
     """Metrics on the ``eval`` split."""
 

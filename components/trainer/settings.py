@@ -11,6 +11,7 @@ import pydantic
 
 from components.detector.names import check_detector_name
 from components.detector.options import AnyOptions, options_of
+from components.detector.tiling_settings import TilingSettings
 from components.path_settings import Source
 from components.settings import Settings
 from components.trainer.augmentation_settings import AugmentationSettings
@@ -40,6 +41,8 @@ class ModelSettings(Settings):
     `model.options`, which are the published ones where it does not say. `auto`: `options` where `model.options` says
     something about anchors, else those that the start weights' heads have learnt with (the last blessed model's, a zoo
     checkpoint's), else, from ImageNet weights or from scratch, `data`."""
+    tiling: TilingSettings | None = None
+    """Cut large images into tiles, for small objects. None: each image is seen as a whole."""
     serving_batch_size: pydantic.PositiveInt = 8
     """Largest batch the exported model is warmed up with when a server loads it (the other is 1)."""
     options: AnyOptions = pydantic.Field(default={}, validate_default=True)

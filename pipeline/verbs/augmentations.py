@@ -51,7 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Of the detector only the canvas counts here.
         detector = build_detector(config.model.detector, num_classes=1, image_size=config.model.image_size)
         sheet = draw_augmentation_sheet(
-            records, detector, config.train.augmentation, images=arguments.images, seed=config.train.seed
+            records,
+            detector,
+            config.train.augmentation,
+            tiling=config.model.tiling,
+            images=arguments.images,
+            seed=config.train.seed,
         )
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from components.detector.detector import Detector
+from components.detector.tiling_settings import TilingSettings
 from components.trainer.input.input_pipeline import Parser, training_batches
 from components.trainer.settings import TrainSettings
 
@@ -19,11 +20,15 @@ class AnnotatedRecords:
     Attributes:
       patterns: globs of gzipped TFRecord files of records.
       parse: makes features of records, see ``record_parser``.
+      tiling: train on parts of images of a tile's size. None: on images.
     """
 
     patterns: Sequence[str]
     parse: Parser
+    tiling: TilingSettings | None = None
 
     def training_batches(self, detector: Detector, settings: TrainSettings, start_step: int = 0) -> tf.data.Dataset:
         """Endless ``TrainingBatch``es from a step on, see ``input_pipeline.training_batches``."""
-        return training_batches(self.patterns, self.parse, detector, settings, start_step=start_step)
+        return training_batches(
+            self.patterns, self.parse, detector, settings, tiling=self.tiling, start_step=start_step
+        )

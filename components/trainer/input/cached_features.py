@@ -114,6 +114,7 @@ def features_key(
         "weights": weights.hexdigest(),
         "canvas": list(detector.image_size),
         "on_canvas": [detector.resize(tf.zeros((*size, 3)))[1].numpy().tolist() for size in ((8, 8), (8, 16), (16, 8))],
+        "tiling": None if records.tiling is None else records.tiling.model_dump(mode="json"),
         "data": data.hexdigest(),
         "classes": list(class_names),
         "copies": _copies(settings, request),

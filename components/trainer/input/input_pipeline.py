@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from components.detector.detector import Detector
+from components.detector.detector import Detector, ImageDetector
+from components.detector.layers.resizing import resize_fixed
 from components.detector.structures import GroundTruth
+from components.detector.tiling_settings import TilingSettings
 from components.image_decoding import decode_upright, decode_upright_window
 from components.trainer.augmentation_settings import AugmentationSettings
 from components.trainer.input.augmentation.colour import apply_colour_maps, random_colour_maps
@@ -32,6 +34,7 @@ from components.trainer.input.augmentation.geometry import (
 from components.trainer.input.augmentation.mixing import mix, random_mixing
 from components.trainer.input.augmentation.patches import hidden_shares
 from components.trainer.input.augmentation.pixels import PixelChanges, change_pixels, random_pixel_changes
+from components.trainer.input.augmentation.tile_windows import random_tile_windows
 from components.trainer.input.object_bank import object_bank
 from components.trainer.input.padded_objects import Features, Objects
 from components.trainer.input.record_stream import ordered_records, shuffled_records
@@ -93,6 +96,7 @@ def training_batches(
     detector: Detector,
     settings: TrainSettings,
     *,
+    tiling: TilingSettings | None = None,
     start_step: int = 0,
 ) -> tf.data.Dataset:
     """Endless ``TrainingBatch``es; the batch of a step depends on the settings and the step alone.
@@ -102,6 +106,7 @@ def training_batches(
       parse: makes features of records, see ``record_parser``.
       detector: gives the canvas.
       settings: steps, batch size, seed, augmentation and input settings.
+      tiling: a batch is of parts of images of a tile's size. None: of images.
       start_step: first step to make a batch for.
 
     Raises:
@@ -120,7 +125,9 @@ def training_batches(
         shuffle_memory_megabytes=settings.input.shuffle_memory_megabytes,
         start=start_step * settings.batch_size,
     )
-    return batches_of_records(records, ordered_records(patterns), parse, detector, settings, start_step=start_step)
+    return batches_of_records(
+        records, ordered_records(patterns), parse, detector, settings, tiling=tiling, start_step=start_step
+    )
 
 
 def batches_of_records(
@@ -130,6 +137,7 @@ def batches_of_records(
     detector: Detector,
     settings: TrainSettings,
     *,
+    tiling: TilingSettings | None = None,
     start_step: int = 0,
 ) -> tf.data.Dataset:
     """``TrainingBatch``es of records in the order in which they come.
@@ -140,22 +148,31 @@ def batches_of_records(
       parse: as there.
       detector: as there.
       settings: as there.
+      tiling: as there.
       start_step: what the first batch is drawn for.
 
     Raises:
       NothingToPasteError: as there.
     """
     augmentation = settings.augmentation
+    # A tile is cut out of a canvas that the image was stretched to.
+    resize = detector.resize if tiling is None else functools.partial(resize_fixed, image_size=detector.image_size)
     bank = None
     if augmentation is not None and augmentation.copy_paste:
         images = _one_by_one(to_cut_from.batch(settings.batch_size).map(lambda r: _to_cut(parse(r))))
-        bank = object_bank(images, detector.resize, augmentation, seed=settings.seed)
+        bank = object_bank(
+            images,
+            resize,
+            augmentation,
+            seed=settings.seed,
+            shown_share_yx=(1.0, 1.0) if tiling is None else tiling.tile_share_yx,
+        )
     batches = records.batch(settings.batch_size, drop_remainder=True).enumerate(start_step)
     batches = batches.map(
-        lambda step, batch: (_drawn(parse(batch), step, settings, bank),), num_parallel_calls=tf.data.AUTOTUNE
+        lambda step, batch: (_drawn(parse(batch), step, settings, tiling, bank),), num_parallel_calls=tf.data.AUTOTUNE
     )
     canvases = _one_by_one(batches).map(
-        lambda image: (_canvas(image, detector.resize, augmentation), image),
+        lambda image: (_canvas(image, resize, augmentation), image),
         num_parallel_calls=settings.input.parallel_images or tf.data.AUTOTUNE,
         deterministic=True,
     )
@@ -199,17 +216,27 @@ def _seed(settings: TrainSettings, step: tf.Tensor, nth: int) -> tf.Tensor:
     return tf.stack([tf.constant(settings.seed, tf.int64), 2 * step + nth])
 
 
-def _drawn(parsed: Features, step: tf.Tensor, settings: TrainSettings, bank: ObjectBank | None) -> _Image:
+def _drawn(
+    parsed: Features, step: tf.Tensor, settings: TrainSettings, tiling: TilingSettings | None, bank: ObjectBank | None
+) -> _Image:
     """What happens to each image, and the ground truth of what is shown."""
     objects = Objects.of(parsed)
     batch, augmentation = settings.batch_size, settings.augmentation
     pastes, pixel_changes = Pastes.none(batch), PixelChanges.none(batch)
+    min_visible = _min_visible(settings, tiling)
+    boxes, are_to_learn = objects.boxes_yxyx, objects.are_to_learn  # [B, M, 4], [B, M]
+    tiles = tf.tile([_WHOLE_IMAGE], [batch, 1])  # [B, 4]
+    if tiling is not None:
+        tile_seed = tf.random.fold_in(_seed(settings, step, 0), 2)
+        tiles = random_tile_windows(boxes, are_to_learn, tile_seed, tiling, min_visible)
+        boxes, visible = boxes_in_window(boxes, Geometry.of_windows(tiles))
+        are_to_learn &= visible >= min_visible
     if augmentation is None:
-        geometry = Geometry.of_windows(tf.tile([_WHOLE_IMAGE], [batch, 1]))
+        geometry = Geometry.of_windows(tiles)
         colour_maps = tf.concat([tf.eye(3, batch_shape=[batch]), tf.zeros([batch, 1, 3])], axis=1)  # [B, 4, 3]
     else:
         seeds = [_seed(settings, step, nth) for nth in range(2)]
-        geometry = random_geometry(objects.boxes_yxyx, objects.are_to_learn, seeds[0], augmentation)
+        geometry = random_geometry(boxes, are_to_learn, seeds[0], augmentation).inside(tiles)
         colour_maps = random_colour_maps(batch, seeds[1], augmentation)
         if augmentation.blur or augmentation.noise or augmentation.jpeg or augmentation.erase:
             pixel_changes = random_pixel_changes(batch, tf.random.fold_in(seeds[1], 1), augmentation)
@@ -220,15 +247,18 @@ def _drawn(parsed: Features, step: tf.Tensor, settings: TrainSettings, bank: Obj
     truth = GroundTruth(
         tf.where(in_sight[..., tf.newaxis], boxes, 0.0),
         tf.cast(tf.where(in_sight, objects.classes, -1), tf.int32),
-        tf.cast(in_sight & objects.are_to_learn & (visible >= _min_visible(settings)), tf.float32),
+        tf.cast(in_sight & objects.are_to_learn & (visible >= min_visible), tf.float32),
         tf.ones([batch, 2]),
     )
     steps = tf.fill([batch], step)
     return _Image(steps, parsed[features.IMAGE_ENCODED], geometry, pastes, pixel_changes, colour_maps, truth)
 
 
-def _min_visible(settings: TrainSettings) -> float:
-    return 0.0 if settings.augmentation is None else settings.augmentation.min_visible
+def _min_visible(settings: TrainSettings, tiling: TilingSettings | None) -> float:
+    """Share of an object in sight from which it is learnt: tiles cut objects, whether or not augmentation does."""
+    if settings.augmentation is None and tiling is None:
+        return 0.0
+    return (settings.augmentation or AugmentationSettings()).min_visible
 
 
 def _canvas(image: _Image, resize: Resizer, augmentation: AugmentationSettings | None) -> _Canvas:
@@ -287,7 +317,7 @@ def prepare_images(detector: Detector, batch: TrainingBatch) -> tf.Tensor:
 def evaluation_batches(
     patterns: Sequence[str],
     parse: Parser,
-    detector: Detector,
+    detector: ImageDetector,
     batch_size: int,
     *,
     max_images: int | None = None,

@@ -11,6 +11,7 @@ import pytest
 
 from components.data_profile import SplitProfile
 from components.detector.detector import Detector
+from components.detector.tiling_settings import TilingSettings
 from components.trainer.anchor_choice import choose_anchors
 from components.trainer.settings import ModelSettings
 from components.trainer.training_plan import TrainingPlan
@@ -103,3 +104,10 @@ def test_a_plan_tells_recall_before_and_after(fresh: Detector, profile: SplitPro
     )
     assert "best possible recall at IoU 0.5" in plan.lines()[2]
     assert TrainingPlan(600, 8, 0.0, "adam", 1e-3, 0.9, choose_anchors(fresh, ModelSettings(), SplitProfile())).lines()
+
+
+def test_boxes_are_larger_on_tiles(fresh: Detector, profile: SplitProfile) -> None:
+    whole = choose_anchors(fresh, ModelSettings(pretrained=None), profile).options["anchor_scale"]
+    tiling = TilingSettings(rows=2, columns=2, overlap=0.0)
+    tiled = choose_anchors(fresh, ModelSettings(pretrained=None, tiling=tiling), profile).options["anchor_scale"]
+    assert tiled == pytest.approx(2 * whole, rel=0.3)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.detector.detector import Detector
+from components.detector.tiling_settings import TilingSettings
 from components.trainer.augmentation_settings import AugmentationSettings
 from components.trainer.input.input_pipeline import (
     Parser,
@@ -80,6 +81,28 @@ def test_boxes_lie_on_the_objects_of_mixed_and_pasted_images(
                 assert bright.mean() > 0.3
                 seen += 1
     assert seen > 40
+
+
+@pytest.mark.parametrize("augmentation", [None, NO_COLOUR])
+def test_boxes_lie_on_the_objects_of_tiles(
+    augmentation: AugmentationSettings | None, squares: Squares, parse: Parser, detector: Detector
+) -> None:
+    settings = TrainSettings(batch_size=8, augmentation=augmentation)
+    tiling = TilingSettings(rows=2, columns=2, whole_image=False)
+    seen, cut = 0, 0
+    for batch in training_batches([squares("train", 16)], parse, detector, settings, tiling=tiling).take(3):
+        for image, boxes, classes, weights, _ in zip(
+            batch.images.numpy(), *(part.numpy() for part in batch.truth), strict=True
+        ):
+            for box, class_index in zip(boxes[weights > 0], classes[weights > 0], strict=True):
+                bright = (image[..., class_index] > 170) & (image[..., 1 - class_index] < 100)
+                rows, columns = np.where(bright)
+                found = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]) / 64
+                np.testing.assert_allclose(found, box, atol=0.06)
+                seen += 1
+                cut += bool((box == 0).any() or (box == 1).any())
+    assert seen > 10
+    assert cut > 2
 
 
 def test_all_kinds_of_augmentation_can_be_resumed(squares: Squares, parse: Parser, detector: Detector) -> None:
