@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import keras
 import numpy as np
@@ -29,7 +29,9 @@ from components.detector.structures import (
     Preprocessed,
     Teaching,
 )
-from components.detector.targets.anchors import AnchorLevel
+
+if TYPE_CHECKING:
+    from components.detector.targets.anchors import AnchorLevel
 
 
 class ImageDetector(Protocol):
