@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pathlib
 import posixpath
+from contextlib import nullcontext
 
 import keras
+import numpy as np
 import pydantic
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -17,6 +19,7 @@ from components.detector.tiled_detector import tiled
 from components.export.saved_model import export
 from components.split_names import UNLABELLED
 from components.trainer.anchor_choice import choose_anchors
+from components.trainer.chief import tell_workers
 from components.trainer.class_weights import class_weights
 from components.trainer.comparison.auto import CHOICE_FILE, asked_to_choose, choose_strategy
 from components.trainer.comparison.training import Training
@@ -26,6 +29,7 @@ from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import Parser, evaluation_batches
 from components.trainer.input.record_parser import record_parser
 from components.trainer.input.record_stream import matching_files
+from components.trainer.replicas import check_divides, cluster_place, make_replicas
 from components.trainer.settings import ModelSettings, TrainConfig, TrainSettings
 from components.trainer.start_weights import load_start_weights
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
@@ -42,12 +46,14 @@ from components.trainer.training_profile import training_profile
 from components.trainer.training_rules import automatic_batch_norm_momentum, planned_settings
 from components.trainer.tuning.settings import overrides_of
 from components.transform.outputs import class_names
+from components.user_error import UserError
 from schema.label_map import LabelMap
 
 
 def run_fn(fn_args: FnArgs) -> None:
     """Trains and exports, in the best way of transfer where `transfer.strategy` leaves it open.
 
+    With ``TF_CONFIG`` it trains together with ``components.trainer.worker``s.
     ``fn_args.custom_config`` holds the sections ``model``, ``transfer`` and ``train`` as JSON text, and
     ``checkpoint_root``, the folder under which unfinished trainings keep their state. ``features_root``, where there is
     one, is the folder of what a frozen backbone made of the images, which trainings share. Among
@@ -58,6 +64,7 @@ def run_fn(fn_args: FnArgs) -> None:
       NonFiniteLossError, UnusableRecordError, NoRecordsError: the data or the settings do not allow to train.
       CheckpointError: the start weights do not fit the detector.
       TrainingInterrupted: the process was asked to end; the next execution goes on.
+      WorkerGoneError: another worker does not answer any more, or trains something else.
     """
     config: dict[str, str] = fn_args.custom_config
     if fn_args.hyperparameters is not None:
@@ -89,6 +96,13 @@ def run_fn(fn_args: FnArgs) -> None:
 def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
     model = ModelSettings.model_validate_json(config["model"])
     transfer: TransferSettings = pydantic.TypeAdapter(TransferSettings).validate_json(config["transfer"])
+    train_config = TrainConfig.model_validate_json(config["train"])
+    worker, workers = cluster_place()
+    if workers > 1 and worker == 0:
+        tell_workers(fn_args, config)
+    # Before anything is computed: TensorFlow learns of other workers at the start of a process or not at all.
+    replicas = make_replicas(train_config.devices)
+    check_divides(replicas, train_config.batch_size, train_config.batch_parts)
     label_map = class_names(fn_args.transform_graph_path)
     warm_start = fn_args.base_model if transfer.warm_start_from_blessed else None
     if warm_start is not None and isinstance(transfer, KeepingSettings) and transfer.keep is not None:
@@ -97,7 +111,7 @@ def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
     train_files = [pattern for pattern in fn_args.train_files if pattern not in target_files]
     profile = training_profile(train_files)
     settings = planned_settings(
-        TrainConfig.model_validate_json(config["train"]),
+        train_config,
         images=profile.images,
         from_scratch=model.pretrained is None and not warm_start,
         warm_start=bool(warm_start),
@@ -126,8 +140,12 @@ def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
     identity = fingerprint({**config, "warm_start": warm_start or "", "transform": fn_args.transform_graph_path}, files)
     shared = posixpath.join(config["checkpoint_root"], identity)
     own = f"{shared}-{posixpath.basename(fn_args.model_run_dir.rstrip('/'))}"
-    with claimed_folder(shared, own) as folder:
-        checkpoints = CheckpointFolder(folder, detector.variables)
+    # The chief holds the folder that all of them read.
+    claim = claimed_folder(shared, own) if replicas.is_chief else nullcontext(shared)
+    with claim as folder:
+        if workers > 1 and folder != shared:
+            raise UserError(f"another process trains the same in {shared}: end it, or wait for it")
+        checkpoints = CheckpointFolder(folder, detector.variables, read_only=not replicas.is_chief)
         progress = checkpoints.restore()
         if progress is None:
             start = load_start_weights(detector, label_map, model, warm_start)
@@ -135,6 +153,9 @@ def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
             print(start.summary, flush=True)
         else:
             print(f"going on at step {progress.step} from {checkpoints.folder}", flush=True)
+        replicas.check_same("settings or data", float(int(identity[:8], 16)))
+        replicas.check_same("steps done", progress.step)
+        replicas.check_same("weights", float(sum(np.abs(variable.numpy()).sum() for variable in detector.variables)))
         tf.io.gfile.makedirs(fn_args.model_run_dir)
         with tf.io.gfile.GFile(posixpath.join(fn_args.model_run_dir, "start_weights.txt"), "w") as file:
             file.write(progress.start_weights)
@@ -152,14 +173,16 @@ def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
         )
         parse = record_parser(fn_args.transform_graph_path)
 
+        share = (worker, workers)
         inputs = TrainingInputs(
             settings,
             label_map,
-            AnnotatedRecords(train_files, parse, model.tiling),
-            folder,
+            AnnotatedRecords(train_files, parse, model.tiling, share),
+            # A further worker's is its own, as are features that it keeps.
+            folder if replicas.is_chief else posixpath.join(fn_args.model_run_dir, "kept"),
             blessed_model=warm_start,
-            target_records=AnnotatedRecords(target_files, parse, model.tiling) if target_files else None,
-            features_root=config.get("features_root"),
+            target_records=AnnotatedRecords(target_files, parse, model.tiling, share) if target_files else None,
+            features_root=config.get("features_root") if replicas.is_chief else None,
         )
         train(
             detector,
@@ -169,8 +192,11 @@ def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
             checkpoints=checkpoints,
             progress=progress,
             log=log,
+            replicas=replicas,
         )
         log.close()
+        if not replicas.is_chief:
+            return
         detector = strategy.finish(detector)
         export(
             fn_args.serving_model_dir,

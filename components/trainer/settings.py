@@ -135,7 +135,14 @@ class TrainConfig(Settings):
     """Number of batches. `auto`: 30 epochs (90 from scratch), at least 600 steps and at most 1440000 images, which is
     12 epochs of COCO."""
     batch_size: pydantic.PositiveInt = 16
-    """Images in a batch."""
+    """Images in a batch, of all devices and workers together: what one update learns from."""
+    batch_parts: pydantic.PositiveInt = 1
+    """Parts that each device computes one after the other before the one update (gradient accumulation): a batch needs
+    the memory of a part. Steps, schedule and averages count updates. Batch normalisation and losses that are divided by
+    the number of matched anchors see a part at a time, as they see a device's share."""
+    devices: Literal["auto"] | tuple[str, ...] = "auto"
+    """Devices of a machine that share every batch, such as `[GPU:0, GPU:1]`. `auto`: all GPUs, when there are more than
+    one. Several machines: docs/transfer.md."""
     optimizer: OptimizerSettings = OptimizerSettings()
     """The optimizer and its learning rate over time."""
     augmentation: AugmentationSettings | None = AugmentationSettings()
@@ -172,6 +179,16 @@ class TrainConfig(Settings):
             raise ValueError(
                 f"augmentation makes one image of {needed} of its batch (mosaic, mixup), so batch_size must be at "
                 f"least {needed}, found {self.batch_size}"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _batch_divides(self) -> TrainConfig:
+        devices = 1 if self.devices == "auto" else len(self.devices)
+        if devices == 0 or self.batch_size % (devices * self.batch_parts):
+            raise ValueError(
+                f"batch_size has to be a multiple of batch_parts x the number of devices; found {self.batch_size}, "
+                f"{self.batch_parts} and {devices}"
             )
         return self
 

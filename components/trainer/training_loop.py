@@ -18,6 +18,7 @@ from components.detector.detector import Detector
 from components.trainer.batch_norm_lag import BatchNormLag
 from components.trainer.input.input_pipeline import iterate
 from components.trainer.optimizer import averaged_weights, make_optimizer
+from components.trainer.replicas import ONE_DEVICE, Replicas
 from components.trainer.settings import TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog, evaluations_left
@@ -46,6 +47,7 @@ def train(
     checkpoints: CheckpointFolder,
     progress: Progress,
     log: ProgressLog,
+    replicas: Replicas = ONE_DEVICE,
 ) -> None:
     """Trains from ``progress`` to the end and leaves the best weights (see ``Phase.keeps``) in the detector.
 
@@ -57,16 +59,18 @@ def train(
       checkpoints: where the state is kept.
       progress: where to begin; kept up to date.
       log: told what happens.
+      replicas: the devices and workers that share every batch.
 
     Raises:
       NonFiniteLossError: the loss or its gradient is infinite or not a number.
       ValueError: the steps of the phases do not add up to those of the settings.
       TrainingInterrupted: the process was asked to end.
       UnusableRecordError: a batch cannot be made.
+      WorkerGoneError: another worker does not answer any more.
     """
     planned = 0
-    with _termination() as asked_to_end:
-        training = _Training(detector, settings, evaluate, checkpoints, progress, log, asked_to_end)
+    with _termination() as asked_to_end, replicas.watched():
+        training = _Training(detector, settings, evaluate, checkpoints, progress, log, asked_to_end, replicas)
         for number, phase in enumerate(phases):
             planned += phase.steps
             if planned > settings.steps:
@@ -91,6 +95,7 @@ class _Training:
     progress: Progress
     log: ProgressLog
     asked_to_end: threading.Event
+    replicas: Replicas
     has_warned: bool = False
     patience: int | None = None
 
@@ -116,7 +121,16 @@ class _Training:
         if progress.phase_step:
             self.checkpoints.restore_phase(state)
         batches = iterate(dataset)
-        step = TrainStep(phase.losses, phase.variables, optimizer, dataset.element_spec, phase.measures)
+        step = TrainStep(
+            phase.losses,
+            phase.variables,
+            optimizer,
+            dataset.element_spec,
+            phase.measures,
+            state=[*self.detector.variables, *phase.helpers],
+            replicas=self.replicas,
+            parts=settings.batch_parts,
+        )
         lag = BatchNormLag(self.detector)
         log_interval = max(1, settings.steps // _HISTORY_POINTS)
         last_checkpoint = time.monotonic()

@@ -35,6 +35,7 @@ from components.trainer.input.augmentation.mixing import mix, random_mixing
 from components.trainer.input.augmentation.patches import hidden_shares
 from components.trainer.input.augmentation.pixels import PixelChanges, change_pixels, random_pixel_changes
 from components.trainer.input.augmentation.tile_windows import random_tile_windows
+from components.trainer.input.batch_parts import part_of_batch
 from components.trainer.input.object_bank import object_bank
 from components.trainer.input.padded_objects import Features, Objects
 from components.trainer.input.record_stream import ordered_records, shuffled_records
@@ -98,6 +99,7 @@ def training_batches(
     *,
     tiling: TilingSettings | None = None,
     start_step: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Endless ``TrainingBatch``es; the batch of a step depends on the settings and the step alone.
 
@@ -108,15 +110,16 @@ def training_batches(
       settings: steps, batch size, seed, augmentation and input settings.
       tiling: a batch is of parts of images of a tile's size. None: of images.
       start_step: first step to make a batch for.
+      share: the worker's number and how many there are; each makes its part of every batch, [B / workers, ...].
 
     Raises:
       NoRecordsError: there are no records.
       NothingToPasteError: objects are to be pasted, and there are none.
     """
-    share, threshold = settings.input.replay_share, settings.sampling.repeat_threshold
+    replayed, threshold = settings.input.replay_share, settings.sampling.repeat_threshold
     stream = shuffled_records
-    if share is not None:
-        stream = functools.partial(replayed_records, share=share)
+    if replayed is not None:
+        stream = functools.partial(replayed_records, share=replayed)
     elif threshold is not None:
         stream = functools.partial(repeated_records, threshold=threshold)
     records = stream(
@@ -126,7 +129,14 @@ def training_batches(
         start=start_step * settings.batch_size,
     )
     return batches_of_records(
-        records, ordered_records(patterns), parse, detector, settings, tiling=tiling, start_step=start_step
+        records,
+        ordered_records(patterns),
+        parse,
+        detector,
+        settings,
+        tiling=tiling,
+        start_step=start_step,
+        share=share,
     )
 
 
@@ -139,6 +149,7 @@ def batches_of_records(
     *,
     tiling: TilingSettings | None = None,
     start_step: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """``TrainingBatch``es of records in the order in which they come.
 
@@ -150,6 +161,7 @@ def batches_of_records(
       settings: as there.
       tiling: as there.
       start_step: what the first batch is drawn for.
+      share: as there.
 
     Raises:
       NothingToPasteError: as there.
@@ -171,16 +183,23 @@ def batches_of_records(
     batches = batches.map(
         lambda step, batch: (_drawn(parse(batch), step, settings, tiling, bank),), num_parallel_calls=tf.data.AUTOTUNE
     )
+    # Every worker reads all the small encoded images, in the same order. It decodes its own, and all of them only where
+    # images are made of several.
+    mixed = augmentation is not None and augmentation.images_mixed > 1
+    if not mixed:
+        batches = batches.map(lambda images: (part_of_batch(images, *share),))
     canvases = _one_by_one(batches).map(
         lambda image: (_canvas(image, resize, augmentation), image),
         num_parallel_calls=settings.input.parallel_images or tf.data.AUTOTUNE,
         deterministic=True,
     )
     # The objects of a batch were padded together, so its images stack without padding.
-    batches = canvases.batch(settings.batch_size, drop_remainder=True)
+    batches = canvases.batch(settings.batch_size // (1 if mixed else share[1]), drop_remainder=True)
     batches = batches.map(
         lambda canvas, image: _training_batch(canvas, image, settings), num_parallel_calls=tf.data.AUTOTUNE
     )
+    if mixed:
+        batches = batches.map(lambda batch: part_of_batch(batch, *share))
     return batches.prefetch(_PREFETCHED_BATCHES).with_options(_options())
 
 

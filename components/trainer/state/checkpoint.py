@@ -65,11 +65,13 @@ class CheckpointFolder:
     Args:
       folder: made when the first one is written.
       weights: of the detector, in an order that a later process repeats.
+      read_only: it is another worker's, which writes what this one would.
     """
 
-    def __init__(self, folder: str, weights: Sequence[keras.Variable]) -> None:
+    def __init__(self, folder: str, weights: Sequence[keras.Variable], *, read_only: bool = False) -> None:
         self.folder = folder
         self._weights = weights
+        self._read_only = read_only
 
     def save(self, progress: Progress, phase_state: Sequence[keras.Variable]) -> bool:
         """Writes the state; False, with a warning, when that was not possible (the last one stays).
@@ -108,8 +110,9 @@ class CheckpointFolder:
         return self._write(_BEST_FILE, _arrays(_WEIGHTS, self._weights))
 
     def restore_best(self) -> bool:
-        """Reads the kept weights into the variables; False when there are none."""
-        arrays = self._read(_BEST_FILE)
+        """Reads the kept weights into the variables; False when there are none, or they are another worker's."""
+        # Which may have removed them by now: its training is over.
+        arrays = None if self._read_only else self._read(_BEST_FILE)
         if arrays is None:
             return False
         self._assign(_WEIGHTS, self._weights, arrays, _BEST_FILE)
@@ -117,10 +120,12 @@ class CheckpointFolder:
 
     def remove(self) -> None:
         """Deletes all of it: the training is over."""
-        if tf.io.gfile.exists(self.folder):
+        if not self._read_only and tf.io.gfile.exists(self.folder):
             tf.io.gfile.rmtree(self.folder)
 
     def _write(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> bool:
+        if self._read_only:
+            return True
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         try:

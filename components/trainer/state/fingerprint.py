@@ -30,7 +30,12 @@ def fingerprint(config: Mapping[str, str], inputs: Sequence[str]) -> str:
         exclude={"serving_batch_size"}
     )
     deciding["train"] = TrainConfig.model_validate_json(config["train"]).model_dump_json(
-        exclude={"checkpoint_every_seconds": True, "progress_every_seconds": True, "input": {"parallel_images"}}
+        exclude={
+            "checkpoint_every_seconds": True,
+            "progress_every_seconds": True,
+            "devices": True,
+            "input": {"parallel_images"},
+        }
     )
     sizes = {path: tf.io.gfile.stat(path).length for path in inputs}
     text = json.dumps({"config": deciding, "inputs": sizes}, sort_keys=True)

@@ -228,3 +228,17 @@ def test_a_damaged_image_says_what_to_do(
     ):
         with pytest.raises(UnusableRecordError, match=r"delete the folder of ExampleGen.* start the run again"):
             next(iterate(dataset))
+
+
+@pytest.mark.parametrize("augmentation", [AugmentationSettings(), AugmentationSettings(mosaic=0.5)])
+def test_workers_share_a_batch(
+    squares: Squares, parse: Parser, detector: Detector, augmentation: AugmentationSettings
+) -> None:
+    pattern, settings = squares("train", 9), TrainSettings(batch_size=8, augmentation=augmentation)
+
+    def second(share: tuple[int, int]) -> TrainingBatch:
+        return next(iter(training_batches([pattern], parse, detector, settings, start_step=1, share=share)))
+
+    shares = [second((number, 2)) for number in range(2)]
+    assert [share.images.shape for share in shares] == [(4, 64, 64, 3)] * 2
+    assert same(tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *shares), second((0, 1)))
