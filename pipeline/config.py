@@ -87,11 +87,15 @@ class PipelineConfig(Settings):
                 "train.input.replay_share is set, but data.span_window is 1: no earlier span is read; set "
                 "data.span_window to the number of spans to read together"
             )
-        if self.train.input.replay_share is not None and not self.transfer.replays:
-            raise ValueError(
-                f"train.input.replay_share is set, but transfer.strategy {self.transfer.strategy!r} takes every image "
-                "as often as any other; leave it out, or take `fine_tune`"
-            )
+        for key, value in (
+            ("input.replay_share", self.train.input.replay_share),
+            ("sampling.repeat_threshold", self.train.sampling.repeat_threshold),
+        ):
+            if value is not None and not self.transfer.replays:
+                raise ValueError(
+                    f"train.{key} is set, but transfer.strategy {self.transfer.strategy!r} takes every image as often "
+                    "as any other; leave it out, or take `fine_tune`"
+                )
         return self
 
     @pydantic.model_validator(mode="after")

@@ -98,6 +98,14 @@ def test_overrides_win_over_the_file(write):
             + "train: {input: {replay_share: 0.5}}\n    transfer: {strategy: feature_extraction}",
             ["train.input.replay_share is set", "'feature_extraction' takes every image as often"],
         ),
+        (
+            MINIMAL + "train: {sampling: {repeat_threshold: 0.1}}\n    transfer: {strategy: feature_extraction}",
+            ["train.sampling.repeat_threshold is set", "'feature_extraction' takes every image as often"],
+        ),
+        (
+            MINIMAL + "train: {sampling: {repeat_threshold: 0.1}, input: {replay_share: 0.5}}",
+            ["sampling.repeat_threshold and input.replay_share both say"],
+        ),
         (MINIMAL + "train:", [":5: train: found nothing, expected keys with their values"]),
         (
             MINIMAL + "root: $NOWHERE/p",

@@ -42,6 +42,8 @@ _NOT_DECIDING: Final = frozenset(
         "batch_size",
         "seed",
         "optimizer",
+        "class_weights",
+        "sampling",
         "evaluate_every",
         "evaluate_images",
         "early_stopping_patience",

@@ -15,7 +15,7 @@ class StrategySettings(Settings):
     uses_target: ClassVar[bool] = False
     """Whether it learns from the images of ``data.target``."""
     replays: ClassVar[bool] = True
-    """Whether its batches keep to ``train.input.replay_share``."""
+    """Whether its batches keep to ``train.input.replay_share`` and ``train.sampling``."""
 
     strategy: str
     """How the weights the training starts from are adapted."""
