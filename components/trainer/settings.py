@@ -173,6 +173,14 @@ class TrainConfig(Settings):
     """Seed of initial weights, order and augmentation."""
 
     @pydantic.model_validator(mode="after")
+    def _one_way_of_sampling(self) -> TrainConfig:
+        if self.sampling.repeat_threshold is not None and self.input.replay_share is not None:
+            raise ValueError(
+                "sampling.repeat_threshold and input.replay_share both say how often an image is shown; leave one out"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _enough_images_to_mix(self) -> TrainConfig:
         needed = 1 if self.augmentation is None else self.augmentation.images_mixed
         if self.batch_size < needed:
