@@ -30,6 +30,7 @@ BENCHMARKS = {
     "metric": "The COCO metric",
     "detectors": "Every detector: training, inference, memory",
     "overfit": "Every detector learns eight pictures by heart",
+    "feature_extraction": "Kept features: speed, and trainings on 25 images",
     "transfer": "The demo from the shipped checkpoint and from scratch",
     "anchors": "Anchors for the data",
     "defaults": "Five lines of YAML against hand-tuned settings",

@@ -80,6 +80,8 @@ class Detector(keras.Model, abc.ABC):
     """An anchor that overlaps an object by at least this learns it."""
     clips_anchors: ClassVar[bool] = False
     """Whether anchors end at the border of the canvas."""
+    classifier: str | None = None
+    """What classifies its boxes in place of its own heads; see ``reclassified``."""
 
     def __init__(self, *, name: str, num_classes: int, image_size: tuple[int, int], options: DetectorOptions) -> None:
         """Subclasses have these arguments and no others.

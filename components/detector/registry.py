@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final
 
+import keras
+
 from components.detector.detector import Detector
 from components.detector.names import EFFICIENTDET, FASTER_RCNN, check_detector_name
 
@@ -45,3 +47,17 @@ def detector_class(name: str) -> type[Detector]:
     module, _, class_name = _CLASSES[name].rpartition(".")
     architecture: type[Detector] = getattr(importlib.import_module(module), class_name)
     return architecture
+
+
+def as_float32(detector: Detector) -> Detector:
+    """The same detector without mixed precision, which CPUs compute in more slowly, and each in its own way."""
+    if detector.compute_dtype == "float32":
+        return detector
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("float32")
+    try:
+        computes_in_float32 = build_detector(**detector.recipe)
+    finally:
+        keras.mixed_precision.set_dtype_policy(policy)
+    computes_in_float32.set_weights(detector.get_weights())
+    return computes_in_float32

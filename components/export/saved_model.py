@@ -13,14 +13,13 @@ import posixpath
 import tempfile
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.atomic_files import write_folder_atomically
 from components.detector.detector import Detector, ImageDetector
-from components.detector.registry import build_detector
+from components.detector.registry import as_float32
 from components.detector.structures import Detections, Preprocessed
 from components.detector.tiled_detector import tiled
 from components.detector.tiling_settings import TilingSettings
@@ -137,7 +136,7 @@ def export(
       serving_batch_size: largest batch to warm up with.
       tiling: cut images into tiles for the detector. None: it sees them whole.
     """
-    detector = _in_float32(detector)
+    detector = as_float32(detector)
     served = tiled(detector, tiling)
     with tempfile.TemporaryDirectory() as local:
         labels_file = pathlib.Path(local) / posixpath.basename(exported_model.LABELS_FILE)
@@ -159,20 +158,6 @@ def export(
         write_folder_atomically(folder, fill)
 
 
-def _in_float32(detector: Detector) -> Detector:
-    """The same detector without mixed precision, which CPUs compute in more slowly, and each in its own way."""
-    if detector.compute_dtype == "float32":
-        return detector
-    policy = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_dtype_policy("float32")
-    try:
-        exported = build_detector(**detector.recipe)
-    finally:
-        keras.mixed_precision.set_dtype_policy(policy)
-    exported.set_weights(detector.get_weights())
-    return exported
-
-
 def description(detector: Detector, label_map: LabelMap, tiling: TilingSettings | None = None) -> dict[str, Any]:
     """What ``DESCRIPTION_FILE`` says: all that is needed to build the detector again."""
     options = dict(detector.recipe)
@@ -183,6 +168,8 @@ def description(detector: Detector, label_map: LabelMap, tiling: TilingSettings 
         "options": options,
         "tiling": None if tiling is None else tiling.model_dump(mode="json"),
         "label_map": [[class_id, name] for class_id, name in label_map],
+        # For whoever reads it: the weights beside are those of the detector alone.
+        **({"classifier": detector.classifier} if detector.classifier else {}),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import posixpath
+import time
 from contextlib import nullcontext
 
 import keras
@@ -194,13 +195,19 @@ def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
             log=log,
             replicas=replicas,
         )
-        log.close()
         if not replicas.is_chief:
+            log.close()
             return
-        detector = strategy.finish(detector)
+        finished = strategy.finish(detector)
+        if finished is not detector:
+            start_seconds = time.monotonic()
+            metrics = _evaluation(fn_args, parse, tiled(finished, model.tiling), settings, label_map)()
+            log.message("the detector as it is exported:")
+            log.evaluation(progress.step, metrics, time.monotonic() - start_seconds, 0)
+        log.close()
         export(
             fn_args.serving_model_dir,
-            detector,
+            finished,
             label_map,
             serving_batch_size=model.serving_batch_size,
             tiling=model.tiling,

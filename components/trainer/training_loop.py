@@ -78,7 +78,8 @@ def train(
             if number == progress.phase:
                 training.run(phase)
                 progress.begin_next_phase()
-    if planned != settings.steps:
+    # A strategy may have nothing that learns by steps.
+    if planned not in (0, settings.steps):
         raise _not_all_steps(planned, settings)
     if checkpoints.restore_best():
         log.message(f"the weights kept are those of step {progress.best_step} (AP {progress.best_ap:.4f})")

@@ -200,7 +200,9 @@ def open_checkpoint(located: Located, source: str, like: Detector) -> Checkpoint
         if located.kind == "pushed":
             tf.io.gfile.copy(f"{located.path}/{WEIGHTS_FILE}", str(weights))
             recipe, label_map = pushed_recipe(located.path)
-            return _open_weights(source, "pushed version", weights, recipe, label_map, like)
+            classifier = pushed_classifier(located.path)
+            kind = f"pushed version without its {classifier} classifier" if classifier else "pushed version"
+            return _open_weights(source, kind, weights, recipe, label_map, like)
         if located.kind == "keras":
             recipe = keras_file_recipe(located.path)
             with zipfile.ZipFile(located.path) as archive:
@@ -241,6 +243,13 @@ def pushed_recipe(folder: str) -> tuple[dict[str, Any], LabelMap]:
         return recipe, LabelMap(ids, names)
     except (tf.errors.OpError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read as the description of a pushed version: {error!r}") from error
+
+
+def pushed_classifier(folder: str) -> str | None:
+    """What classifies the boxes of a pushed version in place of its own heads (``Detector.classifier``)."""
+    with tf.io.gfile.GFile(f"{folder}/{DESCRIPTION_FILE}") as file:
+        classifier: str | None = json.load(file).get("classifier")
+    return classifier
 
 
 def keras_file_recipe(path: str) -> dict[str, Any]:

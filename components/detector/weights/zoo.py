@@ -298,7 +298,10 @@ def inspect(source: str) -> str:
         return f"{source}: weights of a keras.applications network for the backbone"
     if located.kind == "pushed":
         recipe, label_map = checkpoints.pushed_recipe(located.path)
-        return f"{source}: pushed version of {_in_words(recipe)}\nclasses: {', '.join(label_map.names)}"
+        classifier = checkpoints.pushed_classifier(located.path)
+        return f"{source}: pushed version of {_in_words(recipe)}\nclasses: {', '.join(label_map.names)}" + (
+            f"\nits boxes are classified by {classifier}, which no training starts from" if classifier else ""
+        )
     recipe = checkpoints.keras_file_recipe(located.path) if located.kind == "keras" else {}
     if recipe:
         return f"{source}: saved detector, {_in_words(recipe)}"

@@ -1,20 +1,29 @@
-"""Feature extraction: the backbone sees every image once, and only necks and heads learn, from what it made of them."""
+"""Feature extraction: the backbone sees every image once, and only what stands on it learns."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import tensorflow as tf
 
 from components.detector.detector import Detector
+from components.detector.reclassified import ReclassifiedDetector
+from components.detector.registry import as_float32
+from components.trainer.box_classifier.fitting import ClassifierName, as_layer, fit_pipeline
+from components.trainer.box_classifier.samples import sample_boxes
 from components.trainer.input.cached_features import CachedFeatures, FeatureBatch, FeatureRequest
 from components.trainer.strategies.feature_extraction_settings import FeatureExtractionSettings
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import with_regularization
 
+_FEW_FOUND: Final = 0.5
+"""Share of the training's objects in the detector's boxes below which it is told."""
+
 
 class FeatureExtraction(Strategy):
-    """One phase on kept features.
+    """One phase on kept features; then, where one is asked for, a classifier of boxes.
 
     Of a backbone in two halves (Faster R-CNN) the first is computed once; the second, which reads crops, is run at
     every step and does not learn either.
@@ -23,6 +32,7 @@ class FeatureExtraction(Strategy):
     def __init__(self, settings: FeatureExtractionSettings) -> None:
         self._settings = settings
         self._features: CachedFeatures | None = None
+        self._inputs: TrainingInputs | None = None
 
     def prepare(self, detector: Detector) -> None:
         """Freezes the backbone."""
@@ -30,7 +40,8 @@ class FeatureExtraction(Strategy):
             layer.trainable = False
 
     def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
-        """All of the training; the features are made when its first batch is asked for."""
+        """All of the gradient steps; the features are made when the first batch is asked for."""
+        self._inputs = inputs
 
         def batches(start_step: int) -> tf.data.Dataset:
             settings = inputs.settings
@@ -38,7 +49,7 @@ class FeatureExtraction(Strategy):
 
         yield Phase(
             name="heads",
-            steps=inputs.settings.steps,
+            steps=inputs.settings.steps if self._settings.train_heads else 0,
             optimizer=inputs.settings.optimizer,
             make_batches=batches,
             losses=feature_losses(detector),
@@ -46,10 +57,36 @@ class FeatureExtraction(Strategy):
         )
 
     def finish(self, detector: Detector) -> Detector:
-        """Lets go of the features."""
+        """Fits the classifier, where one is asked for. Lets go of the features.
+
+        Raises:
+          UserError: there is nothing to fit it to.
+        """
+        name, inputs = self._settings.classifier, self._inputs
+        if name is not None and inputs is not None:
+            detector = self._reclassified(as_float32(detector), name, inputs)
         if self._features is not None:
             self._features.release()
         return detector
+
+    def _reclassified(self, detector: Detector, name: ClassifierName, inputs: TrainingInputs) -> Detector:
+        start = time.monotonic()
+        samples = sample_boxes(detector, self._kept(detector, inputs), inputs.settings.seed)
+        if samples.found < _FEW_FOUND:
+            print(
+                f"WARNING: the detector's boxes show {samples.found:.0%} of the training's objects, and {name} looks "
+                "at no others: train the heads (transfer.train_heads) or train them longer (train.steps)",
+                flush=True,
+            )
+        pipeline = fit_pipeline(name, samples.vectors, samples.columns, inputs.settings.seed)
+        layer = as_layer(pipeline, detector.num_classes + 1)
+        print(
+            f"{name} fitted to {len(samples.columns)} boxes, of which {int((samples.columns == 0).sum())} show no "
+            f"object, in {time.monotonic() - start:.0f} s; the detector's boxes show {samples.found:.0%} of the "
+            "training's objects",
+            flush=True,
+        )
+        return ReclassifiedDetector(detector, layer)
 
     def _kept(self, detector: Detector, inputs: TrainingInputs) -> CachedFeatures:
         if self._features is None:

@@ -99,7 +99,7 @@ class Strategy(abc.ABC):
 
     @abc.abstractmethod
     def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
-        """The phases in their order; their steps add up to ``train.steps``.
+        """The phases in their order; their steps add up to ``train.steps``, or there are none.
 
         A generator: what follows a ``yield`` runs when that phase is over, and sees what it has learnt. A resumed
         training asks for all phases again and skips those that are over, so nothing that takes long stands in between.
