@@ -20,7 +20,7 @@ from components.detector.detector import Detector
 from components.detector.heads import postprocess
 from components.detector.heads.box_classifiers import BoxClassifier
 from components.detector.heads.box_pooling import describe_boxes
-from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Preprocessed
+from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Preprocessed, Teaching
 from components.detector.targets import boxes as box_ops
 
 CLASSIFIER_SHARE: Final = 0.5
@@ -94,13 +94,18 @@ class ReclassifiedDetector(Detector):
     def features(self, images: tf.Tensor, training: bool) -> Features:
         return self.detector.features(images, training)
 
-    def head_losses(self, features: Features, truth: GroundTruth) -> dict[str, tf.Tensor]:
-        return self.detector.head_losses(features, truth)
+    def head_losses(
+        self, features: Features, truth: GroundTruth, teaching: Teaching | None = None
+    ) -> dict[str, tf.Tensor]:
+        return self.detector.head_losses(features, truth, teaching)
 
     def head_predictions(
         self, features: Features, valid_height_width: tf.Tensor, training: bool = False
     ) -> dict[str, tf.Tensor]:
         return self.detector.head_predictions(features, valid_height_width, training)
+
+    def lines_up_with(self, other: Detector) -> bool:
+        return self.detector.lines_up_with(other)
 
     def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
         return self.detector.postprocess(predictions, valid_height_width)
