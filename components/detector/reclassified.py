@@ -20,8 +20,10 @@ from components.detector.detector import Detector
 from components.detector.heads import postprocess
 from components.detector.heads.box_classifiers import BoxClassifier
 from components.detector.heads.box_pooling import describe_boxes
+from components.detector.options import DetectorOptions
 from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Preprocessed, Teaching
 from components.detector.targets import boxes as box_ops
+from components.detector.targets.anchors import AnchorLevel
 
 CLASSIFIER_SHARE: Final = 0.5
 """w of the module's formula."""
@@ -84,6 +86,17 @@ class ReclassifiedDetector(Detector):
     @classmethod
     def default_image_size(cls, name: str) -> tuple[int, int]:
         raise TypeError(f"{cls.__name__} is made of a detector, not of {name}'s settings")
+
+    @property
+    def keeps_aspect_ratio(self) -> bool:
+        return self.detector.keeps_aspect_ratio
+
+    def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
+        return self.detector.anchor_levels(options)
+
+    def use_anchors(self, options: DetectorOptions) -> None:
+        self.detector.use_anchors(options)
+        self.options = options
 
     def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self.detector.resize(image)

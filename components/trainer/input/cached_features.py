@@ -288,7 +288,11 @@ def _deciding(settings: TrainSettings) -> TrainSettings:
 
 
 def _as_they_are(settings: TrainSettings) -> TrainSettings:
-    return _deciding(settings).model_copy(update={"augmentation": None})
+    every_image_once = {
+        "augmentation": None,
+        "input": settings.input.model_copy(update={"replay_share": None}),
+    }
+    return _deciding(settings).model_copy(update=every_image_once)
 
 
 def _pass(
