@@ -42,6 +42,12 @@ def reclassified(folder: pathlib.Path, records: str, name: str, **settings: Any)
     keras.utils.set_random_seed(1)
     options = {**TINY_DETECTORS[name], "batch_norm_momentum": 0.5}
     detector = build_detector(name, num_classes=2, image_size=(SIDE, SIDE), **options)
+    # Statistics of a start, instead of activations that vanish or grow from layer to layer.
+    noise = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3))
+    images = detector.normalize(tf.constant(noise, tf.float32))
+    pass_forward = tf.function(lambda: detector(images, training=True), autograph=False)
+    for _ in range(8):
+        pass_forward()
     strategy = FeatureExtraction(FeatureExtractionSettings(copies=0, **settings))
     strategy.prepare(detector)
     train_settings = TrainSettings(steps=2, batch_size=4)
