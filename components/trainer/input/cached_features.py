@@ -7,6 +7,7 @@ their folder is named after everything that decides about them, and nothing else
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import functools
 import hashlib
@@ -14,7 +15,6 @@ import json
 import pathlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -69,7 +69,7 @@ class FeatureBatch(NamedTuple):
     truth: GroundTruth
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class FeatureRequest:
     """Which features are wanted.
 
@@ -116,8 +116,8 @@ def features_key(
         "weights": weights.hexdigest(),
         "canvas": list(detector.image_size),
         "on_canvas": [detector.resize(tf.zeros((*size, 3)))[1].numpy().tolist() for size in ((8, 8), (8, 16), (16, 8))],
-        "tiling": None if records.tiling is None else records.tiling.model_dump(mode="json"),
         "data": data.hexdigest(),
+        "tiling": None if records.tiling is None else records.tiling.model_dump(mode="json"),
         "classes": list(class_names),
         "copies": _copies(settings, request),
         "storage": request.storage,
@@ -157,6 +157,9 @@ class CachedFeatures:
         self.store = FeatureStore(self._held.folder, levels, request.storage)
         self._levels = levels
         self._storage = request.storage
+        self._share = records.share
+        # Every worker keeps the features of all images, and takes its part of each batch of them.
+        records = dataclasses.replace(records, share=(0, 1))
         try:
             if not self.store.progress()[1]:
                 with self._held.alone():
@@ -176,10 +179,12 @@ class CachedFeatures:
     def batches(self, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
         """Endless ``FeatureBatch``es from a step on; every row once before any comes again, in a new order each time.
 
-        The batch of a step depends on the arguments and the step alone.
+        The batch of a step depends on the arguments and the step alone; a worker's is its part of it.
         """
+        worker, workers = self._share
+        part = slice(worker * batch_size // workers, (worker + 1) * batch_size // workers)
         steps = tf.data.Dataset.counter(tf.constant(start_step, tf.int64))
-        return self._mapped(steps, lambda step: shuffled_rows(int(step), batch_size, self.rows, seed))
+        return self._mapped(steps, lambda step: shuffled_rows(int(step), batch_size, self.rows, seed)[part])
 
     def ordered(self, batch_size: int) -> tf.data.Dataset:
         """Every row once, in order; the last batch may be smaller."""

@@ -97,6 +97,14 @@ def test_the_second_training_finds_them(
     np.testing.assert_array_equal(one.features["level_3"], other.features["level_3"])
 
 
+def test_workers_share_a_batch(tmp_path: pathlib.Path, detector: Detector, records: AnnotatedRecords) -> None:
+    whole = next(iter(kept(tmp_path, detector, records).batches(4, seed=0)))
+    for worker in range(2):
+        part = kept(tmp_path, detector, dataclasses.replace(records, share=(worker, 2)))
+        batch = next(iter(part.batches(4, seed=0)))
+        np.testing.assert_array_equal(batch.features["level_4"], whole.features["level_4"][2 * worker : 2 * worker + 2])
+
+
 def test_what_changes_the_key(
     detector: Detector, records: AnnotatedRecords, squares: Callable[[str, int], str]
 ) -> None:
