@@ -5,7 +5,7 @@
 The base phase runs once for each data set and class head and is shared by all draws; novel objects are ignored in it. A
 draw is so many objects of every class. On it are trained, with the same batches and steps,
 
-- `few_shot`, the strategy: the last layers, a class head by cosines, novel classes imprinted;
+- `few_shot`, the strategy: the novel classes' weights in a class head by cosines;
 - `fine_tune`, plain: all of a detector with a linear head, which learnt the base classes on the same images.
 
 Every finished training is a line in build/benchmarks/few_shot/results.jsonl; what is there is not trained again, so
@@ -41,7 +41,7 @@ SHARED: Final = pathlib.Path(os.environ.get("SHARED_DIR", REPOSITORY.parent / "s
 FOLDER: Final = REPOSITORY / "build" / "benchmarks" / "few_shot"
 RESULTS: Final = FOLDER / "results.jsonl"
 SHOTS: Final = (1, 2, 3, 5, 10)
-RATES: Final = {"few_shot": 1e-3, "fine_tune": 1e-3}
+RATES: Final = {"few_shot": 1e-2, "fine_tune": 1e-3}
 """Peak of Adam's learning rate while it trains on shots, by method."""
 HEADS: Final = {"few_shot": "cosine", "fine_tune": "linear"}
 STEPS: Final = 150
@@ -229,7 +229,13 @@ class Bench:
         from components.trainer.optimizer import make_optimizer
         from components.trainer.train_step import TrainStep
 
-        optimizer = make_optimizer(like.optimizer, like.variables, steps=like.steps, default_name="adam")
+        optimizer = make_optimizer(
+            like.optimizer,
+            like.variables,
+            steps=like.steps,
+            default_name="adam",
+            rate_factors=like.learning_rate_factors,
+        )
         fresh = [variable.numpy() for variable in optimizer.variables]
         made: list[TrainStep] = []
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from components.trainer.settings import OptimizerSettings, Precision
 
@@ -68,6 +70,10 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
         return self._config
 
 
+RateFactor = float | NDArray[np.float32]
+"""Of a variable: for all of it, or float32 [C] for each of its last axis, of length C."""
+
+
 class _ByVariable(keras.optimizers.Optimizer):
     """Gives every variable a learning rate and a weight decay of its own, whatever the update rule.
 
@@ -75,7 +81,7 @@ class _ByVariable(keras.optimizers.Optimizer):
     gradients together. Scaling gradients instead would do nothing to Adam, which divides by their size.
     """
 
-    rate_factors: Sequence[float]
+    rate_factors: Sequence[RateFactor]
     decays: Sequence[float]
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
@@ -102,7 +108,7 @@ def make_optimizer(
     steps: int,
     default_name: Literal["adam", "sgd"],
     precision: Precision = "float32",
-    rate_factors: Sequence[float] = (),
+    rate_factors: Sequence[RateFactor] = (),
 ) -> keras.optimizers.Optimizer:
     """A built optimizer.
 
@@ -112,7 +118,8 @@ def make_optimizer(
       steps: over which the learning rate runs.
       default_name: where the settings name none.
       precision: what is computed in.
-      rate_factors: on the learning rate, one for each of ``variables``; empty: 1 for all.
+      rate_factors: on the learning rate, one for each of ``variables`` (an array of them, one for each of its last
+        axis); empty: 1 for all.
     """
     name = settings.name or default_name
     peak = settings.learning_rate or _LEARNING_RATES[name]

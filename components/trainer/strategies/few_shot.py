@@ -2,6 +2,8 @@
 
 First all of the detector learns the base classes, of which there are many objects. Then everything but the last layers
 stays as it is, and these are tuned on k objects of every class, base and novel alike, so that neither swamps the other.
+(There all of these layers learn; here, unless ``base_rate`` says otherwise, the novel classes' own weights do, and
+objects of base classes are what they must not score on.)
 Class scores are cosines, which puts classes learnt from many and from few objects on one scale.
 """
 
@@ -14,12 +16,11 @@ import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.trainer.input.annotated_records import AnnotatedRecords
-from components.trainer.input.input_pipeline import TrainingBatch, iterate, prepare_images
-from components.trainer.input.record_stream import count_records, ordered_records
+from components.trainer.input.input_pipeline import TrainingBatch, prepare_images
 from components.trainer.input.shots import draw_shots, ignoring_classes
 from components.trainer.settings import TrainSettings
+from components.trainer.strategies.class_columns import column_rates, start_from_other_classes
 from components.trainer.strategies.few_shot_settings import FewShotSettings
-from components.trainer.strategies.imprinting import imprint
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
 from components.user_error import UserError
@@ -71,7 +72,7 @@ class FewShot(Strategy):
         layers = detector.prediction_layers
         for layer in detector._flatten_layers(include_self=False):
             layer.trainable = layer in layers
-        losses = prediction_losses(detector)
+        variables = [variable for layer in layers for variable in layer.trainable_variables]
         optimizer = settings.optimizer
         if chosen.learning_rate is not None:
             optimizer = optimizer.model_copy(update={"learning_rate": chosen.learning_rate})
@@ -79,9 +80,10 @@ class FewShot(Strategy):
             name="shots",
             steps=settings.steps - base_steps,
             optimizer=optimizer,
-            make_batches=functools.partial(_shot_batches, detector, shots, settings, losses, indices),
-            losses=losses,
-            variables=[variable for layer in layers for variable in layer.trainable_variables],
+            make_batches=functools.partial(_shot_batches, detector, shots, settings, indices),
+            losses=prediction_losses(detector),
+            variables=variables,
+            learning_rate_factors=column_rates(detector, variables, indices, chosen.base_rate),
             class_groups=groups,
             is_judged_first=not base_steps,
             keeps="last",
@@ -116,22 +118,14 @@ def prediction_losses(detector: Detector) -> Callable[[TrainingBatch], dict[str,
 
 
 def _shot_batches(
-    detector: Detector,
-    shots: AnnotatedRecords,
-    settings: TrainSettings,
-    losses: Callable[[TrainingBatch], dict[str, tf.Tensor]],
-    novel: list[int],
-    start_step: int,
+    detector: Detector, shots: AnnotatedRecords, settings: TrainSettings, novel: list[int], start_step: int
 ) -> tf.data.Dataset:
-    """Batches of the phase ``shots``; when it begins, novel classes are imprinted from them.
+    """Batches of the phase ``shots``; when it begins, novel classes start from what the base classes have in common.
 
-    Here and not in ``phases``, which a resumed training walks through again: it goes on with imprinted weights.
+    Here and not in ``phases``, which a resumed training walks through again with weights that have learnt since.
     """
+    if start_step == 0:
+        start_from_other_classes(detector, novel)
     # All spans are drawn from.
     alone = settings.model_copy(update={"input": settings.input.model_copy(update={"replay_share": None})})
-    if start_step == 0:
-        images = count_records(ordered_records(shots.patterns))
-        as_they_are = alone.model_copy(update={"augmentation": None})
-        batches = shots.training_batches(detector, as_they_are).take(-(-images // settings.batch_size))
-        imprint(detector, iterate(batches), losses, novel)
     return shots.training_batches(detector, alone, start_step)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from components.trainer.settings import Share
 from components.trainer.strategies.strategy_settings import StrategySettings
 
 
@@ -28,6 +29,9 @@ class FewShotSettings(StrategySettings):
     base_share: Annotated[float, pydantic.Field(ge=0.0, lt=1.0)] = 0.8
     """Share of `train.steps` in which base classes are learnt, while novel objects are ignored. 0: the start weights
     know them (`warm_start_from_blessed`, or `model.pretrained_classes: map`)."""
+    base_rate: Share = 0.0
+    """Learning rate, while the last layers are tuned, of what base classes stand on (their own weights, boxes) as a
+    share of the novel classes'. 0: it stays as it is, and so do the base classes."""
     learning_rate: pydantic.PositiveFloat | None = None
     """The peak while the last layers are tuned. None: that of `train.optimizer`."""
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.trainer.input.annotated_records import AnnotatedRecords
+from components.trainer.optimizer import RateFactor
 from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.strategies.strategy_settings import StrategySettings
 from schema.label_map import LabelMap
@@ -31,7 +32,8 @@ class Phase:
         step alone, so that a training that was killed goes on with the very batch it had reached.
       losses: of one batch, scalar float32 [] by name, as graph ops; their sum is minimised.
       variables: what learns.
-      learning_rate_factors: on the learning rate, one for each of ``variables``; empty: 1 for all.
+      learning_rate_factors: on the learning rate, one for each of ``variables`` (an array of them, one for each of its
+        last axis); empty: 1 for all.
       early_stopping_patience: in place of the settings', in this phase. None: theirs.
       helpers: further variables that the phase keeps and changes, such as those of a teacher; they are in checkpoints,
         never in the export. Whatever the phase makes of weights when it begins has to be among them: a resumed phase
@@ -55,7 +57,7 @@ class Phase:
     class_groups: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     is_judged_first: bool = False
     keeps: Literal["best", "last"] = "best"
-    learning_rate_factors: Sequence[float] = ()
+    learning_rate_factors: Sequence[RateFactor] = ()
     early_stopping_patience: int | None = None
 
 

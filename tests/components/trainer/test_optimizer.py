@@ -97,6 +97,22 @@ def test_factors_are_as_two_optimizers_with_learning_rates_of_their_own(
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_columns_of_a_variable_learn_at_rates_of_their_own(name: Any) -> None:
+    settings = OptimizerSettings(name=name, learning_rate=0.1, warmup_share=0.0, schedule="constant", clip_norm=None)
+    ours, whole = keras.Variable(np.ones((3, 2), np.float32)), keras.Variable(np.ones((3, 2), np.float32))
+    by_column = make_optimizer(
+        settings, [ours], steps=10, default_name="adam", rate_factors=[np.array([0.0, 1.0], np.float32)]
+    )
+    plain = make_optimizer(settings, [whole], steps=10, default_name="adam")
+    for step in range(3):
+        gradient = tf.constant(np.random.default_rng(step).normal(size=(3, 2)), tf.float32)
+        by_column.apply_gradients([(gradient, ours)])
+        plain.apply_gradients([(gradient, whole)])
+    np.testing.assert_array_equal(ours.numpy()[:, 0], 1.0)
+    np.testing.assert_allclose(ours.numpy()[:, 1], whole.numpy()[:, 1], rtol=1e-6)
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_averages_count_updates(precision: Any) -> None:
     settings = OptimizerSettings(learning_rate=0.1, warmup_share=0.0, ema_momentum=0.5, clip_norm=None)

@@ -106,6 +106,13 @@ def test_base_classes_first_then_the_last_layers_on_shots_of_all(squares: Square
     assert shots.class_groups == {"base": ["red"], "novel": ["green"]}
     assert {v.name for v in shots.variables} == {"depthwise_kernel", "pointwise_kernel", "bias"}
     assert len(shots.variables) == 6
+    # By default nothing learns but the novel class's own columns: of six anchors, behind background and the base class.
+    own = [np.tile(np.float32([0, 0, 1]), 6) if "pointwise" in v.name or "bias" in v.name else 0.0
+           for v in detector.network.get_layer("class_head").variables]  # fmt: skip
+    by_variable = dict(zip(map(id, shots.variables), shots.learning_rate_factors, strict=True))
+    for variable, expected in zip(detector.network.get_layer("class_head").variables, own, strict=True):
+        np.testing.assert_array_equal(by_variable[id(variable)], expected)
+    assert [by_variable[id(v)] for v in detector.network.get_layer("box_head").variables] == [0.0] * 3
     assert next(phases, None) is None
 
     batches = list(shots.make_batches(0).take(3))
@@ -119,7 +126,7 @@ def test_base_classes_first_then_the_last_layers_on_shots_of_all(squares: Square
     for key in changed:
         old, new = (one[key].reshape(*one[key].shape[:-1], 6, 3) for one in (before, after))
         np.testing.assert_allclose(new[..., :2], old[..., :2], rtol=1e-6)
-    # A training that goes on has imprinted weights already.
+    # A training that goes on has weights that have learnt since.
     shots.make_batches(2)
     for key, variable in detector.zoo_variables().items():
         np.testing.assert_array_equal(np.array(variable), after[key])
@@ -152,7 +159,7 @@ def weights(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def test_a_killed_training_ends_where_an_undisturbed_one_does(squares: Squares, tmp_path: pathlib.Path) -> None:
     records = squares("train", 10)
-    # At the first step of the second phase, whose imprinting is lost, and after that.
+    # At the first step of the second phase, whose start is lost, and after that.
     for kill_at_step in ("5", "8"):
         killed = program(records, tmp_path / "killed", kill_at_step)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
