@@ -34,6 +34,7 @@ BENCHMARKS = {
     "transfer": "The demo from the shipped checkpoint and from scratch",
     "anchors": "Anchors for the data",
     "defaults": "Five lines of YAML against hand-tuned settings",
+    "small_objects": "Small objects: traffic signs",
     "adding_a_class": "A class added to a trained detector",
     "few_shot": "Few-shot detection against plain fine-tuning on the same shots",
     "domain_adaptation": "From one domain to another without its annotations",

@@ -11,18 +11,14 @@ stopped goes on at its last checkpoint. The table has all rows that there are.
 from __future__ import annotations
 
 import argparse
-import json
-import pathlib
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import yaml
 
+from benchmarks.measured_run import keep_row, kept_rows, measured_run
 from benchmarks.real_data import DATA, REPOSITORY, WEIGHTS
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config import load_config
 
 ROOT: Final = REPOSITORY / "build" / "benchmarks" / "defaults"
 ROWS: Final = ROOT / "rows.jsonl"
@@ -61,8 +57,8 @@ HAND_TUNED: Final[dict[str, dict[str, Any]]] = {
 SETTINGS: Final = {"five lines": FIVE_LINES, "hand-tuned": HAND_TUNED}
 
 
-def _config(name: str, settings: str, seed: int, steps: int | None) -> tuple[pathlib.Path, PipelineConfig]:
-    """Writes the config of a row and reads it as the pipeline would."""
+def _measured(name: str, settings: str, seed: int, steps: int | None) -> dict[str, Any]:
+    """Runs the pipeline for a row."""
     given = SETTINGS[settings][name]
     kind = f"{settings.replace(' ', '-')}-{seed}" + ("" if steps is None else "-smoke")
     tree = {
@@ -75,42 +71,7 @@ def _config(name: str, settings: str, seed: int, steps: int | None) -> tuple[pat
         "model": {"detector": "ssd_mobilenet_v2_fpnlite", "pretrained": str(WEIGHTS), **given.get("model", {})},
         "train": {**given["train"], "seed": seed, **({} if steps is None else {"steps": steps})},
     }
-    ROOT.mkdir(parents=True, exist_ok=True)
-    file = ROOT / f"{tree['name']}.yaml"
-    file.write_text(yaml.safe_dump(tree, sort_keys=False))
-    return file, load_config(file)
-
-
-def _measured(name: str, settings: str, seed: int, steps: int | None) -> dict[str, Any]:
-    """Runs the pipeline in a process of its own and reads what came of it; what it prints goes to stderr."""
-    file, config = _config(name, settings, seed, steps)
-    command = [sys.executable, "-m", "pipeline", "run", f"--config={file}"]
-    subprocess.run(command, cwd=REPOSITORY, stdout=sys.stderr, check=True)
-    # Behind the run: reading ML Metadata imports TensorFlow.
-    from ml_metadata.proto import metadata_store_pb2
-
-    from components.evaluator.verdict import OVERALL, read_verdict
-    from components.report.run_record import read_run
-    from components.trainer.training_plan import PLAN_FILE, TrainingPlan
-
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(config.metadata_path)
-    record = read_run(connection, config.name)
-    evaluation, model_run = record.uri("evaluation"), record.uri("model_run")
-    if evaluation is None or model_run is None:
-        raise RuntimeError(f"{name}: the run in {config.metadata_path} did not get to its evaluation")
-    metrics = read_verdict(evaluation).metrics[OVERALL]
-    plan = TrainingPlan.from_json(pathlib.Path(model_run, PLAN_FILE).read_text())
-    return {
-        "data": name,
-        "settings": settings,
-        "seed": seed,
-        "AP": metrics["AP"],
-        "AP50": metrics["AP50"],
-        "minutes": next(node.seconds for node in record.nodes if node.node == "Trainer") / 60,
-        "training": f"{plan.steps} x {plan.batch_size}",
-        "anchors": plan.anchors.described(),
-    }
+    return {"data": name, "settings": settings, "seed": seed, **measured_run(tree)}
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
@@ -143,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not WEIGHTS.exists():
         parser.error(f"{WEIGHTS} is not there; set SHARED_DIR to the folder with data/ and weights/")
     kept = arguments.steps is None
-    rows = [json.loads(line) for line in ROWS.read_text().splitlines()] if kept and ROWS.exists() else []
+    rows = kept_rows(ROWS) if kept else []
     known = {(row["data"], row["settings"], row["seed"]) for row in rows}
     for seed in range(arguments.seeds):
         for name in arguments.names or DATA:
@@ -153,8 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 row = _measured(name, settings, seed, arguments.steps)
                 rows.append(row)
                 if kept:
-                    with ROWS.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
+                    keep_row(ROWS, row)
     print(_table(rows))
     return 0
 
