@@ -13,6 +13,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components import code_digest
 from pipeline import graph
+from pipeline.augmentation_sheet import EXAMPLE_GEN
 from pipeline.config import PipelineConfig
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -54,6 +55,12 @@ def compiled(
 def _parameters(compiled: pipeline_pb2.Pipeline) -> dict[str, str]:
     nodes = [node.pipeline_node for node in compiled.nodes]
     return {node.node_info.id: str(node.parameters) for node in nodes}
+
+
+def test_the_sheet_of_augmentations_looks_for_the_records_where_they_are(
+    compiled: Callable[[], pipeline_pb2.Pipeline],
+) -> None:
+    assert EXAMPLE_GEN in _parameters(compiled())
 
 
 @pytest.mark.parametrize(
