@@ -11,6 +11,8 @@ from components.report.charts import COLOURS, Point
 from components.trainer.comparison.learning_curve import Forecast
 from components.trainer.comparison.summary import Line, Summary
 
+_COLOURS: Final = (*COLOURS, "#c23b6e", "#1f9aa8", "#7a7f1e", "#a35d3b", "#4b4fd1", "#2f8f8f")
+"""As many as there may be rungs."""
 _WIDTH, _HEIGHT = 520, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 16, 12, 26
 _INTERVALS: Final = 4
@@ -97,7 +99,7 @@ def _chart(
         said = ahead.get(rung, ())
         band = [place(p.images, p.low) for p in said] + [place(p.images, p.high) for p in reversed(said)]
         medians = tuple(place(p.images, p.median) for p in said)
-        colour = COLOURS[index % len(COLOURS)]
+        colour = _COLOURS[index % len(_COLOURS)]
         curves.append(Curve(rung, colour, tuple(means), tuple(bars), medians, tuple(band)))
     ticks = (
         [math.exp(low + (high - low) * step / _INTERVALS) for step in range(_INTERVALS + 1)] if high > low else xs[:1]

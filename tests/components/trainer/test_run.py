@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -71,7 +72,9 @@ def test_trains_exports_and_starts_warm(
         profile.add([["red", "green"][number % 2]], [(0.1, 0.1, 0.5, 0.5)], height_pixels=96, width_pixels=96)
     (tmp_path / DATA_PROFILE_FILE).write_text(DataProfile({"train": profile}).to_json())
 
-    def run(name: str, base_model: str | None, transfer: FineTuneSettings) -> pathlib.Path:
+    def run(
+        name: str, base_model: str | None, transfer: FineTuneSettings, best: dict[str, Any] | None = None
+    ) -> pathlib.Path:
         folder = tmp_path / name
         run_fn(
             FnArgs(
@@ -81,6 +84,7 @@ def test_trains_exports_and_starts_warm(
                 serving_model_dir=str(folder / "Format-Serving"),
                 model_run_dir=str(folder / "run"),
                 base_model=base_model,
+                hyperparameters=best,
                 custom_config={
                     "model": MODEL.model_dump_json(),
                     "transfer": transfer.model_dump_json(),
@@ -103,13 +107,15 @@ def test_trains_exports_and_starts_warm(
     assert model.signatures["evaluate"](examples=record[tf.newaxis])["detections"].shape[2] == 6
 
     blessed = str(first / "Format-Serving")
-    keeping = FineTuneSettings(warm_start_from_blessed=True, trainable="heads", keep=KeepSettings())
-    second = run("second", blessed, keeping)
+    keeping = FineTuneSettings(warm_start_from_blessed=True, keep=KeepSettings())
+    best = {"space": [], "values": {"transfer.trainable": '"heads"', "train.evaluate_every": 3}}
+    second = run("second", blessed, keeping, best)
     report = (second / "run" / "start_weights.txt").read_text()
     assert report.startswith("warm start from the last blessed model")
     assert "re-initialised" not in report
     assert "restored\tmodel/" in report
     history = [json.loads(line) for line in (second / "run" / HISTORY_FILE).read_text().splitlines()]
+    assert [entry["step"] for entry in history if "AP" in entry] == [3], "the values of the search"
     assert all(entry["distillation"] >= 0.0 for entry in history if "total" in entry)
     description = json.loads((second / "Format-Serving" / "assets.extra" / "detector.json").read_text())
     assert description["label_map"] == [[1, "green"], [2, "red"]]
