@@ -10,9 +10,11 @@ import pytest
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
+from components.trainer.input.record_stream import matching_files
 from demo.scenes import main as draw_scenes
 from pipeline.config import PipelineConfig, load_config
 from pipeline.local_run import run_locally
+from pipeline.prepared_records import prepare_records
 from schema.label_map import read_label_map
 
 CONFIG = """
@@ -87,6 +89,12 @@ def test_first_unchanged_and_changed_run(workspace, capsys):
     assert unchanged.keys() == first.keys()
     assert {node for node, state in unchanged.items() if state != "CACHED"} == RESOLVERS
     assert list(config.push_directory.iterdir()) == [version], "an unchanged run pushed again"
+
+    prepared = prepare_records(config)
+    assert [prepared.examples] == list((config.pipeline_root / "ObjectDetectionExampleGen" / "examples").iterdir())
+    assert prepared.judged_split == "eval"
+    assert sum(prepared.images.values()) == 40
+    assert matching_files(prepared.training(config).train_files)
 
     annotations = data / "train" / "_annotations.coco.json"
     content = json.loads(annotations.read_text())
