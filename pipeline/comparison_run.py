@@ -10,7 +10,6 @@ from components.split_names import UNLABELLED
 from components.trainer.comparison.comparison import Comparison, TrainingSet
 from components.trainer.comparison.subsets import write_subsets
 from components.trainer.comparison.summary import Summary
-from components.trainer.training_rules import automatic_steps
 from components.user_error import UserError
 from pipeline.comparison_plan import Plan, sizes_of
 from pipeline.config import PipelineConfig
@@ -29,12 +28,13 @@ def compare(config: PipelineConfig, plan: Plan, output: pathlib.Path) -> Summary
       UserError: the data cannot be used, or have too few images for every size.
     """
     prepared = prepare_records(config)
+    base = prepared.training(config)
     comparison = Comparison(
-        prepared.training(config),
+        base,
         training_sets(plan, prepared, output),
         plan.rungs,
         output / "trainings",
-        steps=_steps(config, plan, prepared),
+        steps=plan.steps or base.steps,
         seconds=plan.seconds,
         target_files=prepared.files(UNLABELLED) if UNLABELLED in prepared.images else (),
         say=lambda line: print(line, flush=True),
@@ -73,16 +73,6 @@ def training_sets(plan: Plan, prepared: PreparedRecords, output: pathlib.Path) -
         for images, of_size in sizes
         for seed in range(of_size)
     ]
-
-
-def _steps(config: PipelineConfig, plan: Plan, prepared: PreparedRecords) -> int:
-    """The same for all trainings: what `auto` would take to fine-tune on all images."""
-    if plan.steps is not None:
-        return plan.steps
-    train = config.train
-    if train.steps == "auto":
-        return automatic_steps(prepared.images["train"], train.batch_size, from_scratch=False)
-    return train.steps
 
 
 def _terms(comparison: Comparison) -> str:

@@ -12,13 +12,11 @@ from components.trainer.comparison.comparison import Comparison, Row, TrainingSe
 from components.trainer.comparison.summary import Summary
 from components.trainer.comparison.training import Outcome, Training
 from components.trainer.config_overrides import with_overrides
-from components.trainer.settings import ModelSettings, TrainConfig
 from components.trainer.strategies.auto_settings import AutoSettings
 from components.trainer.strategies.ladder import Rung, rungs
 from components.trainer.strategies.settings import TransferSettings
 from components.trainer.strategies.strategy_settings import StrategySettings
 from components.trainer.training_profile import training_profile
-from components.trainer.training_rules import automatic_steps
 from components.user_error import UserError
 
 CHOICE_FILE: Final = "transfer_choice.json"
@@ -87,17 +85,7 @@ def _within(comparison: Comparison, rung: Rung, share_seconds: float) -> list[Ou
     if seconds < probe.seconds:
         error = f"{duration(share_seconds)} of the budget are too few for it; raise transfer.budget_minutes"
         return [probe, Outcome(error=error)]
-    steps = min(steps_within(seconds, probe, comparison.batch_size(rung)), _all_steps(comparison))
+    steps = min(steps_within(seconds, probe, comparison.batch_size(rung)), comparison.base.steps)
     # Half as long again is no misjudgement of what a step costs.
     limit = 1.5 * (seconds + starting)
     return [probe, *(comparison.train(rung, part, steps, limit_seconds=limit) for part in sets)]
-
-
-def _all_steps(comparison: Comparison) -> int:
-    """Steps of the training to come."""
-    config = comparison.base.config
-    train = TrainConfig.model_validate_json(config["train"])
-    if train.steps != "auto":
-        return train.steps
-    from_scratch = ModelSettings.model_validate_json(config["model"]).pretrained is None
-    return automatic_steps(comparison.training_sets[0].images, train.batch_size, from_scratch)

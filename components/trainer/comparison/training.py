@@ -8,8 +8,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, Self
 
+from components.split_names import UNLABELLED
 from components.trainer.input.record_stream import matching_files
+from components.trainer.settings import ModelSettings, TrainConfig
 from components.trainer.state.fingerprint import fingerprint
+from components.trainer.training_profile import training_profile
+from components.trainer.training_rules import automatic_steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +43,16 @@ class Training:
         told.pop("config")
         patterns = [*self.train_files, *self.eval_files, *self.judged_files]
         return fingerprint({**self.config, "told": json.dumps(told)}, matching_files(patterns))
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps that the config comes to."""
+        train = TrainConfig.model_validate_json(self.config["train"])
+        if train.steps != "auto":
+            return train.steps
+        annotated = [pattern for pattern in self.train_files if f"/Split-{UNLABELLED}/" not in pattern]
+        from_scratch = ModelSettings.model_validate_json(self.config["model"]).pretrained is None
+        return automatic_steps(training_profile(annotated).images, train.batch_size, from_scratch)
 
     def with_config(self, config: Mapping[str, str]) -> Self:
         """The same data, another config."""

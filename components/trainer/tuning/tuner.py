@@ -19,9 +19,6 @@ from components.trainer.comparison.comparison import EVALUATIONS
 from components.trainer.comparison.training import Outcome, Training
 from components.trainer.comparison.training_process import Evaluations, curve, known_outcome, run_training
 from components.trainer.config_overrides import with_overrides
-from components.trainer.settings import TrainConfig
-from components.trainer.training_profile import training_profile
-from components.trainer.training_rules import automatic_steps
 from components.trainer.tuning.median_rule import is_below_median
 from components.trainer.tuning.settings import Choices, Range, TunerSettings, as_hyperparameter, overrides_of
 
@@ -74,7 +71,7 @@ class SearchTuner(base_tuner.BaseTuner):
         self._settings = settings
         self._training = training
         self._folder = folder
-        self._steps = settings.steps or -(-_steps_of(training) // _SHARE_OF_STEPS)
+        self._steps = settings.steps or -(-training.steps // _SHARE_OF_STEPS)
         super().__init__(oracle=_oracle(settings), directory=str(folder), project_name="search")
         self.oracle.verbose = 0
 
@@ -131,13 +128,6 @@ class SearchTuner(base_tuner.BaseTuner):
     def _outcomes(self) -> Sequence[Outcome]:
         known = (known_outcome(self._trained(one), self._trainings) for one in self.oracle.trials.values())
         return [outcome for outcome in known if outcome is not None]
-
-
-def _steps_of(training: Training) -> int:
-    train = TrainConfig.model_validate_json(training.config["train"])
-    if train.steps != "auto":
-        return train.steps
-    return automatic_steps(training_profile(training.train_files).images, train.batch_size, from_scratch=False)
 
 
 def _oracle(settings: TunerSettings) -> oracle.Oracle:
