@@ -89,7 +89,9 @@ def known_outcome(training: Training, folder: pathlib.Path) -> Outcome | None:
 def _process(own: pathlib.Path, log: Any) -> subprocess.Popen[bytes]:
     # Several processes may share a GPU: none takes all of its memory.
     environment = {**os.environ, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-    # `-P`: what lies in the current folder is nobody's module; the packages of this process are found as here.
+    # It trains alone, whatever cluster of workers the training to come is part of.
+    environment.pop("TF_CONFIG", None)
+    # The packages of this process are found there as here.
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     command = [sys.executable, "-m", PROGRAM, str(own)]
     return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
