@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tfx.dsl.compiler.compiler import Compiler
@@ -139,3 +141,23 @@ def test_the_tuner_stands_before_the_trainer_which_takes_its_best(tmp_path: path
     assert nodes["Trainer"].inputs.inputs["hyperparameters"].channels[0].output_key == "best_hyperparameters"
     without = Compiler().compile(graph.create_pipeline(config.model_copy(update={"tuner": None})))
     assert "Tuner" not in {node.pipeline_node.node_info.id for node in without.nodes}
+
+
+@pytest.mark.parametrize(
+    ("sections", "splits"),
+    [
+        ({"transfer": {"strategy": "mean_teacher"}}, {"train", "target"}),
+        ({"eval": {"split": "target_test"}}, {"train"}),
+    ],
+)
+def test_the_trainer_is_told_of_a_target_that_it_uses_and_never_of_its_annotated_splits(
+    tmp_path: pathlib.Path, sections: dict[str, Any], splits: set[str]
+) -> None:
+    data = {"format": "coco", "path": str(tmp_path), "target": {"path": str(tmp_path)}}
+    config = PipelineConfig.model_validate({"name": "signs", "root": str(tmp_path), "data": data, **sections})
+    compiled = Compiler().compile(graph.create_pipeline(config))
+    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in compiled.nodes}
+    told = nodes["Trainer"].parameters.parameters
+    arguments = [json.loads(told[name].field_value.string_value) for name in ("train_args", "eval_args")]
+    assert set(arguments[0]["splits"]) == splits
+    assert arguments[1]["splits"] == ["eval"]

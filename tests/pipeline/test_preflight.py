@@ -32,6 +32,8 @@ def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
         check_files(_config(data={"path": "/nowhere"}))
     with pytest.raises(ConfigError, match=r"^data\.path: no folder matches .*span-\{SPAN\}"):
         check_files(_config(data={"path": f"{tmp_path}/span-{{SPAN}}"}))
+    with pytest.raises(ConfigError, match=r"^data\.target\.path: /nowhere is no folder"):
+        check_files(_config(data={"target": {"path": "/nowhere"}}, transfer={"strategy": "domain_adversarial"}))
     with pytest.raises(ConfigError, match=r"data\.label_map: .*nowhere\.txt"):
         check_files(_config(data={"label_map": str(tmp_path / "nowhere.txt")}))
     with pytest.raises(ConfigError, match=r"model\.pretrained: found 'gs://bucket/model\.keras'; .* copy it"):

@@ -7,15 +7,19 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 import schema as schema_package
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
+from components.detector.registry import build_detector
 from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
+from components.trainer.strategies.adversarial_settings import AdversarialSettings
 from components.trainer.strategies.fine_tune_settings import FineTuneSettings
 from components.trainer.strategies.keep_settings import KeepSettings
+from components.trainer.strategies.mean_teacher_settings import MeanTeacherSettings
 from components.trainer.training_plan import PLAN_FILE, TrainingPlan
 from schema.exported_model import DESCRIPTION_FILE
 
@@ -129,3 +133,49 @@ def test_trains_exports_and_starts_warm(
     # What was chosen is exported, so that whoever builds the detector again has the same anchors.
     described = json.loads((first / "Format-Serving" / DESCRIPTION_FILE).read_text())["options"]
     assert {name: described[name] for name in plans[0].anchors.options} == plans[0].anchors.options
+
+
+def test_adapts_to_a_target_and_exports_the_detector_alone(
+    tmp_path: pathlib.Path,
+    transform_output: str,
+    squares: Callable[[str, int], str],
+    write_records: Callable[..., str],
+    make_record: Callable[..., bytes],
+    make_square: Callable[..., tuple[bytes, list[float], int]],
+) -> None:
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+    from components.trainer.run import run_fn
+
+    profile = SplitProfile()
+    profile.add(["red", "green"], [(0.1, 0.1, 0.5, 0.5)] * 2, height_pixels=96, width_pixels=96)
+    (tmp_path / DATA_PROFILE_FILE).write_text(DataProfile({"train": profile}).to_json())
+    target = write_records("target", [make_record(make_square(n)[0], f"target/{n}", [], []) for n in range(6)])
+    transfer = MeanTeacherSettings(score_threshold=0.01, ignored_from=0.0, adversarial=AdversarialSettings())
+    run_fn(
+        FnArgs(
+            train_files=[str(tmp_path / "train" / "*"), target],
+            eval_files=[squares("eval", 6)],
+            transform_graph_path=transform_output,
+            serving_model_dir=str(tmp_path / "Format-Serving"),
+            model_run_dir=str(tmp_path / "run"),
+            custom_config={
+                "model": MODEL.model_dump_json(),
+                "transfer": transfer.model_dump_json(),
+                "train": TRAIN.model_dump_json(),
+                "checkpoint_root": str(tmp_path / "checkpoints"),
+            },
+        )
+    )
+    history = [json.loads(line) for line in (tmp_path / "run" / HISTORY_FILE).read_text().splitlines()]
+    adapting = [entry for entry in history if entry["phase"] == "mean_teacher" and "losses" in entry]
+    assert adapting
+    for entry in adapting:
+        assert {"domain_accuracy", "reversal_weight", "pseudo_labelled_images"} == entry["measures"].keys()
+    saved = tf.train.list_variables(str(tmp_path / "Format-Serving" / "variables" / "variables"))
+    weights = json.loads((tmp_path / "Format-Serving" / DESCRIPTION_FILE).read_text())
+    detector = build_detector(
+        weights["detector"], num_classes=2, image_size=tuple(weights["image_size"]), **weights["options"]
+    )
+    exported = sum(int(np.prod(shape)) for name, shape in saved if "VARIABLE_VALUE" in name)
+    assert exported == sum(int(np.prod(variable.shape)) for variable in detector.variables)
