@@ -152,9 +152,10 @@ class Detector(keras.Model, abc.ABC):
         )
 
     def duplicate(self) -> Self:
-        """Another detector of the same recipe, with the same weights."""
+        """Another detector of the same recipe, with the same weights and the same classes counting more or less."""
         other = type(self).from_config(self.recipe)
         other.set_weights(self.get_weights())
+        other.class_weights = self.class_weights
         return other
 
     @classmethod
