@@ -46,7 +46,7 @@ Squares = Callable[[str, int], str]
 class OneBatch(AnnotatedRecords):
     """The same batch over and over."""
 
-    batch: TrainingBatch
+    batch: TrainingBatch = dataclasses.field(kw_only=True)
 
     def training_batches(self, detector: Detector, settings: TrainSettings, start_step: int = 0) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensors(self.batch).repeat()
@@ -72,7 +72,7 @@ class Run:
             line_every_seconds=1e9,
             history=self.progress.history,
         )
-        records = OneBatch((), parse_clean_records, self.batch)
+        records = OneBatch((), parse_clean_records, batch=self.batch)
         inputs = TrainingInputs(settings, LabelMap.of_names("ab"), records, str(self.folder / "kept"))
         train(
             self.detector,

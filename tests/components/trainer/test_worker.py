@@ -1,0 +1,71 @@
+"""Two processes train together as the Trainer and its worker do; the chief alone exports."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import tensorflow as tf
+
+from components.trainer.chief import wait_for_chief
+from components.user_error import UserError
+from tests.components.trainer.test_replicas import cluster
+from tests.components.trainer.test_run import MODEL, TRAIN, transform_output
+
+REPOSITORY = pathlib.Path(__file__).parents[3]
+CHIEF = """
+import json, sys
+from tfx.components.trainer.fn_args_utils import FnArgs
+from components.trainer.run import run_fn
+run_fn(FnArgs(**json.loads(sys.argv[1])))
+"""
+
+__all__ = ["transform_output"]
+
+
+def test_the_chief_exports_what_two_have_learnt(
+    tmp_path: pathlib.Path, transform_output: str, squares: Callable[[str, int], str]
+) -> None:
+    root = tmp_path / "checkpoints"
+    arguments = {
+        "train_files": [str(tmp_path / "train" / "*")],
+        "eval_files": [squares("eval", 6)],
+        "transform_graph_path": transform_output,
+        "serving_model_dir": str(tmp_path / "Format-Serving"),
+        "model_run_dir": str(tmp_path / "run"),
+        "custom_config": {
+            "model": MODEL.model_dump_json(),
+            "transfer": "{}",
+            "train": TRAIN.model_dump_json(),
+            "checkpoint_root": str(root),
+        },
+    }
+    commands = (["-c", CHIEF, json.dumps(arguments)], ["-m", "components.trainer.worker", str(root)])
+    programs = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "2", "TF_CONFIG": place},
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for command, place in zip(commands, cluster(2), strict=True)
+    ]
+    outputs = [program.communicate(timeout=900)[0] for program in programs]
+    assert [program.returncode for program in programs] == [0, 0], "\n".join(outputs)
+    assert all("step 3/3: AP" in output for output in outputs)
+    model = tf.saved_model.load(str(tmp_path / "Format-Serving"))
+    record = next(iter(tf.data.TFRecordDataset(str(next((tmp_path / "eval").glob("*"))), compression_type="GZIP")))
+    assert model.signatures["evaluate"](examples=record[tf.newaxis])["detections"].shape[2] == 6
+    assert [path.name for path in root.iterdir()] == ["workers.json"]
+
+
+def test_a_chief_that_does_not_come(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match=r"no chief has written .*workers\.json within 0 s"):
+        wait_for_chief(str(tmp_path), 0.0)
