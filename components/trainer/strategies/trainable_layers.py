@@ -73,7 +73,7 @@ def learning_rate_factors(detector: Detector, rates: Mapping[str, float], backbo
         chosen = (
             [layer for layer in layers if (id(layer) in depths) == (part == "backbone")]
             if part in _PARTS
-            else _matching(detector, part, "transfer.learning_rates")
+            else _matching(detector, part, "transfer.learning_rates", _PARTS)
         )
         for layer in chosen:
             factors.setdefault(id(layer), rate)
@@ -105,8 +105,8 @@ def _first_trainable(layers: Sequence[keras.layers.Layer], trainable: str | floa
     )
 
 
-def _matching(detector: Detector, pattern: str, key: str) -> list[keras.layers.Layer]:
-    """The layers with variables in whose path the expression is found.
+def _matching(detector: Detector, pattern: str, key: str, words: Sequence[str] = ()) -> list[keras.layers.Layer]:
+    """The layers with variables in whose path the expression is found; ``words`` might have been meant, too.
 
     Raises:
       ValueError: there is none.
@@ -114,7 +114,7 @@ def _matching(detector: Detector, pattern: str, key: str) -> list[keras.layers.L
     layers = {layer.path: layer for layer in _with_variables(detector)}
     found = [layer for path, layer in layers.items() if re.search(pattern, path)]
     if not found:
-        near = difflib.get_close_matches(pattern, layers, n=3, cutoff=0.3) or sorted(layers)[:3]
+        near = difflib.get_close_matches(pattern, [*words, *layers], n=3, cutoff=0.3) or sorted(layers)[:3]
         raise ValueError(
             f"{key}: {pattern!r} is found in no path of the detector's {len(layers)} layers with weights; near are "
             + ", ".join(map(repr, near))

@@ -84,3 +84,5 @@ def test_the_rate_grows_by_the_same_factor_from_layer_to_layer(detector: Detecto
 def test_a_rate_for_nothing_names_near_layers(detector: Detector) -> None:
     with pytest.raises(ValueError, match=r"transfer.learning_rates: 'clas_head' .* near are 'class_head'"):
         learning_rate_factors(detector, {"clas_head": 0.1}, 1.0)
+    with pytest.raises(ValueError, match=r"'bakbone' .* near are 'backbone'"):
+        learning_rate_factors(detector, {"bakbone": 0.1}, 1.0)
