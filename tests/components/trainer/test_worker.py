@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 import tensorflow as tf
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.trainer.chief import wait_for_chief
 from components.user_error import UserError
 from tests.components.trainer.test_replicas import cluster
@@ -32,6 +33,10 @@ def test_the_chief_exports_what_two_have_learnt(
     tmp_path: pathlib.Path, transform_output: str, squares: Callable[[str, int], str]
 ) -> None:
     root = tmp_path / "checkpoints"
+    profile = SplitProfile()
+    for _ in range(12):
+        profile.add(["red"], [(0.1, 0.1, 0.5, 0.5)], height_pixels=96, width_pixels=96)
+    (tmp_path / DATA_PROFILE_FILE).write_text(DataProfile({"train": profile}).to_json())
     arguments = {
         "train_files": [str(tmp_path / "train" / "*")],
         "eval_files": [squares("eval", 6)],
