@@ -13,7 +13,10 @@ import pydantic
 import pytest
 
 from components.detector.options import OPTIONS, SsdMobileNetV2FpnliteOptions
+from components.example_gen.settings import SplitSettings, TargetSettings
+from components.trainer.strategies.few_shot_settings import FewShotSettings
 from components.trainer.strategies.keep_settings import KeepSettings
+from components.trainer.strategies.strategy_settings import StrategySettings
 from kubeflow.step_config import decode_config, encode_config
 from pipeline.config import PipelineConfig, load_config
 from pipeline.config_errors import ConfigError
@@ -21,6 +24,7 @@ from pipeline.settings_tree import sections
 from pipeline.verbs.config import main
 
 Key = str | int
+Values = tuple[tuple[tuple[Key, ...], Any], ...]
 
 TEXTS = ("no", "02146", "4e-5", "a: b # c", "true", "~", "a", "2Gi", "/mnt/pipelines/x", "train.batch_size")
 """Text that a reader of YAML may take for something else, and text that the narrower fields allow."""
@@ -30,11 +34,20 @@ NAMES: dict[str, tuple[Any, ...]] = {
     "data.split.ratios": ({"train": 0.5, "eval": 1e-6},),
     "beam.runner": ("DataflowRunner",),
     "cluster.volumes.0.mount_path": ("/mnt",),
+    "train.augmentation.scale_jitter_range": ([0.5, 1.5],),
+    "train.augmentation.copy_paste_scale_range": ([0.5, 1.5],),
+    "transfer.ladder": (["fine_tune"],),
+    "data.target.split.ratios": ({"train": 0.5, "eval": 1e-6},),
+    "tuner.search.train.optimizer.learning_rate.choices": ([1e-4, 1e-3],),
 }
 """Values of fields that allow a few only, which their type does not tell."""
 
 BASE: dict[str, Any] = {"name": "signs", "data": {"format": "coco", "path": "data-{SPAN}"}}
 ITEMS: dict[str, Any] = {
+    "data.target": {"path": "target"},
+    "transfer.stages": [{"steps": 0.5}, {}],
+    "tuner": {"search": {"train.optimizer.learning_rate": {"min": 1e-4, "max": 1e-2}}},
+    "tuner.search": {"train.optimizer.learning_rate": {"min": 1e-4, "max": 1e-2}},
     "eval.gates.max_drop": {"AP75": {"absolute": 0.5}},
     "eval.gates.forgetting": {"AP75": {"absolute": 0.5}},
     "eval.gates.slice_floors": [{"slice": {"weather": "no"}, "metric": "AP", "min": 0.5}],
@@ -55,10 +68,18 @@ TOGETHER: dict[str, dict[str, Any]] = {
     },
     "model.options.max_proposals": {"model.detector": "faster_rcnn_resnet50", "model.options.proposals_per_step": 2},
     "train.input.replay_share": {"data.span_window": 2},
+    **{
+        f"data.target.{name}": {"transfer.strategy": "mean_teacher"}
+        for name in (*TargetSettings.model_fields, *(f"split.{name}" for name in SplitSettings.model_fields))
+    },
     **{f"transfer.keep.{name}": {"transfer.warm_start_from_blessed": True} for name in KeepSettings.model_fields},
+    "tuner.search.train.optimizer.learning_rate.choices": {"tuner.search": {"train.optimizer.learning_rate": {}}},
     "cluster.secrets.0.mount_path": {"cluster.secrets": [{"secret": "a"}]},
 }
 """Keys that are allowed together with others only."""
+
+REQUIRED: dict[type[pydantic.BaseModel], dict[str, Any]] = {FewShotSettings: {"novel_classes": ["a"]}}
+"""What a member of a union needs."""
 
 
 def _candidates(annotation: Any) -> Iterator[Any]:
@@ -90,15 +111,23 @@ def _candidates(annotation: Any) -> Iterator[Any]:
             yield from _candidates(argument)
 
 
-def _leaves(model: type[pydantic.BaseModel], prefix: tuple[Key, ...] = ()) -> Iterator[tuple[tuple[Key, ...], Any]]:
-    """Path and type of every key that is no section, those of the sections in ``ITEMS`` among them."""
+def _leaves(
+    model: type[pydantic.BaseModel], prefix: tuple[Key, ...] = (), member: Values = ()
+) -> Iterator[tuple[tuple[Key, ...], tuple[Any, Values]]]:
+    """Every key that is no section, those of the sections in ``ITEMS`` among them: its path, its type and what tells
+    the member of a union that it stands in."""
     for name, field in model.model_fields.items():
         path, found = (*prefix, name), sections(field.annotation)
         if not found.members:
-            yield path, field.annotation
+            yield path, (field.annotation, member)
         for cls in found.classes:
             item = {"one": (), "list": (0,), "mapping": tuple(ITEMS.get(_dotted(path), ()))}[found.container]
-            yield from _leaves(cls, (*path, *item))
+            telling = found.discriminator
+            told = [((*path, *item, telling), found.names(cls)[0])] if telling else []
+            told += [((*path, *item, name), value) for name, value in REQUIRED.get(cls, {}).items()]
+            if issubclass(cls, StrategySettings) and cls.uses_target:
+                told.append((("data", "target", "path"), "target"))
+            yield from _leaves(cls, (*path, *item), (*member, *told))
 
 
 def _dotted(path: tuple[Key, ...]) -> str:
@@ -133,9 +162,11 @@ def _write(file: pathlib.Path, *values: tuple[tuple[Key, ...], Any]) -> pathlib.
 @pytest.mark.parametrize("path", LEAVES, ids=_dotted)
 def test_a_key_keeps_its_value_from_the_file_to_the_step(tmp_path: pathlib.Path, path: tuple[Key, ...]) -> None:
     file = tmp_path / "config.yaml"
+    annotation, member = LEAVES[path]
     together = [(tuple(key.split(".")), value) for key, value in TOGETHER.get(_dotted(path), {}).items()]
+    together += [(key, value) for key, value in member if key != path]
     config = None
-    for value in itertools.islice(NAMES.get(_dotted(path)) or _candidates(LEAVES[path]), 10):
+    for value in itertools.islice(NAMES.get(_dotted(path)) or _candidates(annotation), 10):
         _write(file, *together, (path, value))
         try:
             config = load_config(file)
