@@ -142,7 +142,7 @@ def _oracle(settings: TunerSettings) -> oracle.Oracle:
         tune_new_entries=False,
         seed=settings.seed,
         # A range may have an end that does not train; the trials on the page say so.
-        max_consecutive_failed_trials=settings.trials,
+        max_consecutive_failed_trials=settings.trials + 1,
     )
 
 
