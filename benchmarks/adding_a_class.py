@@ -260,7 +260,7 @@ def _train(
     from components.trainer.state.checkpoint import CheckpointFolder, Progress
     from components.trainer.state.progress_log import ProgressLog
     from components.trainer.strategies.fine_tune import FineTune
-    from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+    from components.trainer.strategies.settings.fine_tune import FineTuneSettings
     from components.trainer.strategies.strategy import TrainingInputs
     from components.trainer.training_loop import train
     from schema.exported_model import DESCRIPTION_FILE, WEIGHTS_FILE

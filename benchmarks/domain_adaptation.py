@@ -189,7 +189,7 @@ class _Records:
         from components.split_names import JUDGED_TARGET_SPLITS, UNLABELLED
         from components.trainer.comparison.training import Training
         from components.trainer.config_overrides import with_overrides
-        from components.trainer.strategies.averaged_copy import automatic_momentum
+        from components.trainer.strategies.adaptation.averaged_copy import automatic_momentum
         from pipeline.graph import trainer_config
 
         of_oracle, section = key.method == ORACLE, METHODS[key.method]

@@ -37,10 +37,10 @@ from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import TrainSettings
-from components.trainer.strategies.feature_extraction_settings import FeatureExtractionSettings
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.settings.feature_extraction import FeatureExtractionSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 from components.trainer.strategies.strategy import TrainingInputs, build_strategy
-from components.trainer.strategies.strategy_settings import StrategySettings
 from components.trainer.train_step import TrainStep
 from schema.label_map import LabelMap
 

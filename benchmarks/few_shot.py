@@ -257,9 +257,9 @@ class Bench:
         """Base weights, shots, evaluation."""
         from components.trainer.input.shots import draw_shots
         from components.trainer.strategies.few_shot import FewShot
-        from components.trainer.strategies.few_shot_settings import FewShotSettings
         from components.trainer.strategies.fine_tune import FineTune
-        from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+        from components.trainer.strategies.settings.few_shot import FewShotSettings
+        from components.trainer.strategies.settings.fine_tune import FineTuneSettings
         from components.trainer.strategies.strategy import Strategy, TrainingInputs
 
         if self._base_weights is None:

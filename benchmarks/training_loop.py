@@ -31,7 +31,7 @@ from components.trainer.settings import TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.fine_tune import FineTune
-from components.trainer.strategies.settings import FineTuneSettings
+from components.trainer.strategies.settings.transfer import FineTuneSettings
 from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.training_loop import train
 

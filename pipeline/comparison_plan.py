@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from components.trainer.strategies.ladder import Rung
+from components.trainer.strategies.settings.ladder import Rung
 
 ALL = "all"
 

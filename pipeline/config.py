@@ -19,8 +19,8 @@ from components.path_settings import LocalPath
 from components.settings import Settings
 from components.split_names import JUDGED_TARGET_SPLITS
 from components.trainer.settings import ModelSettings, TrainConfig
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
-from components.trainer.strategies.settings import TransferSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
+from components.trainer.strategies.settings.transfer import TransferSettings
 from components.trainer.tuning.settings import Choices, TunerSettings
 from components.validation.settings import ValidationSettings
 from pipeline.beam_settings import BeamSettings

@@ -19,7 +19,7 @@ from components.evaluator.component import Evaluator
 from components.example_gen.component import ObjectDetectionExampleGen
 from components.split_names import UNLABELLED
 from components.trainer.comparison.training_process import PROGRAM
-from components.trainer.strategies.auto_settings import AutoSettings
+from components.trainer.strategies.settings.auto import AutoSettings
 from components.trainer.tuning.component import Tuner
 from components.trainer.tuning.settings import TunerSettings
 from components.validation.component import AnnotationValidator

@@ -80,7 +80,7 @@ def check_detector(config: PipelineConfig) -> None:
     import keras
 
     from components.detector.registry import build_detector
-    from components.trainer.strategies.auto_settings import AutoSettings
+    from components.trainer.strategies.settings.auto import AutoSettings
     from components.trainer.strategies.strategy import build_strategy
 
     model, transfer = config.model, config.transfer

@@ -14,7 +14,7 @@ import pydantic
 
 from components.detector.weights.weights_digest import weights_digest
 from components.trainer.settings import ModelSettings, TrainConfig
-from components.trainer.strategies.settings import TransferSettings
+from components.trainer.strategies.settings.transfer import TransferSettings
 from components.user_error import UserError
 
 _SECTIONS: Final[Mapping[str, pydantic.TypeAdapter[Any]]] = {

@@ -37,9 +37,9 @@ from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.checkpoint_claim import claimed_folder
 from components.trainer.state.fingerprint import fingerprint
 from components.trainer.state.progress_log import ProgressLog
-from components.trainer.strategies.blessed_teacher import with_classes_of
-from components.trainer.strategies.keep_settings import KeepingSettings
-from components.trainer.strategies.settings import TransferSettings
+from components.trainer.strategies.keeping.blessed_teacher import with_classes_of
+from components.trainer.strategies.settings.keep import KeepingSettings
+from components.trainer.strategies.settings.transfer import TransferSettings
 from components.trainer.strategies.strategy import TrainingInputs, build_strategy
 from components.trainer.training_loop import train
 from components.trainer.training_plan import PLAN_FILE, TrainingPlan

@@ -7,7 +7,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from components.trainer.strategies.ladder import LADDER, rungs
+from components.trainer.strategies.settings.ladder import LADDER, rungs
 from components.user_error import UserError
 from pipeline.comparison_plan import Plan, parse_sizes
 from pipeline.config import load_config

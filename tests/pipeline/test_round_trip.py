@@ -14,9 +14,9 @@ import pytest
 
 from components.detector.options import OPTIONS, SsdMobileNetV2FpnliteOptions
 from components.example_gen.settings import SplitSettings, TargetSettings
-from components.trainer.strategies.few_shot_settings import FewShotSettings
-from components.trainer.strategies.keep_settings import KeepSettings
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.few_shot import FewShotSettings
+from components.trainer.strategies.settings.keep import KeepSettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 from kubeflow.step_config import decode_config, encode_config
 from pipeline.config import PipelineConfig, load_config
 from pipeline.config_errors import ConfigError

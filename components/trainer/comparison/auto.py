@@ -12,10 +12,10 @@ from components.trainer.comparison.comparison import Comparison, Row, TrainingSe
 from components.trainer.comparison.summary import Summary
 from components.trainer.comparison.training import Outcome, Training
 from components.trainer.config_overrides import with_overrides
-from components.trainer.strategies.auto_settings import AutoSettings
-from components.trainer.strategies.ladder import Rung, rungs
-from components.trainer.strategies.settings import TransferSettings
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.auto import AutoSettings
+from components.trainer.strategies.settings.ladder import Rung, rungs
+from components.trainer.strategies.settings.strategy import StrategySettings
+from components.trainer.strategies.settings.transfer import TransferSettings
 from components.trainer.training_profile import training_profile
 from components.user_error import UserError
 

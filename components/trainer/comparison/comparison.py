@@ -16,9 +16,9 @@ from components.trainer.comparison.training import Outcome, Training
 from components.trainer.comparison.training_process import run_training
 from components.trainer.config_overrides import OverrideError, with_overrides
 from components.trainer.settings import TrainConfig
-from components.trainer.strategies.ladder import Rung
-from components.trainer.strategies.settings import TransferSettings
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.ladder import Rung
+from components.trainer.strategies.settings.strategy import StrategySettings
+from components.trainer.strategies.settings.transfer import TransferSettings
 
 EVALUATIONS: Final = 5
 """Evaluations in each training: from so many the best weights are chosen."""

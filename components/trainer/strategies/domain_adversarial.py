@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.trainer.input.input_pipeline import prepare_images
-from components.trainer.strategies.adaptation_batch import AdaptationBatch, adaptation_batches
-from components.trainer.strategies.domain_adversarial_settings import DomainAdversarialSettings
-from components.trainer.strategies.domain_discriminators import DomainDiscriminators, DomainView
+from components.trainer.strategies.adaptation.adaptation_batch import AdaptationBatch, adaptation_batches
+from components.trainer.strategies.adaptation.domain_discriminators import DomainDiscriminators, DomainView
+from components.trainer.strategies.settings.domain_adversarial import DomainAdversarialSettings
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import losses_and_features
 

@@ -14,7 +14,7 @@ from components.detector.registry import as_float32
 from components.trainer.box_classifier.fitting import ClassifierName, as_layer, fit_pipeline
 from components.trainer.box_classifier.samples import sample_boxes
 from components.trainer.input.cached_features import CachedFeatures, FeatureBatch, FeatureRequest
-from components.trainer.strategies.feature_extraction_settings import FeatureExtractionSettings
+from components.trainer.strategies.settings.feature_extraction import FeatureExtractionSettings
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import with_regularization
 

@@ -20,7 +20,7 @@ from components.trainer.input.input_pipeline import TrainingBatch, prepare_image
 from components.trainer.input.shots import draw_shots, ignoring_classes
 from components.trainer.settings import TrainSettings
 from components.trainer.strategies.class_columns import column_rates, start_from_other_classes
-from components.trainer.strategies.few_shot_settings import FewShotSettings
+from components.trainer.strategies.settings.few_shot import FewShotSettings
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
 from components.user_error import UserError

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from components.detector.detector import Detector
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings, Stage
-from components.trainer.strategies.keeping import keeping_losses
+from components.trainer.strategies.keeping.keeping_losses import keeping_losses
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings, Stage
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.trainable_layers import learning_rate_factors, set_trainable
 

@@ -15,13 +15,13 @@ import tensorflow as tf
 from components.detector.detector import Detector
 from components.detector.structures import Preprocessed
 from components.trainer.input.input_pipeline import TrainingBatch
-from components.trainer.strategies.adaptation_batch import AdaptationBatch, adaptation_batches
-from components.trainer.strategies.averaged_copy import automatic_momentum, move_towards
-from components.trainer.strategies.domain_discriminators import DomainDiscriminators, DomainView
-from components.trainer.strategies.mean_teacher_settings import MeanTeacherSettings
-from components.trainer.strategies.pseudo_labels import PseudoLabels, pseudo_labels
+from components.trainer.strategies.adaptation.adaptation_batch import AdaptationBatch, adaptation_batches
+from components.trainer.strategies.adaptation.averaged_copy import automatic_momentum, move_towards
+from components.trainer.strategies.adaptation.domain_discriminators import DomainDiscriminators, DomainView
+from components.trainer.strategies.adaptation.pseudo_labels import PseudoLabels, pseudo_labels
+from components.trainer.strategies.adaptation.strong_augmentation import strongly_augmented
+from components.trainer.strategies.settings.mean_teacher import MeanTeacherSettings
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
-from components.trainer.strategies.strong_augmentation import strongly_augmented
 from components.trainer.strategies.supervised import losses_and_features
 from components.user_error import UserError
 from schema.label_map import LabelMap

@@ -16,7 +16,7 @@ from components.detector.detector import Detector
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.optimizer import RateFactor
 from components.trainer.settings import OptimizerSettings, TrainSettings
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 from schema.label_map import LabelMap
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import keras
 
 from components.detector.detector import Detector
-from components.trainer.strategies.fine_tune_settings import LearningLayers
+from components.trainer.strategies.settings.fine_tune import LearningLayers
 
 _PARTS: Final = ("backbone", "heads")
 _WHAT_LEARNS: Final = set(LearningLayers.model_fields)

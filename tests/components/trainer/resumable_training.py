@@ -25,7 +25,7 @@ from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.fine_tune import FineTune
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings, Stage
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings, Stage
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
 from components.trainer.training_loop import train

@@ -16,10 +16,10 @@ from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.detector.registry import build_detector
 from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
-from components.trainer.strategies.adversarial_settings import AdversarialSettings
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
-from components.trainer.strategies.keep_settings import KeepSettings
-from components.trainer.strategies.mean_teacher_settings import MeanTeacherSettings
+from components.trainer.strategies.settings.adversarial import AdversarialSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
+from components.trainer.strategies.settings.keep import KeepSettings
+from components.trainer.strategies.settings.mean_teacher import MeanTeacherSettings
 from components.trainer.training_plan import PLAN_FILE, TrainingPlan
 from schema.exported_model import DESCRIPTION_FILE
 

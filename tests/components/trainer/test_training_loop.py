@@ -29,7 +29,7 @@ from components.trainer.settings import TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import HISTORY_FILE, ProgressLog, evaluations_left
 from components.trainer.strategies.fine_tune import FineTune
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import detection_losses
 from components.trainer.training_loop import NonFiniteLossError, TrainingInterrupted, train

@@ -13,8 +13,8 @@ from components.trainer.comparison.auto import NothingChosenError, asked_to_choo
 from components.trainer.comparison.subsets import write_subsets
 from components.trainer.comparison.training import Training
 from components.trainer.settings import ModelSettings, TrainConfig
-from components.trainer.strategies.auto_settings import AutoSettings
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.settings.auto import AutoSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from components.trainer.comparison.comparison import Comparison, TrainingSet, du
 from components.trainer.comparison.training import Outcome, Training
 from components.trainer.comparison.training_process import run_training
 from components.trainer.settings import ModelSettings, TrainConfig
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
-from components.trainer.strategies.ladder import rungs
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
+from components.trainer.strategies.settings.ladder import rungs
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from components.trainer.settings import InputSettings, ModelSettings, TrainSettings
 from components.trainer.state.fingerprint import fingerprint
-from components.trainer.strategies.settings import FineTuneSettings
+from components.trainer.strategies.settings.transfer import FineTuneSettings
 
 
 def config(**changes: Any) -> dict[str, str]:

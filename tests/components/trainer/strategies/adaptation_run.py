@@ -23,7 +23,7 @@ from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog
-from components.trainer.strategies.settings import TransferSettings
+from components.trainer.strategies.settings.transfer import TransferSettings
 from components.trainer.strategies.strategy import TrainingInputs, build_strategy
 from components.trainer.training_loop import train
 from schema.label_map import LabelMap

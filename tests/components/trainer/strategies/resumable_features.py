@@ -24,7 +24,7 @@ from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.feature_extraction import FeatureExtraction
-from components.trainer.strategies.feature_extraction_settings import FeatureExtractionSettings
+from components.trainer.strategies.settings.feature_extraction import FeatureExtractionSettings
 from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.training_loop import train
 from schema.label_map import LabelMap

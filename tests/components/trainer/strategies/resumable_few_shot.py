@@ -16,7 +16,7 @@ from components.detector.layers.cosine_similarity import CosineDense
 from components.detector.structures import ClassRows, Features, GroundTruth
 from components.evaluator.coco import COCO_METRICS, class_metric
 from components.trainer.strategies.few_shot import FewShot
-from components.trainer.strategies.few_shot_settings import FewShotSettings
+from components.trainer.strategies.settings.few_shot import FewShotSettings
 from tests.components.trainer import resumable_training
 from tests.components.trainer.tiny_detector import TinyDetector
 

@@ -18,8 +18,8 @@ from components.trainer.input.input_pipeline import TrainingBatch
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import TrainSettings
-from components.trainer.strategies.adversarial_settings import AdversarialSettings
-from components.trainer.strategies.mean_teacher_settings import MeanTeacherSettings
+from components.trainer.strategies.settings.adversarial import AdversarialSettings
+from components.trainer.strategies.settings.mean_teacher import MeanTeacherSettings
 from components.trainer.strategies.strategy import TrainingInputs, build_strategy
 from components.trainer.train_step import TrainStep
 from schema.label_map import LabelMap

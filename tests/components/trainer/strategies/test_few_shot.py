@@ -24,7 +24,7 @@ from components.trainer.input.shots import NotEnoughShotsError
 from components.trainer.settings import TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
 from components.trainer.strategies.few_shot import FewShot
-from components.trainer.strategies.few_shot_settings import FewShotSettings
+from components.trainer.strategies.settings.few_shot import FewShotSettings
 from components.trainer.strategies.strategy import TrainingInputs
 from components.user_error import UserError
 from schema.label_map import LabelMap

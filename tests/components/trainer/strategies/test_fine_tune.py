@@ -12,7 +12,7 @@ from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.settings import TrainSettings
 from components.trainer.strategies.fine_tune import FineTune
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
 from components.trainer.strategies.strategy import TrainingInputs
 from schema.label_map import LabelMap
 

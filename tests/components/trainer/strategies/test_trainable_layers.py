@@ -6,7 +6,7 @@ import pytest
 
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
-from components.trainer.strategies.fine_tune_settings import LearningLayers
+from components.trainer.strategies.settings.fine_tune import LearningLayers
 from components.trainer.strategies.trainable_layers import learning_rate_factors, set_trainable
 
 

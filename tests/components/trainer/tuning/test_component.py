@@ -12,7 +12,7 @@ from tfx.utils import json_utils
 
 from components.trainer.comparison import training_process
 from components.trainer.settings import ModelSettings, TrainConfig
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
 from components.trainer.tuning.component import Executor, NoTrialError
 from components.trainer.tuning.settings import TunerSettings, overrides_of
 from components.trainer.tuning.trials_file import TRIALS_FILE

@@ -11,7 +11,7 @@ import pytest
 
 from components.trainer.comparison import training_process
 from components.trainer.settings import ModelSettings, TrainConfig
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
 from components.trainer.tuning.settings import TunerSettings, overrides_of
 
 RATE = "train.optimizer.learning_rate"

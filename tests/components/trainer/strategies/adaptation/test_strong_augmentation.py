@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.strategies.mean_teacher_settings import StrongAugmentationSettings
-from components.trainer.strategies.strong_augmentation import strongly_augmented
+from components.trainer.strategies.adaptation.strong_augmentation import strongly_augmented
+from components.trainer.strategies.settings.mean_teacher import StrongAugmentationSettings
 
 NOTHING = StrongAugmentationSettings(colour=0.0, greyscale=0.0, blur=0.0, erasing=0.0)
 SEED = tf.constant([3, 7], tf.int64)

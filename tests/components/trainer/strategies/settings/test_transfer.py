@@ -10,10 +10,10 @@ import pydantic
 import pytest
 
 from components.trainer.strategies.fine_tune import FineTune
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
-from components.trainer.strategies.settings import TransferSettings, strategy_name
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
+from components.trainer.strategies.settings.strategy import StrategySettings
+from components.trainer.strategies.settings.transfer import TransferSettings, strategy_name
 from components.trainer.strategies.strategy import build_strategy
-from components.trainer.strategies.strategy_settings import StrategySettings
 
 SECTION: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(TransferSettings)
 
@@ -80,5 +80,5 @@ def test_settings_make_their_strategy() -> None:
 
 
 def test_no_tensorflow_is_loaded() -> None:
-    code = "import components.trainer.strategies.settings, sys; sys.exit('tensorflow' in sys.modules)"
+    code = "import components.trainer.strategies.settings.transfer, sys; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
-from components.trainer.strategies.auto_settings import AutoSettings
-from components.trainer.strategies.domain_adversarial_settings import DomainAdversarialSettings
-from components.trainer.strategies.feature_extraction_settings import FeatureExtractionSettings
-from components.trainer.strategies.few_shot_settings import FewShotSettings
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
-from components.trainer.strategies.mean_teacher_settings import MeanTeacherSettings
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.auto import AutoSettings
+from components.trainer.strategies.settings.domain_adversarial import DomainAdversarialSettings
+from components.trainer.strategies.settings.feature_extraction import FeatureExtractionSettings
+from components.trainer.strategies.settings.few_shot import FewShotSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
+from components.trainer.strategies.settings.mean_teacher import MeanTeacherSettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 
 _DEFAULT: Final = "fine_tune"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
 
 
 def settings(*steps: int | float | None) -> FineTuneSettings:

@@ -6,8 +6,8 @@ from typing import Literal
 
 import pydantic
 
-from components.trainer.strategies.ladder import rungs
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.ladder import rungs
+from components.trainer.strategies.settings.strategy import StrategySettings
 
 
 class AutoSettings(StrategySettings):

@@ -12,8 +12,12 @@ import pytest
 import tensorflow as tf
 
 from components.detector.structures import DescribedProposals, Features
-from components.trainer.strategies.adversarial_settings import AdversarialSettings
-from components.trainer.strategies.domain_discriminators import DomainDiscriminators, DomainView, reversal_weight
+from components.trainer.strategies.adaptation.domain_discriminators import (
+    DomainDiscriminators,
+    DomainView,
+    reversal_weight,
+)
+from components.trainer.strategies.settings.adversarial import AdversarialSettings
 from tests.components.trainer.tiny_detector import TinyDetector
 
 

@@ -10,7 +10,7 @@ import pytest
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.settings import SamplingSettings, TrainSettings
-from components.trainer.strategies.adaptation_batch import AdaptationBatch, adaptation_batches
+from components.trainer.strategies.adaptation.adaptation_batch import AdaptationBatch, adaptation_batches
 from components.trainer.strategies.strategy import TrainingInputs
 from schema.label_map import LabelMap
 from tests.components.trainer.tiny_detector import TinyDetector

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from components.trainer.augmentation_settings import AugmentationSettings
 from components.trainer.input.augmentation.colour import apply_colour_maps, random_colour_maps
-from components.trainer.strategies.mean_teacher_settings import StrongAugmentationSettings
+from components.trainer.strategies.settings.mean_teacher import StrongAugmentationSettings
 
 _LUMINANCE: Final = (0.299, 0.587, 0.114)
 _BLUR_TAPS: Final = (1.0, 6.0, 15.0, 20.0, 15.0, 6.0, 1.0)

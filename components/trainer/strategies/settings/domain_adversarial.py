@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from components.trainer.strategies.adversarial_settings import AdversarialSettings
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.adversarial import AdversarialSettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 
 
 class DomainAdversarialSettings(StrategySettings, AdversarialSettings):

@@ -6,7 +6,7 @@ import pydantic
 
 from components.settings import Settings
 from components.trainer.settings import Share
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 
 
 class KeepSettings(Settings):

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.detector.structures import DescribedProposals, Features
-from components.trainer.strategies.adversarial_settings import AdversarialSettings
-from components.trainer.strategies.gradient_scaling import scale_gradient
+from components.trainer.strategies.adaptation.gradient_scaling import scale_gradient
+from components.trainer.strategies.settings.adversarial import AdversarialSettings
 
 _STEEPNESS: Final = 10.0
 """gamma of Ganin and Lempitsky's schedule."""

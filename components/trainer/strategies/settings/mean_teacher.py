@@ -8,8 +8,8 @@ import pydantic
 
 from components.settings import Settings
 from components.trainer.augmentation_settings import Share
-from components.trainer.strategies.adversarial_settings import AdversarialSettings
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.adversarial import AdversarialSettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 
 
 class StrongAugmentationSettings(Settings):

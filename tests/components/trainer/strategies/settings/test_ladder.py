@@ -8,8 +8,8 @@ import pytest
 
 from components.trainer.config_overrides import OverrideError, with_overrides
 from components.trainer.settings import ModelSettings, TrainConfig
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
-from components.trainer.strategies.ladder import LADDER, Rung, rungs
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
+from components.trainer.strategies.settings.ladder import LADDER, Rung, rungs
 
 
 @pytest.fixture

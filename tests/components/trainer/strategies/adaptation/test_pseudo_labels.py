@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from components.detector.structures import Detections
 from components.trainer.input.augmentation.geometry import Geometry, part_inside_image, show
-from components.trainer.strategies.pseudo_labels import pseudo_labels
+from components.trainer.strategies.adaptation.pseudo_labels import pseudo_labels
 
 WHOLE = tf.ones((1, 2))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from components.trainer.settings import Share
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 
 
 class FewShotSettings(StrategySettings):

@@ -21,10 +21,10 @@ from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import TrainingBatch
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.settings import TrainSettings
-from components.trainer.strategies.blessed_teacher import BlessedTeacher, with_classes_of, with_unannotated
-from components.trainer.strategies.fine_tune_settings import FineTuneSettings
-from components.trainer.strategies.keep_settings import KeepSettings
-from components.trainer.strategies.keeping import keeping_losses
+from components.trainer.strategies.keeping.blessed_teacher import BlessedTeacher, with_classes_of, with_unannotated
+from components.trainer.strategies.keeping.keeping_losses import keeping_losses
+from components.trainer.strategies.settings.fine_tune import FineTuneSettings
+from components.trainer.strategies.settings.keep import KeepSettings
 from components.trainer.strategies.strategy import TrainingInputs
 from schema.exported_model import DESCRIPTION_FILE, WEIGHTS_FILE
 from schema.label_map import LabelMap

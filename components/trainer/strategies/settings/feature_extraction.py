@@ -6,7 +6,7 @@ from typing import Literal
 
 import pydantic
 
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 
 
 class FeatureExtractionSettings(StrategySettings):

@@ -11,7 +11,7 @@ import pydantic
 
 from components.settings import Settings
 from components.trainer.settings import Share
-from components.trainer.strategies.keep_settings import KeepingSettings
+from components.trainer.strategies.settings.keep import KeepingSettings
 
 
 def _expression(text: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.trainer.strategies.averaged_copy import automatic_momentum, move_towards
+from components.trainer.strategies.adaptation.averaged_copy import automatic_momentum, move_towards
 
 
 def test_an_average_in_closed_form() -> None:

@@ -14,7 +14,7 @@ from components.detector.registry import build_detector
 from components.detector.structures import Detections, GroundTruth, Preprocessed
 from components.detector.targets import boxes as box_ops
 from components.detector.weights.checkpoints import CheckpointError, pushed_recipe
-from components.trainer.strategies.keep_settings import KeepSettings
+from components.trainer.strategies.settings.keep import KeepSettings
 from schema.exported_model import WEIGHTS_FILE
 from schema.label_map import LabelMap
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.strategies.gradient_scaling import scale_gradient
+from components.trainer.strategies.adaptation.gradient_scaling import scale_gradient
 
 
 @pytest.mark.parametrize("factor", [-1.0, -0.25, 0.0, 0.5, 2.0])

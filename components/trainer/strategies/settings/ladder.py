@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from components.trainer.strategies.strategy_settings import StrategySettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 
 
 @dataclasses.dataclass(frozen=True)

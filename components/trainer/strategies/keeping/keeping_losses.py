@@ -9,8 +9,8 @@ import tensorflow as tf
 from components.detector.detector import Detector
 from components.detector.structures import Teaching
 from components.trainer.input.input_pipeline import TrainingBatch, prepare_images
-from components.trainer.strategies.blessed_teacher import BlessedTeacher, with_unannotated
-from components.trainer.strategies.keep_settings import KeepSettings
+from components.trainer.strategies.keeping.blessed_teacher import BlessedTeacher, with_unannotated
+from components.trainer.strategies.settings.keep import KeepSettings
 from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.strategies.supervised import detection_losses, with_regularization
 
