@@ -16,14 +16,23 @@ import pydantic
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+KERAS_HUB: Final = "kerashub:"
+"""What stands before the name or the folder of a preset of KerasHub, among start weights."""
 OPENED_SCHEMES: Final = ("gs", "file", "ram")
 """Those that TensorFlow 2.21 opens beside plain paths (``tf.io.gfile.get_registered_schemes``)."""
+
+
+def is_preset_folder(preset: str) -> bool:
+    """Whether what stands behind ``KERAS_HUB`` is a folder that KerasHub's ``save_to_preset`` wrote."""
+    return (pathlib.Path(preset) / "config.json").is_file()
 
 
 def _expanded(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    path = os.path.expandvars(os.path.expanduser(value))  # noqa: PTH111 - of pathlib, one undoes `gs://`
+    prefix = KERAS_HUB if value.startswith(KERAS_HUB) else ""
+    # pathlib's would undo `gs://`.
+    path = prefix + os.path.expandvars(os.path.expanduser(value.removeprefix(KERAS_HUB)))  # noqa: PTH111
     left = _VARIABLE.search(path)
     if left:
         raise ValueError(f"found {value!r}, but the environment variable {left[1] or left[2]} is not set")
@@ -40,7 +49,7 @@ def _local(value: Any) -> Any:
 
 
 def _opened(value: str) -> str:
-    scheme = _SCHEME.match(value)
+    scheme = _SCHEME.match(value)  # KerasHub opens its own, behind its prefix
     if scheme and scheme[1] not in OPENED_SCHEMES:
         raise ValueError(
             f"found {value!r}, but TensorFlow opens no {scheme[1]}://, only gs:// and paths on this machine: mount "

@@ -9,6 +9,7 @@ from typing import Final
 from components.example_gen import files
 from components.example_gen.annotations import DataError
 from components.example_gen.spans import resolve_spans, target_folder
+from components.path_settings import KERAS_HUB, is_preset_folder
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
 from schema.label_map import LabelMapError, read_label_map
@@ -55,6 +56,15 @@ def _check_writable(key: str, folder: pathlib.Path) -> None:
 
 def _check_start_weights(pretrained: str | None) -> None:
     if pretrained is None or pretrained == "imagenet":
+        return
+    if pretrained.startswith(KERAS_HUB):
+        preset = pretrained.removeprefix(KERAS_HUB)
+        # A name and a handle are looked up by KerasHub, in the network.
+        if "/" in preset and "://" not in preset and not is_preset_folder(preset):
+            raise ConfigError(
+                f"model.pretrained: found {pretrained!r}, but there is no folder with a config.json, which KerasHub's "
+                "save_to_preset writes"
+            )
         return
     if "://" in pretrained:
         if pretrained.endswith((".keras", ".h5")) and not pretrained.endswith(".weights.h5"):

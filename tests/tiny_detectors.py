@@ -18,6 +18,7 @@ TINY_DETECTORS: Final[Mapping[str, Mapping[str, Any]]] = {
     "efficientdet_d0": {"drop_connect_rate": 0.0},
     # Faster R-CNN with a deeper ResNet is the same code with more blocks.
     "faster_rcnn_resnet50": {**_FASTER_RCNN, "blocks": (1, 1, 1, 1)},
+    "retinanet_resnet50_fpn": {"blocks": (1, 1, 1, 1), "stage_filters": (64, 16, 16, 16), "head_layers": 1},
     "faster_rcnn_inception_resnet_v2": {**_FASTER_RCNN, "blocks": (1, 1, 1)},
 }
 """Options by detector."""

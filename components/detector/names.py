@@ -13,7 +13,9 @@ FASTER_RCNN: Final = (
     "faster_rcnn_resnet152",
     "faster_rcnn_inception_resnet_v2",
 )
-DETECTORS: Final = (*SSD, *EFFICIENTDET, *FASTER_RCNN)
+RETINANET: Final = ("retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2")
+"""KerasHub's; the zoo has none of these."""
+DETECTORS: Final = (*SSD, *EFFICIENTDET, *FASTER_RCNN, *RETINANET)
 """Every allowed value of ``model.detector``."""
 
 

@@ -13,7 +13,7 @@ import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_core import InitErrorDetails
 
-from components.detector.names import EFFICIENTDET
+from components.detector.names import EFFICIENTDET, RETINANET
 from components.settings import Settings
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
@@ -221,12 +221,39 @@ class FasterRcnnInceptionOptions(FasterRcnnOptions):
     """One refined box a proposal, or one for each class."""
 
 
+class RetinaNetOptions(DetectorOptions):
+    """Of ``retinanet_resnet50_fpn`` and ``retinanet_resnet50_fpn_v2``. The defaults are those of KerasHub's presets."""
+
+    published_anchors = {"anchor_scale": 4.0, "anchor_aspect_ratios": (2.0, 1.0, 0.5)}
+
+    iou_threshold: Share = 0.5
+    """Of non-maximum suppression: a box that overlaps a better one of its class by more is left out."""
+    class_head: Literal["linear"] = "linear"
+    """How the last layer scores classes; that of this detector knows no cosines."""
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
+    """Residual blocks of the backbone's stages."""
+    stage_filters: tuple[Literal[64], PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512)
+    """Channels within the blocks of each stage, a quarter of what leaves it; KerasHub has 64 in the first."""
+    head_layers: PositiveInt = 4
+    """Convolutions of the towers, which the pyramid's levels share."""
+    focal_alpha: Share = 0.25
+    """Weight of objects in the focal loss; background weighs the rest to 1."""
+    focal_gamma: NonNegativeFloat = 2.0
+    """Exponent of the focal loss: the larger, the less easy anchors count."""
+    anchor_scale: PositiveFloat | None = None
+    """Side of a level's smallest square anchor in strides: 4, the published one, makes 32, 64, ... 512 pixels, 2 suits
+    data with many objects of less than 16. None: what `model.anchors` says."""
+    anchor_aspect_ratios: AspectRatios | None = None
+    """Width / height of a location's anchors. None: what `model.anchors` says (2, 1 and 1/2 are published)."""
+
+
 AnyOptions = (
     Annotated[SsdMobileNetV2Options, pydantic.Tag("ssd_mobilenet_v2")]
     | Annotated[SsdMobileNetV2FpnliteOptions, pydantic.Tag("ssd_mobilenet_v2_fpnlite")]
     | Annotated[EfficientDetOptions, pydantic.Tag("efficientdet_d0 to efficientdet_d7")]
     | Annotated[FasterRcnnResnetOptions, pydantic.Tag("faster_rcnn_resnet50, _resnet101 and _resnet152")]
     | Annotated[FasterRcnnInceptionOptions, pydantic.Tag("faster_rcnn_inception_resnet_v2")]
+    | Annotated[RetinaNetOptions, pydantic.Tag("retinanet_resnet50_fpn and _v2")]
 )
 """Tagged with what the documentation of the config calls them."""
 
@@ -238,6 +265,7 @@ OPTIONS: Final[Mapping[str, type[DetectorOptions]]] = {
         ("faster_rcnn_resnet50", "faster_rcnn_resnet101", "faster_rcnn_resnet152"), FasterRcnnResnetOptions
     ),
     "faster_rcnn_inception_resnet_v2": FasterRcnnInceptionOptions,
+    **dict.fromkeys(RETINANET, RetinaNetOptions),
 }
 """By the detector's name."""
 

@@ -39,7 +39,8 @@ class SingleShotDetector(Detector):
     """Names of the layers that are not the backbone's, by the key of their variables in a zoo checkpoint."""
 
     matched_iou = 0.5
-    """The others learn background."""
+    unmatched_iou = 0.5
+    """An anchor below it learns background; one between it and ``matched_iou`` learns nothing."""
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class SingleShotDetector(Detector):
             similarity,
             truth.weights,
             matched_threshold=self.matched_iou,
-            unmatched_threshold=self.matched_iou,
+            unmatched_threshold=self.unmatched_iou,
             force_match=True,
         )  # [B, N]
         return matching.gather_targets(matches, truth.boxes_yxyx_normalized, truth.classes, truth.weights)

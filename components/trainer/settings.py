@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from components.detector.names import check_detector_name
+from components.detector.names import RETINANET, check_detector_name
 from components.detector.options import AnyOptions, options_of
 from components.detector.tiling_settings import TilingSettings
-from components.path_settings import Source
+from components.path_settings import KERAS_HUB, Source
 from components.settings import Settings
 from components.trainer.augmentation_settings import AugmentationSettings
 
@@ -30,9 +30,10 @@ class ModelSettings(Settings):
     ssd_mobilenet_v2_fpnlite)."""
     pretrained: Source | None = "imagenet"
     """What the weights start from: `imagenet` (the backbone, through keras.applications, which downloads it), a path
-    (zoo checkpoint folder or ckpt prefix, .weights.h5, .keras, keras.applications .h5, a pushed version), or None to
-    train from scratch. Relative paths are resolved against the current directory. In Cloud Storage (`gs://`) may lie
-    what is no .keras and no keras.applications file."""
+    (zoo checkpoint folder or ckpt prefix, .weights.h5, .keras, keras.applications .h5, a pushed version),
+    `kerashub:PRESET` (a name that KerasHub knows and downloads, or a folder of its `save_to_preset`; the RetinaNets
+    start from these), or None to train from scratch. Relative paths are resolved against the current directory. In
+    Cloud Storage (`gs://`) may lie what is no .keras and no keras.applications file."""
     pretrained_classes: Literal["new", "map"] = "new"
     """Class-specific weights of a pretrained detector: `new` starts them afresh, `map` keeps those of classes whose
     name both label maps hold."""
@@ -60,6 +61,17 @@ class ModelSettings(Settings):
     def _of_the_detector(cls, options: Any, info: pydantic.ValidationInfo) -> Any:
         # A detector that does not exist is an error of its own.
         return options_of(info.data["detector"], options) if "detector" in info.data else {}
+
+    @pydantic.model_validator(mode="after")
+    def _weights_of_its_kind(self) -> ModelSettings:
+        if self.detector in RETINANET and self.pretrained == "imagenet":
+            raise ValueError(
+                f"pretrained: keras.applications has no weights for the backbone of {self.detector}; set "
+                "kerashub:resnet_50_imagenet, a preset such as kerashub:retinanet_resnet50_fpn_coco, or null"
+            )
+        if self.detector not in RETINANET and (self.pretrained or "").startswith(KERAS_HUB):
+            raise ValueError(f"pretrained: presets of KerasHub fit {', '.join(RETINANET)}, not {self.detector}")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _one_source_of_anchors(self) -> ModelSettings:

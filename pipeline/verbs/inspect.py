@@ -14,7 +14,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline inspect", description="Say what a checkpoint holds.")
     parser.add_argument(
         "path",
-        help="folder or ckpt prefix of the TF2 Detection Zoo, a SavedModel, a pushed version, .weights.h5 or .keras",
+        help="folder or ckpt prefix of the TF2 Detection Zoo, a SavedModel, a pushed version, .weights.h5, .keras or "
+        "kerashub:PRESET",
     )
     arguments = parser.parse_args(argv)
     prepare_tensorflow()

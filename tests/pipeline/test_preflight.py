@@ -25,6 +25,11 @@ def test_files_that_are_there_pass(tmp_path: pathlib.Path):
     root = str(tmp_path / "root")
     check_files(_config(root=root, data={"label_map": str(labels)}, model={"pretrained": str(tmp_path / "ckpt-0")}))
     check_files(_config(root=root, model={"pretrained": "gs://bucket/model"}))
+    (tmp_path / "config.json").touch()
+    for preset in ("retinanet_resnet50_fpn_coco", "hf://keras/retinanet", str(tmp_path)):
+        check_files(
+            _config(root=root, model={"detector": "retinanet_resnet50_fpn", "pretrained": f"kerashub:{preset}"})
+        )
 
 
 def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
@@ -38,6 +43,8 @@ def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
         check_files(_config(data={"label_map": str(tmp_path / "nowhere.txt")}))
     with pytest.raises(ConfigError, match=r"model\.pretrained: found 'gs://bucket/model\.keras'; .* copy it"):
         check_files(_config(model={"pretrained": "gs://bucket/model.keras"}))
+    with pytest.raises(ConfigError, match=r"model\.pretrained: found 'kerashub:\./nowhere', .* save_to_preset writes"):
+        check_files(_config(model={"detector": "retinanet_resnet50_fpn", "pretrained": "kerashub:./nowhere"}))
     with pytest.raises(ConfigError, match=r"model\.pretrained: found 'nowhere\.weights\.h5', but no such file"):
         check_files(_config(model={"pretrained": "nowhere.weights.h5"}))
 

@@ -1,7 +1,8 @@
 """The zoo's image resizers: fixed shape, and keep-aspect-ratio with padding.
 
-Both resize bilinearly without anti-aliasing and without half-pixel centers, as the original does; other bilinear
-definitions move the image by up to half a pixel and change every number after it.
+Both resize bilinearly without anti-aliasing and, but for detectors that do not come from the zoo, without half-pixel
+centers, as the original does; other bilinear definitions move the image by up to half a pixel and change every number
+after it.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def _bilinear(image: tf.Tensor, height_width: tf.Tensor | tuple[int, int]) -> tf.Tensor:
+def _bilinear(
+    image: tf.Tensor, height_width: tf.Tensor | tuple[int, int], half_pixel_centers: bool = False
+) -> tf.Tensor:
     """uint8 or float32 [h, w, 3] -> float32 [H, W, 3]."""
     return tf.raw_ops.ResizeBilinear(
-        images=image[tf.newaxis], size=height_width, align_corners=False, half_pixel_centers=False
+        images=image[tf.newaxis], size=height_width, align_corners=False, half_pixel_centers=half_pixel_centers
     )[0]
 
 
@@ -36,6 +39,7 @@ def resize_keep_aspect_ratio(
     min_dimension: int,
     max_dimension: int,
     image_size: tuple[int, int],
+    half_pixel_centers: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Scales an image, then pads with 0 at the bottom and right (``keep_aspect_ratio_resizer`` with padding).
 
@@ -47,6 +51,7 @@ def resize_keep_aspect_ratio(
       min_dimension: pixels.
       max_dimension: pixels.
       image_size: (height, width) in pixels of the canvas, at least ``max_dimension`` wherever the image may reach it.
+      half_pixel_centers: whether pixels have their centers at halves, as ``tf.image.resize`` and torchvision have.
 
     Returns:
       float32 [H, W, 3] with the range of the input, and the valid share, float32 [2] (height, width).
@@ -57,7 +62,7 @@ def resize_keep_aspect_ratio(
     new_size = tf.where(tf.reduce_max(to_min) > max_dimension, to_max, to_min)  # [2]
     # A very long and thin image still needs a row of pixels.
     new_size = tf.maximum(tf.cast(new_size, tf.int32), 1)  # [2]
-    resized = _bilinear(image, new_size)  # [h', w', 3]
+    resized = _bilinear(image, new_size, half_pixel_centers)  # [h', w', 3]
     padding = tf.constant(image_size) - new_size  # [2]
     canvas = tf.pad(resized, [[0, padding[0]], [0, padding[1]], [0, 0]])  # [H, W, 3]
     share = tf.cast(new_size, tf.float32) / tf.constant(image_size, tf.float32)  # [2]

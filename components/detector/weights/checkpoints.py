@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from components.detector.detector import Detector
+from components.detector.names import RETINANET
 from components.detector.options import OPTIONS
+from components.path_settings import KERAS_HUB
 from components.user_error import UserError
 from schema.exported_model import DESCRIPTION_FILE, SAVED_MODEL_FILE, WEIGHTS_FILE
 from schema.label_map import LabelMap
@@ -34,7 +36,7 @@ _OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 ACCEPTED: Final = (
     "a folder of the TF2 Detection Zoo, a checkpoint prefix such as .../checkpoint/ckpt-0, a SavedModel folder of the "
     "zoo, a pushed version, a .weights.h5 or .keras file of a detector, a no_top .h5 file of keras.applications, "
-    "or 'imagenet'"
+    "'kerashub:' before a preset's name or folder, or 'imagenet'"
 )
 
 _SHARED_AGAIN: Final = re.compile(
@@ -59,6 +61,7 @@ class Checkpoint:
       label_map: the classes it was trained on, None where the source does not say.
       others: keys that are no part of the detector (optimizer slots, counters).
       class_head: how its last layer scores classes (see ``DetectorOptions``); the zoo's are linear.
+      has_heads: False where it is of a backbone, with or without a pyramid; the rest of the detector stays fresh.
     """
 
     source: str
@@ -68,13 +71,14 @@ class Checkpoint:
     label_map: LabelMap | None
     others: tuple[str, ...] = ()
     class_head: Literal["linear", "cosine"] = "linear"
+    has_heads: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
 class Located:
     """A source and how it has to be read."""
 
-    kind: Literal["imagenet", "zoo", "saved_model", "pushed", "weights", "keras"]
+    kind: Literal["imagenet", "zoo", "saved_model", "pushed", "weights", "keras", "keras_hub"]
     path: str
 
 
@@ -86,6 +90,8 @@ def locate(source: str) -> Located:
     """
     if source == "imagenet":
         return Located("imagenet", source)
+    if source.startswith(KERAS_HUB):
+        return Located("keras_hub", source.removeprefix(KERAS_HUB))
     prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", source.rstrip("/"))
     exists = tf.io.gfile.exists
     if exists(prefix + ".index"):
@@ -191,6 +197,8 @@ def open_checkpoint(located: Located, source: str, like: Detector) -> Checkpoint
     Raises:
       CheckpointError: the source cannot be read.
     """
+    if located.kind == "keras_hub":
+        return _open_preset(source, located.path, like)
     if located.kind == "zoo":
         return open_tf_checkpoint(source, located.path)
     if located.kind == "saved_model":
@@ -221,6 +229,31 @@ def open_checkpoint(located: Located, source: str, like: Detector) -> Checkpoint
             except CheckpointError:
                 pass
             raise
+
+
+def _open_preset(source: str, preset: str, like: Detector) -> Checkpoint:
+    """Loads a preset of KerasHub, which only detectors made of its layers can start from."""
+    from components.detector.weights import keras_hub_preset  # seconds, for those who start from one
+
+    if not isinstance(like, keras_hub_preset.PresetReader):
+        raise CheckpointError(
+            f"{source}: presets of KerasHub fit {', '.join(RETINANET)}, not model.detector: {like.name}"
+        )
+    try:
+        model = keras_hub_preset.load_preset(preset)
+        keras_hub_preset.check_images(preset, like)
+        variables = like.preset_variables(model)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: does not fit {like.name}: {error}") from error
+    num_classes = like.preset_classes(model)
+    return Checkpoint(
+        source=source,
+        kind=f"preset of KerasHub, {type(model).__name__}",
+        shapes={key: tuple(variable.shape) for key, variable in variables.items()},
+        read=lambda key: np.asarray(variables[key]),
+        label_map=None if num_classes is None else keras_hub_preset.coco_label_map(num_classes),
+        has_heads=num_classes is not None,
+    )
 
 
 def pushed_recipe(folder: str) -> tuple[dict[str, Any], LabelMap]:

@@ -10,6 +10,7 @@ from typing import Final
 import tensorflow as tf
 
 from components.detector.weights.zoo_pipeline_config import FILE_NAME
+from components.path_settings import KERAS_HUB, is_preset_folder
 
 _CHUNK_BYTES: Final = 1 << 22
 
@@ -21,11 +22,15 @@ def weights_digest(source: str | None) -> str:
       source: see ``checkpoints.ACCEPTED``; None for a training from scratch.
 
     Returns:
-      32 hexadecimal digits; "" where there is no file: None, "imagenet" (its name says all), or a path with nothing
-      there, which the training will complain about.
+      32 hexadecimal digits; "" where there is no file: None, "imagenet" or a preset that KerasHub knows by name (the
+      name says all), or a path with nothing there, which the training will complain about.
     """
     if source is None or source == "imagenet":
         return ""
+    if source.startswith(KERAS_HUB):
+        source = source.removeprefix(KERAS_HUB)
+        if not is_preset_folder(source):
+            return ""
     files = _files(source)
     digest = hashlib.blake2b(digest_size=16)
     for path in files:

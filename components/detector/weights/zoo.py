@@ -110,6 +110,14 @@ def restore(
     if advice := detector.contradicted_options(checkpoint.shapes):
         raise CheckpointError(f"{checkpoint.source}: {advice}")
     _check_shapes(detector, checkpoint, class_rows)
+    if not checkpoint.has_heads:
+        for key in sorted(checkpoint.shapes):
+            variables[key].assign(checkpoint.read(key))
+        return RestoreReport(
+            source=f"{source} ({checkpoint.kind})",
+            restored=tuple(sorted(checkpoint.shapes)),
+            missing=tuple(sorted(variables.keys() - checkpoint.shapes.keys())),
+        )
     old_classes = _num_classes(checkpoint, class_rows)
     old_map = source_label_map or checkpoint.label_map
     if old_map is None and old_classes == NUM_IDS and located.kind in ("zoo", "saved_model"):
@@ -160,6 +168,9 @@ def heads_anchors(detector: Detector, source: str) -> dict[str, Any] | None:
     located = checkpoints.locate(source)
     if located.kind == "imagenet" or _is_backbone_file(located, detector):
         return None
+    if located.kind == "keras_hub":
+        has_heads = checkpoints.open_checkpoint(located, source, detector).has_heads
+        return dict(detector.options.published_anchors) if has_heads else None
     if located.kind in ("zoo", "saved_model"):
         return dict(detector.options.published_anchors)
     if located.kind not in ("pushed", "keras"):
@@ -202,7 +213,7 @@ def _restore_backbone(detector: Detector, weights: str) -> RestoreReport:
 def _check_architecture(detector: Detector, checkpoint: Checkpoint) -> None:
     held = {id(variable) for variable in detector.variables}
     variables = detector.zoo_variables()
-    needed = {key for key, variable in variables.items() if id(variable) in held}
+    needed = {key for key, variable in variables.items() if id(variable) in held} if checkpoint.has_heads else set()
     found = set(checkpoint.shapes)
     missing, left_over = sorted(needed - found), sorted(found - variables.keys())
     if not missing and not left_over:
@@ -296,6 +307,13 @@ def inspect(source: str) -> str:
         return "\n".join(lines)
     if located.kind == "imagenet":
         return f"{source}: weights of a keras.applications network for the backbone"
+    if located.kind == "keras_hub":
+        from components.detector.weights.keras_hub_preset import describe  # seconds, as for ``open_checkpoint``
+
+        try:
+            return f"{source}: {describe(located.path)}"
+        except ValueError as error:
+            raise CheckpointError(f"{source}: {error}") from error
     if located.kind == "pushed":
         recipe, label_map = checkpoints.pushed_recipe(located.path)
         classifier = checkpoints.pushed_classifier(located.path)

@@ -1,0 +1,267 @@
+"""RetinaNet on ResNet-50 (Lin et al. 2017, "Focal Loss for Dense Object Detection"), from KerasHub's layers.
+
+Backbone, pyramid and heads are KerasHub's, and so are the anchors and the scales of images and boxes, because its
+presets were trained with them (they are torchvision's ``retinanet_resnet50_fpn`` and ``retinanet_resnet50_fpn_v2``).
+Targets, losses and suppression are those of the other single-shot detectors here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import keras
+import keras_hub
+import numpy as np
+import tensorflow as tf
+
+from components.detector.layers.resizing import resize_keep_aspect_ratio
+from components.detector.options import DetectorOptions, RetinaNetOptions
+from components.detector.ssd import SingleShotDetector
+from components.detector.structures import ClassRows
+from components.detector.targets.anchors import AnchorLevel
+
+MIN_LEVEL: Final = 3
+MAX_LEVEL: Final = 7
+SCALES_PER_OCTAVE: Final = 3
+_SIDES_MULTIPLE_OF: Final = 32
+_SMALLEST_SIDE: Final = 64
+_MEAN_RGB: Final = (0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0)
+_STDDEV_RGB: Final = (0.229 * 255.0, 0.224 * 255.0, 0.225 * 255.0)
+_CLASS_BIAS: Final = -4.595
+"""Every anchor starts with a score of 1 % (RetinaNet, section 4.1)."""
+_HEAD_STDDEV: Final = 0.01
+"""Of the heads' fresh kernels (the same section). KerasHub's 0.05 makes 256 channels grow at every layer."""
+
+
+class RetinaNet(SingleShotDetector):
+    """See the module, and ``RetinaNetOptions``. Class logits have no background column.
+
+    Raises:
+      ValueError: an image size that is not square, or a side that the backbone cannot halve five times.
+    """
+
+    options: RetinaNetOptions
+
+    unmatched_iou = 0.4
+
+    def __init__(self, *, name: str, num_classes: int, image_size: tuple[int, int], options: RetinaNetOptions) -> None:
+        side = image_size[0]
+        if side != image_size[1]:
+            raise ValueError(f"{name}: image_size must be square (images are padded), found {image_size}")
+        if side < _SMALLEST_SIDE or side % _SIDES_MULTIPLE_OF:
+            raise ValueError(
+                f"{name}: image_size must be a multiple of {_SIDES_MULTIPLE_OF} from {_SMALLEST_SIDE} on, found {side}"
+            )
+        task = _keras_hub_task(name, num_classes, image_size, options)
+        encoder = task.backbone.image_encoder
+        for layer in encoder.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = options.statistics_momentum
+        backbone = keras.Model(
+            encoder.inputs,
+            {level: output for level, output in encoder.pyramid_outputs.items() if int(level[1:]) >= MIN_LEVEL},
+            name="backbone",
+        )
+        images = keras.Input((side, side, 3), name="images")
+        features = backbone(images)
+        levels = task.backbone.feature_pyramid(features)  # P3 to P7, each [B, h, w, 256]
+        boxes = _of_all_levels(task.box_head, levels, 4)  # [B, N, 4], tx, ty, tw, th
+        logits = _of_all_levels(task.classification_head, levels, num_classes)  # [B, N, C]
+        for head, bias in ((task.box_head, 0.0), (task.classification_head, _CLASS_BIAS)):
+            for layer in (*head.conv_layers, head.prediction_layer):
+                layer.kernel.assign(keras.random.normal(layer.kernel.shape, stddev=_HEAD_STDDEV))
+            # KerasHub has the prior at the boxes, where it means nothing.
+            head.prediction_layer.bias.assign(keras.ops.full(head.prediction_layer.bias.shape, bias))
+        super().__init__(
+            name=name,
+            num_classes=num_classes,
+            image_size=image_size,
+            options=options,
+            images=images,
+            features={f"level_{level[1:]}": output for level, output in features.items()},
+            predictions={
+                "box_encodings": keras.ops.take(boxes, (1, 0, 3, 2), axis=-1),  # ty, tx, th, tw
+                "class_predictions_with_background": logits,
+            },
+            level_sizes=[(level.shape[1], level.shape[2]) for level in levels.values()],
+            has_background=False,
+            focal_alpha=options.focal_alpha,
+            focal_gamma=options.focal_gamma,
+            scale_factors=(1.0, 1.0, 1.0, 1.0),
+        )
+
+    @classmethod
+    def default_image_size(cls, name: str) -> tuple[int, int]:
+        return (800, 800)
+
+    @property
+    def keeps_aspect_ratio(self) -> bool:
+        return True
+
+    def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
+        """KerasHub's ``AnchorGenerator`` bit for bit: whole pixels, and the first center in the canvas' corner."""
+        chosen = options.anchors
+        one = np.float32(1.0)
+        # KerasHub's ratios are height / width.
+        height_ratios = np.sqrt(np.array([one / np.float32(ratio) for ratio in chosen["anchor_aspect_ratios"]]))  # [R]
+        levels = []
+        for level, (rows, columns) in enumerate(self.level_sizes, start=MIN_LEVEL):
+            base = 2**level * chosen["anchor_scale"]
+            sides = np.array(
+                [int(base * 2 ** (scale / SCALES_PER_OCTAVE)) for scale in range(SCALES_PER_OCTAVE)], np.float32
+            )  # [S]
+            heights, widths = (
+                2.0 * np.round((ratios[:, None] * sides).reshape(-1) / 2.0).astype(np.float64)
+                for ratios in (height_ratios, one / height_ratios)
+            )  # [R * S]
+            stride = (float(self.image_size[0] // rows), float(self.image_size[1] // columns))
+            levels.append(AnchorLevel((rows, columns), heights, widths, stride, (0.0, 0.0)))
+        return levels
+
+    def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See the base class, but padding has the mean colour: torchvision pads with 0 after normalising."""
+        side = self.image_size[0]
+        mean = tf.constant(_MEAN_RGB)
+        canvas, share = resize_keep_aspect_ratio(
+            tf.cast(image, tf.float32) - mean,
+            min_dimension=side,
+            max_dimension=side,
+            image_size=self.image_size,
+            half_pixel_centers=True,
+        )
+        return canvas + mean, share
+
+    def normalize(self, images: tf.Tensor) -> tf.Tensor:
+        return (images - tf.constant(_MEAN_RGB)) / tf.constant(_STDDEV_RGB)  # [B, H, W, 3]
+
+    @property
+    def backbone_layers(self) -> list[keras.layers.Layer]:
+        backbone = self.network.get_layer("backbone")
+        return [layer for layer in backbone.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+    @property
+    def prediction_layers(self) -> list[keras.layers.Layer]:
+        return [self.network.get_layer(head).prediction_layer for head in ("box_head", "classification_head")]
+
+    def load_imagenet_backbone(self, weights: str) -> list[keras.Variable]:
+        raise ValueError(
+            f"{weights}: {self.name} has KerasHub's ResNet, which halves images elsewhere than that of "
+            "keras.applications; start from model.pretrained: kerashub:resnet_50_imagenet, or a preset of RetinaNet"
+        )
+
+    def zoo_variables(self) -> dict[str, keras.Variable]:
+        """The zoo has no such detector; keys are made of KerasHub's names."""
+        heads = (self.network.get_layer(head) for head in ("box_head", "classification_head"))
+        return _named_variables(self.backbone_layers, self.network.get_layer("fpn"), *heads)
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        layer = self.network.get_layer("classification_head").prediction_layer
+        return {
+            f"classification_head/{layer.name}/{variable.name}": ClassRows(variable.shape[-1] // self.num_classes, 0, 1)
+            for variable in layer.variables
+        }
+
+    @staticmethod
+    def preset_classes(model: keras.Model) -> int | None:
+        """How many classes a model of KerasHub's tells apart; None for a backbone alone."""
+        return model.num_classes if isinstance(model, keras_hub.models.RetinaNetObjectDetector) else None
+
+    def preset_variables(self, model: keras.Model) -> dict[str, keras.Variable]:
+        """Variables of a model of KerasHub's by the keys of ``zoo_variables``.
+
+        Args:
+          model: a ``RetinaNetObjectDetector``, a ``RetinaNetBackbone`` or the ``ResNetBackbone`` in it.
+
+        Raises:
+          ValueError: another model, or what makes these variables mean something else.
+        """
+        if isinstance(model, keras_hub.models.ResNetBackbone):
+            if model.use_pre_activation or model.block_type != "bottleneck_block":
+                raise ValueError(f"a ResNet of another kind ({model.block_type}, pre-activation or not)")
+            return _named_variables(model.layers, None)
+        if isinstance(model, keras_hub.models.RetinaNetBackbone):
+            self._check_pyramid(model)
+            return _named_variables(model.image_encoder.layers, model.feature_pyramid)
+        if not isinstance(model, keras_hub.models.RetinaNetObjectDetector):
+            raise ValueError(f"{type(model).__name__} of KerasHub, expected RetinaNetObjectDetector or its backbone")
+        self._check_pyramid(model.backbone)
+        generator = model.anchor_generator
+        found = (generator.num_scales, generator.anchor_size, tuple(generator.aspect_ratios))
+        if found != (SCALES_PER_OCTAVE, 4, (0.5, 1.0, 2.0)):
+            raise ValueError(f"its heads have learnt with other anchors than the published ones: {found}")
+        if model.use_prediction_head_norm != self.normalizes_heads(self.name):
+            raise ValueError(f"its heads {'have' if model.use_prediction_head_norm else 'lack'} group normalisation")
+        return _named_variables(
+            model.backbone.image_encoder.layers,
+            model.backbone.feature_pyramid,
+            model.box_head,
+            model.classification_head,
+        )
+
+    def _check_pyramid(self, backbone: keras.Model) -> None:
+        found = (backbone.min_level, backbone.max_level, backbone.use_p5, backbone.use_fpn_batch_norm)
+        expected = (MIN_LEVEL, MAX_LEVEL, self.normalizes_heads(self.name), False)
+        if found != expected:
+            raise ValueError(
+                f"its pyramid has (min_level, max_level, use_p5, use_fpn_batch_norm) {found}, that of {self.name} "
+                f"{expected}"
+            )
+
+    @property
+    def preset_scale_and_offset(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What ``normalize`` multiplies with and then adds, by channel, as KerasHub's image converters say it."""
+        scales = tuple(1.0 / stddev for stddev in _STDDEV_RGB)
+        return scales, tuple(-mean * scale for mean, scale in zip(_MEAN_RGB, scales, strict=True))
+
+    @staticmethod
+    def normalizes_heads(name: str) -> bool:
+        """Whether the detector of this name is the second version: group norm, coarse levels from the backbone."""
+        return name.endswith("_v2")
+
+
+def _keras_hub_task(
+    name: str, num_classes: int, image_size: tuple[int, int], options: RetinaNetOptions
+) -> keras_hub.models.RetinaNetObjectDetector:
+    image_shape = (*image_size, 3)
+    second_version = RetinaNet.normalizes_heads(name)
+    encoder = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=list(options.stage_filters),
+        stackwise_num_blocks=list(options.blocks),
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="bottleneck_block",
+        image_shape=image_shape,
+    )
+    return keras_hub.models.RetinaNetObjectDetector(
+        keras_hub.models.RetinaNetBackbone(
+            encoder, min_level=MIN_LEVEL, max_level=MAX_LEVEL, use_p5=second_version, image_shape=image_shape
+        ),
+        num_classes=num_classes,
+        use_prediction_head_norm=second_version,
+        pre_logits_num_conv_layers=options.head_layers,
+    )
+
+
+def _of_all_levels(head: keras.layers.Layer, levels: dict[str, keras.KerasTensor], values: int) -> keras.KerasTensor:
+    """What a head makes of the levels, finest first: [B, N, values]."""
+    outputs = [head(level) for level in levels.values()]  # each [B, h, w, A * values]
+    return keras.ops.concatenate(
+        [keras.ops.reshape(output, (-1, int(np.prod(output.shape[1:])) // values, values)) for output in outputs],
+        axis=1,
+    )
+
+
+def _named_variables(encoder: list[keras.layers.Layer], pyramid: Any, *heads: Any) -> dict[str, keras.Variable]:
+    """Variables by part, layer and variable; ``pyramid`` may be None, ``heads`` are boxes' and classes'."""
+    parts = {"backbone": encoder}
+    if pyramid is not None:
+        parts["fpn"] = [*pyramid.lateral_conv_layers.values(), *pyramid.output_conv_layers.values()]
+    for head in heads:
+        parts[head.name] = [*head.conv_layers, *head.group_norm_layers, head.prediction_layer]
+    return {
+        f"{part}/{layer.name}/{variable.name}": variable
+        for part, layers in parts.items()
+        for layer in layers
+        for variable in layer.variables
+    }
