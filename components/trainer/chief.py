@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from components.atomic_files import write_atomically
 from components.user_error import UserError
 
 _FILE: Final = "workers.json"
 _TOLD: Final = ("train_files", "eval_files", "transform_graph_path", "base_model")
 
 
-def tell_workers(fn_args: FnArgs, config: Mapping[str, str]) -> None:
-    """Leaves what the workers need to know where they look for it.
+@contextlib.contextmanager
+def told_workers(fn_args: FnArgs, config: Mapping[str, str]) -> Iterator[None]:
+    """Within it, what the workers need to know is where they look for it.
+
+    Not longer: a worker of the next training, started before its chief, would take it for that of its own.
 
     Args:
       fn_args: of the chief.
@@ -27,8 +32,12 @@ def tell_workers(fn_args: FnArgs, config: Mapping[str, str]) -> None:
     root = config["checkpoint_root"]
     tf.io.gfile.makedirs(root)
     told = {**{key: getattr(fn_args, key) for key in _TOLD}, "custom_config": dict(config)}
-    with tf.io.gfile.GFile(posixpath.join(root, _FILE), "w") as file:
-        file.write(json.dumps(told))
+    path = posixpath.join(root, _FILE)
+    write_atomically(path, json.dumps(told).encode())
+    try:
+        yield
+    finally:
+        tf.io.gfile.remove(path)
 
 
 def wait_for_chief(root: str, seconds: float) -> dict[str, Any]:

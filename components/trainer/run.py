@@ -20,7 +20,7 @@ from components.detector.tiled_detector import tiled
 from components.export.saved_model import export
 from components.split_names import UNLABELLED
 from components.trainer.anchor_choice import choose_anchors
-from components.trainer.chief import tell_workers
+from components.trainer.chief import told_workers
 from components.trainer.class_weights import class_weights
 from components.trainer.comparison.auto import CHOICE_FILE, asked_to_choose, choose_strategy
 from components.trainer.comparison.training import Training
@@ -95,12 +95,16 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
+    """Trains and exports in one way, together with the other workers where there are some."""
+    worker, workers = cluster_place()
+    with told_workers(fn_args, config) if workers > 1 and worker == 0 else nullcontext():
+        _train_together(fn_args, config, worker, workers)
+
+
+def _train_together(fn_args: FnArgs, config: dict[str, str], worker: int, workers: int) -> None:
     model = ModelSettings.model_validate_json(config["model"])
     transfer: TransferSettings = pydantic.TypeAdapter(TransferSettings).validate_json(config["transfer"])
     train_config = TrainConfig.model_validate_json(config["train"])
-    worker, workers = cluster_place()
-    if workers > 1 and worker == 0:
-        tell_workers(fn_args, config)
     # Before anything is computed: TensorFlow learns of other workers at the start of a process or not at all.
     replicas = make_replicas(train_config.devices)
     check_divides(replicas, train_config.batch_size, train_config.batch_parts)

@@ -5,7 +5,7 @@ Imports neither TensorFlow nor TFX: a mistake in the config is found before anyt
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
@@ -181,7 +181,7 @@ class TrainConfig(Settings):
     precision: Precision = "float32"
     """What is computed in: the mixed ones keep variables in float32 and need a GPU to pay off (`mixed_bfloat16` one of
     Ampere or later)."""
-    seed: pydantic.NonNegativeInt = 0
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     """Seed of initial weights, order and augmentation."""
 
     @pydantic.model_validator(mode="after")
@@ -205,10 +205,12 @@ class TrainConfig(Settings):
     @pydantic.model_validator(mode="after")
     def _batch_divides(self) -> TrainConfig:
         devices = 1 if self.devices == "auto" else len(self.devices)
-        if devices == 0 or self.batch_size % (devices * self.batch_parts):
+        if devices == 0:
+            raise ValueError("devices: expected `auto` or at least one device, found none")
+        if self.batch_size % (devices * self.batch_parts):
             raise ValueError(
-                f"batch_size has to be a multiple of batch_parts x the number of devices; found {self.batch_size}, "
-                f"{self.batch_parts} and {devices}"
+                f"batch_size: found {self.batch_size}, expected a multiple of {devices * self.batch_parts}: "
+                f"{self.batch_parts} part(s) on {devices} device(s) (batch_parts, devices)"
             )
         return self
 
@@ -218,6 +220,11 @@ class TrainSettings(TrainConfig):
 
     steps: pydantic.PositiveInt = 1000
     """Number of batches."""
+
+    def with_images_alike(self) -> Self:
+        """The same without what shows some images more often than others: every image once an epoch."""
+        plain_input = self.input.model_copy(update={"replay_share": None})
+        return self.model_copy(update={"input": plain_input, "sampling": SamplingSettings()})
 
     @property
     def evaluation_interval(self) -> int:

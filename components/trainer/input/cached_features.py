@@ -40,6 +40,8 @@ _NOT_DECIDING: Final = frozenset(
     {
         "steps",
         "batch_size",
+        "batch_parts",
+        "devices",
         "seed",
         "optimizer",
         "class_weights",
@@ -293,11 +295,7 @@ def _deciding(settings: TrainSettings) -> TrainSettings:
 
 
 def _as_they_are(settings: TrainSettings) -> TrainSettings:
-    every_image_once = {
-        "augmentation": None,
-        "input": settings.input.model_copy(update={"replay_share": None}),
-    }
-    return _deciding(settings).model_copy(update=every_image_once)
+    return _deciding(settings).with_images_alike().model_copy(update={"augmentation": None})
 
 
 def _pass(
@@ -313,6 +311,8 @@ def _pass(
     done = max(store.progress()[0] - first_row, 0)
     if done >= rows:
         return
+    # Mosaic and mixup make a share of these batches: whatever is drawn from them has no end of its own.
+    settings = settings.model_copy(update={"steps": -(-rows // _IMAGES_AT_ONCE)})
     # A commit comes behind a whole batch.
     batches = iterate(records.training_batches(detector, settings, done // _IMAGES_AT_ONCE))
 

@@ -109,7 +109,7 @@ def draw_shots(records: AnnotatedRecords, label_map: LabelMap, shots: int, seed:
                     if source_id.decode() in drawn:
                         writer.write(_marked(serialized, drawn[source_id.decode()]))
         tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)
-    return AnnotatedRecords([path], _ignoring_marked(records.parse))
+    return dataclasses.replace(records, patterns=[path], parse=_ignoring_marked(records.parse))
 
 
 def ignoring_classes(records: AnnotatedRecords, classes: Sequence[int]) -> AnnotatedRecords:

@@ -80,7 +80,7 @@ class FewShot(Strategy):
             name="shots",
             steps=settings.steps - base_steps,
             optimizer=optimizer,
-            make_batches=functools.partial(_shot_batches, detector, shots, settings, indices),
+            make_batches=functools.partial(_shot_batches, detector, shots, settings, indices, base_steps),
             losses=prediction_losses(detector),
             variables=variables,
             learning_rate_factors=column_rates(detector, variables, indices, chosen.base_rate),
@@ -118,7 +118,12 @@ def prediction_losses(detector: Detector) -> Callable[[TrainingBatch], dict[str,
 
 
 def _shot_batches(
-    detector: Detector, shots: AnnotatedRecords, settings: TrainSettings, novel: list[int], start_step: int
+    detector: Detector,
+    shots: AnnotatedRecords,
+    settings: TrainSettings,
+    novel: list[int],
+    first_step: int,
+    start_step: int,
 ) -> tf.data.Dataset:
     """Batches of the phase ``shots``; when it begins, novel classes start from what the base classes have in common.
 
@@ -126,6 +131,5 @@ def _shot_batches(
     """
     if start_step == 0:
         start_from_other_classes(detector, novel)
-    # All spans are drawn from.
-    alone = settings.model_copy(update={"input": settings.input.model_copy(update={"replay_share": None})})
-    return shots.training_batches(detector, alone, start_step)
+    # As many of each class as of any other, of all spans.
+    return shots.training_batches(detector, settings.with_images_alike(), first_step + start_step)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from components.detector.detector import Detector
 from components.detector.structures import Preprocessed
 from components.trainer.input.input_pipeline import TrainingBatch
+from components.trainer.settings import TrainSettings
 from components.trainer.strategies.adaptation.adaptation_batch import AdaptationBatch, adaptation_batches
 from components.trainer.strategies.adaptation.averaged_copy import automatic_momentum, move_towards
 from components.trainer.strategies.adaptation.domain_discriminators import DomainDiscriminators, DomainView
@@ -86,7 +87,7 @@ class MeanTeacher(Strategy):
             steps=steps,
             optimizer=settings.optimizer,
             make_batches=functools.partial(adaptation_batches, detector, inputs, burn_in),
-            losses=self._losses(teacher, student, adversary, thresholds, steps, settings.seed + 1),
+            losses=self._losses(teacher, student, adversary, thresholds, steps, settings),
             variables=[*student.trainable_variables, *of_adversary],
             helpers=[*copy.variables, *of_adversary],
             measures=(_PSEUDO_LABELLED, *(adversary.measures if adversary else ())),
@@ -100,11 +101,13 @@ class MeanTeacher(Strategy):
         adversary: DomainDiscriminators | None,
         thresholds: tf.Tensor,
         steps: int,
-        seed: int,
+        training: TrainSettings,
     ) -> Callable[[AdaptationBatch], dict[str, tf.Tensor]]:
-        settings = self._settings
+        settings, seed = self._settings, training.seed + 1
         momentum = settings.teacher_momentum
         momentum = automatic_momentum(steps) if momentum is None else momentum
+        # Each part of a batch moves the teacher, towards one and the same student: all together as far as one would.
+        momentum **= 1.0 / training.batch_parts
 
         def losses(batch: AdaptationBatch) -> dict[str, tf.Tensor]:
             # Before the step rather than behind it: the teacher is the average of what the student was until now.

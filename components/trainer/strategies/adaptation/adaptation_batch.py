@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.trainer.input.input_pipeline import TrainingBatch
-from components.trainer.settings import SamplingSettings, TrainSettings
+from components.trainer.settings import TrainSettings
 from components.trainer.strategies.strategy import TrainingInputs
 
 
@@ -57,7 +57,4 @@ def adaptation_batches(detector: Detector, inputs: TrainingInputs, first_step: i
 def _without_objects(settings: TrainSettings) -> TrainSettings:
     """The settings without what only annotated images have: objects to paste, rare classes, a share for old spans."""
     augmentation = settings.augmentation and settings.augmentation.model_copy(update={"copy_paste": 0.0})
-    plain_input = settings.input.model_copy(update={"replay_share": None})
-    return settings.model_copy(
-        update={"augmentation": augmentation, "input": plain_input, "sampling": SamplingSettings()}
-    )
+    return settings.with_images_alike().model_copy(update={"augmentation": augmentation})

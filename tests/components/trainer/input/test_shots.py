@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.detector.tiling_settings import TilingSettings
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.input.record_stream import ordered_records
@@ -94,6 +96,13 @@ def test_the_drawn_records_teach_the_shots_alone(records: AnnotatedRecords, tmp_
     assert learnt_classes(again) == ([0, 0, 0, 1, 1, 1], 4)
     with pytest.raises(NotEnoughShotsError, match="of red 12, green 12"):
         draw_shots(records, label_map, 13, 0, str(tmp_path / "other"))
+
+
+def test_drawn_records_are_read_as_all_records_are(records: AnnotatedRecords, tmp_path: pathlib.Path) -> None:
+    """In tiles, where the detector learns from tiles; a worker's part of each batch."""
+    records = dataclasses.replace(records, tiling=TilingSettings(rows=2, columns=2), share=(1, 2))
+    drawn = draw_shots(records, LabelMap.of_names(["red", "green"]), 1, 0, str(tmp_path))
+    assert (drawn.tiling, drawn.share) == (records.tiling, records.share)
 
 
 def test_a_class_can_be_ignored(records: AnnotatedRecords) -> None:

@@ -33,7 +33,7 @@ def detector(request: pytest.FixtureRequest) -> Detector:
 
 def test_a_class_starts_from_what_the_others_have_in_common(detector: Detector) -> None:
     before = {key: np.array(variable) for key, variable in detector.zoo_variables().items()}
-    start_from_other_classes(detector, _NOVEL)
+    start_from_other_classes(detector, _NOVEL, [0, 2])
     rows_by_key = detector.class_rows()
     for key, variable in detector.zoo_variables().items():
         if key not in rows_by_key:
@@ -58,6 +58,23 @@ def test_a_class_starts_from_what_the_others_have_in_common(detector: Detector) 
                 np.testing.assert_allclose(cosines[0], cosines[1], rtol=1e-4)
             else:
                 np.testing.assert_allclose(found, (first + second) / 2, rtol=1e-5)
+
+
+def test_a_column_of_no_class_says_nothing(detector: Detector) -> None:
+    """Ids need not be dense: index 1 is no class here, and its column has learnt that nothing is an object of it."""
+    before = {key: np.array(detector.zoo_variables()[key]) for key in detector.class_rows()}
+    start_from_other_classes(detector, [3], [0, 2])
+    with_hole = {key: np.array(detector.zoo_variables()[key]) for key in before}
+    for key, (_, background, values) in detector.class_rows().items():
+        columns = before[key].reshape(*before[key].shape[:-1], -1, background + _CLASSES, values)
+        columns[..., background + 1, :] = -100.0
+        detector.zoo_variables()[key].assign(columns.reshape(before[key].shape))
+    start_from_other_classes(detector, [3], [0, 2])
+    for key, (_, background, values) in detector.class_rows().items():
+        shape = (-1, background + _CLASSES, values)
+        found = np.array(detector.zoo_variables()[key]).reshape(*before[key].shape[:-1], *shape)
+        expected = with_hole[key].reshape(found.shape)
+        np.testing.assert_array_equal(found[..., background + 3, :], expected[..., background + 3, :])
 
 
 def test_only_columns_of_the_classes_learn_at_full_rate(detector: Detector) -> None:

@@ -11,12 +11,21 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from components.trainer.input.annotated_records import AnnotatedRecords
+from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.state.progress_log import HISTORY_FILE
-from components.trainer.strategies.mean_teacher import UnknownClassError
+from components.trainer.strategies.mean_teacher import MeanTeacher, UnknownClassError
+from components.trainer.strategies.settings.mean_teacher import MeanTeacherSettings
+from components.trainer.strategies.strategy import TrainingInputs
+from components.trainer.train_step import TrainStep
+from schema.label_map import LabelMap
 from tests.components.trainer.strategies import adaptation_run
+from tests.components.trainer.tiny_detector import TinyDetector
 
 REPOSITORY = pathlib.Path(__file__).parents[4]
 PROGRAM = pathlib.Path(adaptation_run.__file__)
@@ -157,3 +166,29 @@ def test_pseudo_labels_teach(records: Records, tmp_path: pathlib.Path) -> None:
 def test_a_threshold_for_a_class_that_is_not_there_is_told(records: Records, tmp_path: pathlib.Path) -> None:
     with pytest.raises(UnknownClassError, match=r"there is no class 'blue'; the classes are green, red"):
         adaptation_run.main(TEACHER | {"class_score_thresholds": {"blue": 0.5}}, *records, str(tmp_path))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_teacher_moves_once_a_step_in_however_many_parts_its_batch_is_computed(
+    parts: int, records: Records, tmp_path: pathlib.Path
+) -> None:
+    detector = TinyDetector()
+    settings = adaptation_run.SETTINGS.model_copy(update={"batch_parts": parts})
+    source, target = (AnnotatedRecords([of_domain], parse_clean_records) for of_domain in records)
+    inputs = TrainingInputs(settings, LabelMap.of_names(["green", "red"]), source, str(tmp_path), target_records=target)
+    chosen = MeanTeacherSettings(burn_in_share=0.0, teacher_momentum=0.9)
+    _, phase = MeanTeacher(chosen).phases(detector, inputs)
+    student = phase.variables[0]
+    student.assign_add(tf.ones_like(student))
+    expected = detector.trainable_variables[0].numpy() + 0.1
+    step = TrainStep(
+        phase.losses,
+        phase.variables,
+        keras.optimizers.SGD(0.0),
+        phase.make_batches(0).element_spec,
+        phase.measures,
+        state=[*detector.variables, *phase.helpers],
+        parts=parts,
+    )
+    step(next(iter(phase.make_batches(0))))
+    np.testing.assert_allclose(detector.trainable_variables[0].numpy(), expected, atol=1e-5)
