@@ -12,25 +12,26 @@ from components.detector.structures import ClassRows
 from components.trainer.optimizer import RateFactor
 
 
-def start_from_other_classes(detector: Detector, classes: Sequence[int]) -> None:
-    """Sets the weights of some classes to what those of the others have in common.
+def start_from_other_classes(detector: Detector, classes: Sequence[int], others: Sequence[int]) -> None:
+    """Sets the weights of some classes to what those of others have in common.
 
     A column of a head by cosines gets the mean direction, and the mean length, of the other classes' columns, which is
     what tells their objects from background; biases, and boxes of single classes, get the mean. Background keeps its.
 
     Args:
-      detector: whose other classes have been learnt.
+      detector: has learnt the others.
       classes: 0-based.
+      others: 0-based; none of ``classes``, and no index without a class, whose column knows nothing of objects.
     """
     variables = detector.zoo_variables()
     for key, rows in detector.class_rows().items():
         columns = _columns(variables[key], rows)  # [D, groups, background + classes, values]
         own = rows.background + np.array(classes)
-        others = np.delete(columns, [*range(rows.background), *own], axis=2)
-        common = others.mean(axis=2, keepdims=True)
+        learnt = columns[:, :, rows.background + np.array(others)]  # [D, groups, others, values]
+        common = learnt.mean(axis=2, keepdims=True)
         if "/_class_predictor_layers/" in key and not key.endswith("/bias"):
-            lengths = np.linalg.norm(others, axis=0, keepdims=True)
-            direction = (others / lengths).mean(axis=2, keepdims=True)
+            lengths = np.linalg.norm(learnt, axis=0, keepdims=True)
+            direction = (learnt / lengths).mean(axis=2, keepdims=True)
             common = direction / np.linalg.norm(direction, axis=0, keepdims=True) * lengths.mean(axis=2, keepdims=True)
         columns[:, :, own] = common
         variables[key].assign(columns.reshape(variables[key].shape))

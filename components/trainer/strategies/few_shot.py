@@ -54,12 +54,14 @@ class FewShot(Strategy):
         settings, chosen = inputs.settings, self._settings
         base, novel = split_classes(inputs.label_map, chosen)
         groups = {"base": base, "novel": novel}
-        indices = [(inputs.label_map.id_of(name) or 0) - 1 for name in novel]
+        of_base, of_novel = (
+            [class_id - 1 for class_id, name in inputs.label_map if name in names] for names in (base, novel)
+        )
         # Before the first phase: a class with too few objects should not be found out after hours.
         shots = draw_shots(inputs.records, inputs.label_map, chosen.shots, chosen.draw, inputs.folder)
         base_steps = round(chosen.base_share * settings.steps)
         if base_steps:
-            records = ignoring_classes(inputs.records, indices)
+            records = ignoring_classes(inputs.records, of_novel)
             yield Phase(
                 name="base",
                 steps=base_steps,
@@ -80,10 +82,10 @@ class FewShot(Strategy):
             name="shots",
             steps=settings.steps - base_steps,
             optimizer=optimizer,
-            make_batches=functools.partial(_shot_batches, detector, shots, settings, indices, base_steps),
+            make_batches=functools.partial(_shot_batches, detector, shots, settings, of_base, of_novel, base_steps),
             losses=prediction_losses(detector),
             variables=variables,
-            learning_rate_factors=column_rates(detector, variables, indices, chosen.base_rate),
+            learning_rate_factors=column_rates(detector, variables, of_novel, chosen.base_rate),
             class_groups=groups,
             is_judged_first=not base_steps,
             keeps="last",
@@ -121,6 +123,7 @@ def _shot_batches(
     detector: Detector,
     shots: AnnotatedRecords,
     settings: TrainSettings,
+    base: list[int],
     novel: list[int],
     first_step: int,
     start_step: int,
@@ -130,6 +133,6 @@ def _shot_batches(
     Here and not in ``phases``, which a resumed training walks through again with weights that have learnt since.
     """
     if start_step == 0:
-        start_from_other_classes(detector, novel)
+        start_from_other_classes(detector, novel, base)
     # As many of each class as of any other, of all spans.
     return shots.training_batches(detector, settings.with_images_alike(), first_step + start_step)

@@ -31,6 +31,13 @@ from components.trainer.settings import ModelSettings, TrainConfig, TrainSetting
         (TrainConfig, {"augmentation": {"mosaic": 0.5}, "batch_size": 3}, "batch_size must be at least 4, found 3"),
         (TrainConfig, {"augmentation": {"mixup": 0.5}, "batch_size": 1}, "batch_size must be at least 2, found 1"),
         (TrainConfig, {"optimizer": {"name": "adan"}}, "'adam' or 'sgd'"),
+        (
+            TrainConfig,
+            {"batch_size": 8, "batch_parts": 3},
+            "found 8, expected a multiple of 3: 3 part.s. on 1 device.s.",
+        ),
+        (TrainConfig, {"devices": []}, "devices: expected `auto` or at least one device"),
+        (TrainConfig, {"seed": 2**31}, "less than 2147483648"),
         (TrainConfig, {"stepz": 3}, "Extra inputs are not permitted"),
     ],
 )

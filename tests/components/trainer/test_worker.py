@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import pytest
 import tensorflow as tf
+from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
-from components.trainer.chief import wait_for_chief
+from components.trainer.chief import told_workers, wait_for_chief
 from components.user_error import UserError
 from tests.components.trainer.test_replicas import cluster
 from tests.components.trainer.test_run import MODEL, TRAIN, transform_output
@@ -68,7 +69,18 @@ def test_the_chief_exports_what_two_have_learnt(
     model = tf.saved_model.load(str(tmp_path / "Format-Serving"))
     record = next(iter(tf.data.TFRecordDataset(str(next((tmp_path / "eval").glob("*"))), compression_type="GZIP")))
     assert model.signatures["evaluate"](examples=record[tf.newaxis])["detections"].shape[2] == 6
-    assert [path.name for path in root.iterdir()] == ["workers.json"]
+    assert not list(root.iterdir())
+
+
+def test_what_the_workers_were_told_is_gone_with_the_training(tmp_path: pathlib.Path) -> None:
+    """A worker of the next one, started before its chief, has to wait."""
+    arguments = FnArgs(train_files=["train"], eval_files=["eval"], transform_graph_path="graph", base_model=None)
+    config = {"checkpoint_root": str(tmp_path / "checkpoints")}
+    with pytest.raises(RuntimeError), told_workers(arguments, config):
+        assert wait_for_chief(config["checkpoint_root"], 0.0)["custom_config"] == config
+        raise RuntimeError
+    with pytest.raises(UserError, match="no chief"):
+        wait_for_chief(config["checkpoint_root"], 0.0)
 
 
 def test_a_chief_that_does_not_come(tmp_path: pathlib.Path) -> None:

@@ -48,7 +48,12 @@ class Rung:
 
 
 LADDER: Final = (
-    Rung("scratch", {"strategy": "fine_tune", "trainable": "all"}, {"model.pretrained": None}, False),
+    Rung(
+        "scratch",
+        {"strategy": "fine_tune", "trainable": "all", "warm_start_from_blessed": False},
+        {"model.pretrained": None},
+        False,
+    ),
     Rung("frozen", {"strategy": "fine_tune", "trainable": "heads"}),
     Rung("feature_extraction", {"strategy": "feature_extraction"}),
     Rung("feature_extraction_logistic", {"strategy": "feature_extraction", "classifier": "logistic"}),

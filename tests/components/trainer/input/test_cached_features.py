@@ -127,6 +127,7 @@ def test_what_changes_the_key(
     same = [
         key(seed=7),
         key(batch_size=2, steps=3),
+        key(batch_parts=2, devices=("GPU:0",)),
         key(optimizer=OptimizerSettings(learning_rate=1.0)),
         key(of=other_heads),
         key(request={"limit_bytes": 5}),
@@ -149,6 +150,25 @@ def test_what_changes_the_key(
         key(precision="mixed_bfloat16"),
     ]
     assert len(set(others)) == len(others)
+
+
+def test_how_the_batches_of_the_training_are_divided_says_nothing_of_them(
+    tmp_path: pathlib.Path, detector: Detector, records: AnnotatedRecords
+) -> None:
+    in_parts = SETTINGS.model_copy(update={"batch_size": 9, "batch_parts": 3, "devices": ("GPU:0",) * 3})
+    request = dataclasses.replace(REQUEST, copies=0)
+    assert CachedFeatures(str(tmp_path), detector, records, in_parts, request, CLASSES).rows == IMAGES
+
+
+def test_a_share_of_the_copies_is_mixed(tmp_path: pathlib.Path, detector: Detector, records: AnnotatedRecords) -> None:
+    """Copies are drawn at random, so that the end of a training has no others than its beginning."""
+    mosaics = AugmentationSettings(crop=0.0, zoom_out=0.0, mosaic=1.0, mixing_until=0.5)
+    settings = SETTINGS.model_copy(update={"augmentation": mosaics})
+    store = CachedFeatures(str(tmp_path), detector, records, settings, REQUEST, CLASSES).store
+    objects = [len(boxes) for boxes in store.read(range(3 * IMAGES)).boxes]
+    # Two of the three batches of eight that make the copies.
+    assert max(objects[IMAGES : IMAGES + 16]) > 1
+    assert objects[:IMAGES] + objects[IMAGES + 16 :] == [1] * (IMAGES + 6)
 
 
 def test_without_augmentation_there_are_no_copies(detector: Detector, records: AnnotatedRecords) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -18,10 +19,11 @@ import pytest
 
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
+from components.trainer.augmentation_settings import AugmentationSettings
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.input.shots import NotEnoughShotsError
-from components.trainer.settings import TrainSettings
+from components.trainer.settings import SamplingSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
 from components.trainer.strategies.few_shot import FewShot
 from components.trainer.strategies.settings.few_shot import FewShotSettings
@@ -136,6 +138,22 @@ def test_start_weights_that_know_the_base_classes(squares: Squares, tmp_path: pa
     detector = small(class_head="cosine")
     phases = list(FewShot(few_shot(base_share=0.0)).phases(detector, inputs(squares("train", 10), tmp_path)))
     assert [(phase.name, phase.steps, phase.is_judged_first) for phase in phases] == [("shots", 10, True)]
+
+
+def test_shots_are_shown_alike_and_mixed_as_long_as_the_training_says(squares: Squares, tmp_path: pathlib.Path) -> None:
+    mosaics = AugmentationSettings(crop=0.0, zoom_out=0.0, mosaic=1.0, mixing_until=0.5, horizontal_flip=0.0)
+    given = inputs(squares("train", 10), tmp_path)
+    settings = given.settings.model_copy(
+        update={"augmentation": mosaics, "sampling": SamplingSettings(repeat_threshold=1.0)}
+    )
+    detector = small(class_head="cosine")
+    base, shots = FewShot(few_shot(base_share=0.6)).phases(detector, dataclasses.replace(given, settings=settings))
+    objects = [(batch.truth.classes.numpy() >= 0).sum(axis=1).max() for batch in base.make_batches(0).take(6)]
+    assert max(objects[:5]) > 1
+    assert objects[5] == 1
+    for batch in shots.make_batches(0).take(4):
+        assert (batch.truth.classes.numpy() >= 0).sum(axis=1).tolist() == [1] * 4
+        assert len({image.tobytes() for image in batch.images.numpy()}) == 4
 
 
 def program(records: str, folder: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
