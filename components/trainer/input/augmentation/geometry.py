@@ -18,6 +18,9 @@ from components.trainer.augmentation_settings import AugmentationSettings
 GREY = 127
 """What is shown outside of the image."""
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
+_MOST_IMAGES_A_SIDE = 2.0
+"""A window that is larger is made of a smaller image: at a tenth of its size (large-scale jitter) a photograph of 12
+million pixels would stand on a ground of 3.6 GB, and the canvas is smaller by far."""
 _WINDOW_TRIALS = 10
 """Windows drawn an image; the first that keeps an object is taken."""
 _CONSTRAINED_WINDOW_TRIALS = 50
@@ -196,16 +199,23 @@ def show(decoded_part: tf.Tensor, geometry: Geometry) -> tf.Tensor:
       geometry: how this one image is shown (float32 [4], bool [2], int32 []).
 
     Returns:
-      uint8 [H, W, 3], the pixels of the whole window; a turn by one or three quarters swaps H and W.
+      uint8 [H, W, 3], the pixels of the whole window, coarser ones where it is much larger than the image; a turn by
+      one or three quarters swaps H and W.
     """
     window, inside = geometry.windows_yxyx, part_inside_image(geometry.windows_yxyx)
 
     def on_ground() -> tf.Tensor:
-        size = tf.cast(tf.shape(decoded_part)[:2], tf.float32)
+        largest = tf.reduce_max(window[2:] - window[:2])
+        part = tf.cond(
+            largest > _MOST_IMAGES_A_SIDE,
+            lambda: _shrunk(decoded_part, _MOST_IMAGES_A_SIDE / largest),
+            lambda: decoded_part,
+        )
+        size = tf.cast(tf.shape(part)[:2], tf.float32)
         scale = size / (inside[2:] - inside[:2])  # pixels a unit
         before = tf.cast(tf.round((inside[:2] - window[:2]) * scale), tf.int32)
         after = tf.cast(tf.round((window[2:] - inside[2:]) * scale), tf.int32)
-        return _on_grey(decoded_part, before, after)
+        return _on_grey(part, before, after)
 
     shown = tf.cond(tf.reduce_any(tf.not_equal(window, inside)), on_ground, lambda: decoded_part)
     for axis in (0, 1):
@@ -218,6 +228,12 @@ def show(decoded_part: tf.Tensor, geometry: Geometry) -> tf.Tensor:
 def part_inside_image(windows_yxyx: tf.Tensor) -> tf.Tensor:
     """The part of windows that lies on the image, float32 [..., 4] within 0..1: what has to be decoded."""
     return tf.clip_by_value(windows_yxyx, 0.0, 1.0)
+
+
+def _shrunk(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """uint8 [h, w, 3] scaled by a factor below 1, to one pixel at least."""
+    size = tf.maximum(tf.cast(tf.round(tf.cast(tf.shape(image)[:2], tf.float32) * factor), tf.int32), 1)
+    return tf.cast(tf.image.resize(image, size, antialias=True) + 0.5, tf.uint8)
 
 
 def _on_grey(image: tf.Tensor, before_pixels: tf.Tensor, after_pixels: tf.Tensor) -> tf.Tensor:

@@ -179,3 +179,18 @@ def test_a_window_inside_a_window(box: list[float], outer: list[float], inner: l
     unclipped = (np.array(box) - start) / size
     start, size = np.array(inner[:2] * 2), np.tile(np.subtract(inner[2:], inner[:2]), 2)
     np.testing.assert_allclose(at_once[0, 0], np.clip((unclipped - start) / size, 0, 1), atol=1e-3)
+
+
+def test_much_ground_does_not_take_the_memory_of_many_images() -> None:
+    part = np.zeros((200, 300, 3), np.uint8)
+    box = [0.25, 0.5, 0.75, 1.0]
+    part[50:150, 150:] = (255, 0, 0)
+    # A tenth of its size, as large-scale jitter shows it, in the lower right.
+    window = [-8.5, -8.0, 1.5, 2.0]
+    geometry = Geometry.of_windows(tf.constant([window]))
+    shown = geometry_ops.show(tf.constant(part), Geometry(*(one[0] for one in geometry))).numpy()
+    assert shown.shape == (400, 600, 3)
+    rows, columns = np.where((shown[..., 0] > 190) & (shown[..., 1] < 64))
+    found = [rows.min() / 400, columns.min() / 600, (rows.max() + 1) / 400, (columns.max() + 1) / 600]
+    expected, _ = geometry_ops.boxes_in_window(tf.constant([[box]]), geometry)
+    np.testing.assert_allclose(found, expected[0, 0], atol=1.01 / 400)
