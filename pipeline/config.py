@@ -128,6 +128,20 @@ class PipelineConfig(Settings):
             )
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _trials_are_long_enough(self) -> PipelineConfig:
+        if self.tuner is None:
+            return self
+        steps = self.tuner.steps if self.train.steps == "auto" else self.tuner.trial_steps(self.train.steps)
+        if steps is not None:
+            try:
+                self.transfer.check_steps(steps)
+            except ValueError as error:
+                raise ValueError(
+                    f"trials have {steps} steps (tuner.steps), so that none could begin: {error}"
+                ) from error
+        return self
+
     @property
     def pipeline_root(self) -> pathlib.Path:
         """Absolute folder of this pipeline's artifacts."""

@@ -202,3 +202,14 @@ def test_a_search_within_the_settings_is_none(tmp_path: pathlib.Path) -> None:
     assert load_config(file).tuner is not None
     with pytest.raises(ConfigError, match="let auto choose first"):
         load_config(file, ["transfer.strategy=auto"])
+
+
+def test_trials_that_the_stages_do_not_fit_into_are_refused(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "c.yaml"
+    stages = "transfer: {stages: [{trainable: heads, steps: 100}, {steps: 300}]}\ntrain: {steps: 400}"
+    search = "tuner: {search: {train.optimizer.learning_rate: {min: 1.0e-4, max: 1.0e-2, scale: log}}}"
+    file.write_text(f"name: signs\ndata: {{format: coco, path: data}}\n{stages}\n{search}\n")
+    with pytest.raises(ConfigError, match=r"trials have 100 steps \(tuner\.steps\).*give shares of it"):
+        load_config(file)
+    assert load_config(file, ["tuner.steps=400"]).tuner is not None
+    assert load_config(file, ["transfer.stages=[{steps: 0.25}, {}]"]).tuner is not None

@@ -12,6 +12,7 @@ from components.settings import Settings
 
 SECTIONS: Final = ("model", "transfer", "train")
 """Of the config, whose keys can be searched: those that decide about a training."""
+_SHARE_OF_STEPS: Final = 4
 
 
 class Range(Settings):
@@ -74,6 +75,10 @@ class TunerSettings(Settings):
             if key in ("train.steps", "train.evaluate_every"):
                 raise ValueError(f"found {key!r}: trials all have the steps of tuner.steps, so that they compare")
         return search
+
+    def trial_steps(self, steps: int) -> int:
+        """Of each trial, where the training that is searched for has so many."""
+        return self.steps or -(-steps // _SHARE_OF_STEPS)
 
 
 def as_hyperparameter(value: Any) -> int | float | str:

@@ -25,7 +25,6 @@ from components.trainer.tuning.settings import Choices, Range, TunerSettings, as
 TUNER_KEY: Final = "tuner"
 """Of the Tuner's config: the settings as JSON, beside what the Trainer is told."""
 OBJECTIVE: Final = "AP"
-_SHARE_OF_STEPS: Final = 4
 _PRUNED: Final = "below the median of finished trials at step"
 
 
@@ -71,7 +70,7 @@ class SearchTuner(base_tuner.BaseTuner):
         self._settings = settings
         self._training = training
         self._folder = folder
-        self._steps = settings.steps or -(-training.steps // _SHARE_OF_STEPS)
+        self._steps = settings.trial_steps(training.steps)
         super().__init__(oracle=_oracle(settings), directory=str(folder), project_name="search")
         self.oracle.verbose = 0
 
