@@ -19,6 +19,7 @@ TINY_DETECTORS: Final[Mapping[str, Mapping[str, Any]]] = {
     # Faster R-CNN with a deeper ResNet is the same code with more blocks.
     "faster_rcnn_resnet50": {**_FASTER_RCNN, "blocks": (1, 1, 1, 1)},
     "retinanet_resnet50_fpn": {"blocks": (1, 1, 1, 1), "stage_filters": (64, 16, 16, 16), "head_layers": 1},
+    "retinanet_dinov3_vit_small": {"num_layers": 2, "hidden_dim": 32, "num_heads": 2, "head_layers": 1},
     "faster_rcnn_inception_resnet_v2": {**_FASTER_RCNN, "blocks": (1, 1, 1)},
 }
 """Options by detector."""

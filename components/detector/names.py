@@ -14,8 +14,10 @@ FASTER_RCNN: Final = (
     "faster_rcnn_inception_resnet_v2",
 )
 RETINANET: Final = ("retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2")
-"""KerasHub's; the zoo has none of these."""
-DETECTORS: Final = (*SSD, *EFFICIENTDET, *FASTER_RCNN, *RETINANET)
+DINOV3: Final = ("retinanet_dinov3_vit_small",)
+KERAS_HUB_DETECTORS: Final = (*RETINANET, *DINOV3)
+"""Those made of KerasHub's layers; the zoo has none of these."""
+DETECTORS: Final = (*SSD, *EFFICIENTDET, *FASTER_RCNN, *KERAS_HUB_DETECTORS)
 """Every allowed value of ``model.detector``."""
 
 

@@ -13,7 +13,7 @@ import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_core import InitErrorDetails
 
-from components.detector.names import EFFICIENTDET, RETINANET
+from components.detector.names import DINOV3, EFFICIENTDET, RETINANET
 from components.settings import Settings
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
@@ -222,7 +222,7 @@ class FasterRcnnInceptionOptions(FasterRcnnOptions):
 
 
 class RetinaNetOptions(DetectorOptions):
-    """Of ``retinanet_resnet50_fpn`` and ``retinanet_resnet50_fpn_v2``. The defaults are those of KerasHub's presets."""
+    """What the RetinaNets share. The defaults are those of KerasHub's presets."""
 
     published_anchors = {"anchor_scale": 4.0, "anchor_aspect_ratios": (2.0, 1.0, 0.5)}
 
@@ -230,10 +230,6 @@ class RetinaNetOptions(DetectorOptions):
     """Of non-maximum suppression: a box that overlaps a better one of its class by more is left out."""
     class_head: Literal["linear"] = "linear"
     """How the last layer scores classes; that of this detector knows no cosines."""
-    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
-    """Residual blocks of the backbone's stages."""
-    stage_filters: tuple[Literal[64], PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512)
-    """Channels within the blocks of each stage, a quarter of what leaves it; KerasHub has 64 in the first."""
     head_layers: PositiveInt = 4
     """Convolutions of the towers, which the pyramid's levels share."""
     focal_alpha: Share = 0.25
@@ -247,13 +243,40 @@ class RetinaNetOptions(DetectorOptions):
     """Width / height of a location's anchors. None: what `model.anchors` says (2, 1 and 1/2 are published)."""
 
 
+class RetinaNetResnetOptions(RetinaNetOptions):
+    """Of ``retinanet_resnet50_fpn`` and ``retinanet_resnet50_fpn_v2``."""
+
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
+    """Residual blocks of the backbone's stages."""
+    stage_filters: tuple[Literal[64], PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512)
+    """Channels within the blocks of each stage, a quarter of what leaves it; KerasHub has 64 in the first."""
+
+
+class RetinaNetDinoV3Options(RetinaNetOptions):
+    """Of ``retinanet_dinov3_vit_small``."""
+
+    num_layers: PositiveInt = 12
+    """Of the transformer."""
+    hidden_dim: PositiveInt = 384
+    """Channels of the transformer; its hidden layers have four times as many."""
+    num_heads: PositiveInt = 6
+    """Of attention; `hidden_dim` must be a multiple of four times as many."""
+
+    @pydantic.model_validator(mode="after")
+    def _heads_divide_channels(self) -> RetinaNetDinoV3Options:
+        if self.hidden_dim % (4 * self.num_heads):
+            raise ValueError(f"hidden_dim ({self.hidden_dim}) must be a multiple of 4 * num_heads ({self.num_heads})")
+        return self
+
+
 AnyOptions = (
     Annotated[SsdMobileNetV2Options, pydantic.Tag("ssd_mobilenet_v2")]
     | Annotated[SsdMobileNetV2FpnliteOptions, pydantic.Tag("ssd_mobilenet_v2_fpnlite")]
     | Annotated[EfficientDetOptions, pydantic.Tag("efficientdet_d0 to efficientdet_d7")]
     | Annotated[FasterRcnnResnetOptions, pydantic.Tag("faster_rcnn_resnet50, _resnet101 and _resnet152")]
     | Annotated[FasterRcnnInceptionOptions, pydantic.Tag("faster_rcnn_inception_resnet_v2")]
-    | Annotated[RetinaNetOptions, pydantic.Tag("retinanet_resnet50_fpn and _v2")]
+    | Annotated[RetinaNetResnetOptions, pydantic.Tag("retinanet_resnet50_fpn and _v2")]
+    | Annotated[RetinaNetDinoV3Options, pydantic.Tag("retinanet_dinov3_vit_small")]
 )
 """Tagged with what the documentation of the config calls them."""
 
@@ -265,7 +288,8 @@ OPTIONS: Final[Mapping[str, type[DetectorOptions]]] = {
         ("faster_rcnn_resnet50", "faster_rcnn_resnet101", "faster_rcnn_resnet152"), FasterRcnnResnetOptions
     ),
     "faster_rcnn_inception_resnet_v2": FasterRcnnInceptionOptions,
-    **dict.fromkeys(RETINANET, RetinaNetOptions),
+    **dict.fromkeys(RETINANET, RetinaNetResnetOptions),
+    **dict.fromkeys(DINOV3, RetinaNetDinoV3Options),
 }
 """By the detector's name."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
-from components.detector.names import RETINANET, check_detector_name
+from components.detector.names import KERAS_HUB_DETECTORS, check_detector_name
 from components.detector.options import AnyOptions, options_of
 from components.detector.tiling_settings import TilingSettings
 from components.path_settings import KERAS_HUB, Source
@@ -31,7 +31,7 @@ class ModelSettings(Settings):
     pretrained: Source | None = "imagenet"
     """What the weights start from: `imagenet` (the backbone, through keras.applications, which downloads it), a path
     (zoo checkpoint folder or ckpt prefix, .weights.h5, .keras, keras.applications .h5, a pushed version),
-    `kerashub:PRESET` (a name that KerasHub knows and downloads, or a folder of its `save_to_preset`; the RetinaNets
+    `kerashub:PRESET` (a name that KerasHub knows and downloads, or a folder of its `save_to_preset`; the `retinanet`s
     start from these), or None to train from scratch. Relative paths are resolved against the current directory. In
     Cloud Storage (`gs://`) may lie what is no .keras and no keras.applications file."""
     pretrained_classes: Literal["new", "map"] = "new"
@@ -64,13 +64,15 @@ class ModelSettings(Settings):
 
     @pydantic.model_validator(mode="after")
     def _weights_of_its_kind(self) -> ModelSettings:
-        if self.detector in RETINANET and self.pretrained == "imagenet":
+        if self.detector in KERAS_HUB_DETECTORS and self.pretrained == "imagenet":
             raise ValueError(
                 f"pretrained: keras.applications has no weights for the backbone of {self.detector}; set "
-                "kerashub:resnet_50_imagenet, a preset such as kerashub:retinanet_resnet50_fpn_coco, or null"
+                "kerashub:PRESET (docs/transfer.md has the presets that fit), or null"
             )
-        if self.detector not in RETINANET and (self.pretrained or "").startswith(KERAS_HUB):
-            raise ValueError(f"pretrained: presets of KerasHub fit {', '.join(RETINANET)}, not {self.detector}")
+        if self.detector not in KERAS_HUB_DETECTORS and (self.pretrained or "").startswith(KERAS_HUB):
+            raise ValueError(
+                f"pretrained: presets of KerasHub fit {', '.join(KERAS_HUB_DETECTORS)}, not {self.detector}"
+            )
         return self
 
     @pydantic.model_validator(mode="after")

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from components.detector.detector import Detector
-from components.detector.names import RETINANET
+from components.detector.names import KERAS_HUB_DETECTORS
 from components.detector.options import OPTIONS
 from components.path_settings import KERAS_HUB
 from components.user_error import UserError
@@ -237,7 +237,7 @@ def _open_preset(source: str, preset: str, like: Detector) -> Checkpoint:
 
     if not isinstance(like, keras_hub_preset.PresetReader):
         raise CheckpointError(
-            f"{source}: presets of KerasHub fit {', '.join(RETINANET)}, not model.detector: {like.name}"
+            f"{source}: presets of KerasHub fit {', '.join(KERAS_HUB_DETECTORS)}, not model.detector: {like.name}"
         )
     try:
         model = keras_hub_preset.load_preset(preset)

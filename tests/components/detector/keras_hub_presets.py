@@ -10,6 +10,7 @@ import keras_hub
 from tests.tiny_detectors import TINY_DETECTORS
 
 RETINANET = "retinanet_resnet50_fpn"
+DINOV3 = "retinanet_dinov3_vit_small"
 _MEANS, _STDDEVS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pathlib
 import shutil
 
+import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
@@ -14,7 +16,7 @@ from components.detector.weights import zoo
 from components.detector.weights.checkpoints import CheckpointError
 from components.detector.weights.weights_digest import weights_digest
 from schema.label_map import LabelMap
-from tests.components.detector.keras_hub_presets import RETINANET, save_preset, tiny_task
+from tests.components.detector.keras_hub_presets import DINOV3, RETINANET, save_preset, tiny_task
 from tests.tiny_detectors import TINY_DETECTORS
 
 _CLASS_KERNEL = "classification_head/logits_layer/kernel"
@@ -52,6 +54,27 @@ def test_a_backbone_alone_leaves_the_heads_fresh(tmp_path: pathlib.Path) -> None
     assert zoo.heads_anchors(detector, source) is None
 
 
+def test_dinov3_starts_from_its_transformer(tmp_path: pathlib.Path) -> None:
+    """Which sees the same in the detector as in KerasHub's own model, though that also knows a mask."""
+    options = TINY_DETECTORS[DINOV3]
+    sizes = {name: options[name] for name in ("num_layers", "hidden_dim", "num_heads")}
+    transformer = keras_hub.models.DINOV3Backbone(
+        patch_size=16, intermediate_dim=128, use_key_bias=False, image_shape=(64, 64, 3), **sizes
+    )
+    detector = build_detector(DINOV3, num_classes=2, image_size=(64, 64), **options)
+    report = zoo.restore(detector, save_preset(tmp_path / "vit", transformer))
+    assert len(report.restored) == len(transformer.weights) - 1
+    assert len(report.restored) + len(report.missing) == len(detector.variables)
+    assert {key.partition("/")[0] for key in report.missing} == {"neck", "fpn", "box_head", "classification_head"}
+    images = tf.constant(np.random.default_rng(0).normal(size=(1, 64, 64, 3)), tf.float32)
+    expected = transformer({"pixel_values": images})[:, 5:]
+    found = detector.features(images, training=False)["level_4"]
+    np.testing.assert_allclose(found, tf.reshape(expected, (1, 4, 4, 32)), atol=1e-5)
+    with pytest.raises(CheckpointError, match="num_heads"):
+        more_heads = build_detector(DINOV3, num_classes=2, image_size=(64, 64), **(dict(options) | {"num_heads": 4}))
+        zoo.restore(more_heads, f"kerashub:{tmp_path / 'vit'}")
+
+
 def test_heads_have_learnt_with_the_published_anchors(coco: str) -> None:
     detector = _tiny(2)
     assert zoo.heads_anchors(detector, coco) == detector.options.published_anchors
@@ -67,7 +90,7 @@ def test_what_does_not_fit_is_refused(coco: str, tmp_path: pathlib.Path) -> None
     unscaled = save_preset(tmp_path / "unscaled", tiny_task(1, scaled=False))
     with pytest.raises(CheckpointError, match="its images are scaled by"):
         zoo.restore(_tiny(1), unscaled)
-    with pytest.raises(CheckpointError, match=r"start from model\.pretrained: kerashub:resnet_50_imagenet"):
+    with pytest.raises(CheckpointError, match=r"start from model\.pretrained: kerashub:PRESET"):
         zoo.restore(_tiny(1), "imagenet")
 
 
