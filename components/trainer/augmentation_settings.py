@@ -75,7 +75,7 @@ class AugmentationSettings(Settings):
     """Probability that another image of the batch shines through; the objects of both are learnt."""
     mixing_until: Share = 0.9
     """Share of the steps after which there is no more mosaic and mixup, so that the end is learnt from images as they
-    are."""
+    are. Of `feature_extraction` it is the share of the augmented copies that are made so."""
     copy_paste: Share = 0.0
     """Probability that objects of other training images, cut out by their boxes, are pasted in."""
     copy_paste_objects: Annotated[int, pydantic.Field(ge=1, le=10)] = 3

@@ -43,7 +43,7 @@ def argmax_match(
 
     Similarity at or above ``matched_threshold`` is a match, below ``unmatched_threshold`` background, in between
     ignored. With ``force_match`` each row of positive weight also gets its most similar column, whatever the
-    thresholds say; where rows compete for one column the first row has it.
+    thresholds say, unless nothing is similar to it at all; where rows compete for one column the first row has it.
 
     Args:
       similarity: float32 [B, M, N], e.g. intersection over union.
@@ -78,8 +78,10 @@ def argmax_match(
     wanted = tf.argmax(similarity, axis=2, output_type=tf.int32)
     row_numbers = tf.broadcast_to(tf.range(rows)[tf.newaxis], (batch, rows))  # [B, M]
     batch_numbers = tf.broadcast_to(tf.range(batch)[:, tf.newaxis], (batch, rows))  # [B, M]
-    claims = tf.boolean_mask(tf.stack([batch_numbers, wanted], axis=-1), row_weights > 0.0)  # [K, 2]
-    claimed_by = tf.boolean_mask(row_numbers, row_weights > 0.0)  # [K]
+    # An object between small anchors is none of the first anchor's, which may lie at the other end of the image.
+    claim = (row_weights > 0.0) & (tf.gather(similarity, wanted, batch_dims=2) > 0.0)  # [B, M]
+    claims = tf.boolean_mask(tf.stack([batch_numbers, wanted], axis=-1), claim)  # [K, 2]
+    claimed_by = tf.boolean_mask(row_numbers, claim)  # [K]
     forced = tf.tensor_scatter_nd_min(tf.fill((batch, columns), rows), claims, claimed_by)  # [B, N]
     return tf.where(forced < rows, forced, matches)  # [B, N]
 

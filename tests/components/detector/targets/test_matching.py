@@ -20,7 +20,7 @@ def match_by_hand(
         row = int(column.argmax()) if column.size else UNMATCHED
         matches.append(row if best >= matched else UNMATCHED if best < unmatched else IGNORED)
     for row in reversed(range(len(similarity))) if force else ():
-        if weights[row] > 0:
+        if weights[row] > 0 and similarity[row].max() > 0:
             matches[int(similarity[row].argmax())] = row
     return matches
 
