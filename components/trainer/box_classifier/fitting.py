@@ -11,6 +11,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -41,13 +42,20 @@ _NEVER: Final = 1e9
 """A logit of minus this has a probability of 0."""
 
 
-def fit_pipeline(name: ClassifierName, vectors: NDArray[np.float32], columns: NDArray[np.int64], seed: int) -> Pipeline:
+def fit_pipeline(
+    name: ClassifierName,
+    vectors: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    images: NDArray[np.int64],
+    seed: int,
+) -> Pipeline:
     """Standardises and fits.
 
     Args:
       name: which classifier.
       vectors: float32 [N, D].
       columns: int64 [N]: 0 for background, then the classes; not all of them have to be there.
+      images: int64 [N]: which image each is of. Boxes of one image show the same objects.
       seed: of what is random about the fit.
 
     Raises:
@@ -65,7 +73,7 @@ def fit_pipeline(name: ClassifierName, vectors: NDArray[np.float32], columns: ND
         steps.append(LogisticRegression(C=_LOGISTIC_C, max_iter=300))
     elif name == "svm":
         machine = LinearSVC(C=_SVM_C, dual="auto", random_state=seed)
-        folds = min(_SVM_FOLDS, int(counts.min()))
+        folds = _folds(columns, images, seed) or min(_SVM_FOLDS, int(counts.min()))
         steps.append(CalibratedClassifierCV(machine, method="sigmoid", cv=folds, ensemble=False))
     elif name == "mlp":
         steps.append(MLPClassifier((_HIDDEN_UNITS,), alpha=1e-3, max_iter=60, tol=1e-3, random_state=seed))
@@ -78,6 +86,22 @@ def fit_pipeline(name: ClassifierName, vectors: NDArray[np.float32], columns: ND
         warnings.simplefilter("ignore", ConvergenceWarning)
         pipeline.fit(vectors, columns)
     return pipeline
+
+
+def _folds(
+    columns: NDArray[np.int64], images: NDArray[np.int64], seed: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows to fit to and rows to calibrate with; no image has rows in both, or a machine would know what it is asked.
+
+    Empty where a kind is in too few images for that.
+    """
+    kinds = np.unique(columns)
+    count = min(_SVM_FOLDS, *(len(np.unique(images[columns == kind])) for kind in kinds))
+    if count < 2:
+        return []
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    folds = list(splitter.split(columns, columns, images))
+    return folds if all(len(np.unique(columns[rows])) == len(kinds) for rows, _ in folds) else []
 
 
 def as_layer(pipeline: Pipeline, num_columns: int) -> BoxClassifier:

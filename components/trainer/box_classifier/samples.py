@@ -41,11 +41,13 @@ class BoxSamples(NamedTuple):
     Attributes:
       vectors: float32 [N, D] of ``describe_boxes``.
       columns: int64 [N]: 0 for background, 1 + the 0-based class for an object.
+      images: int64 [N]: number of the kept image that each is of; a copy of an image is one of its own.
       found: share of the objects that the detector's boxes find.
     """
 
     vectors: NDArray[np.float32]
     columns: NDArray[np.int64]
+    images: NDArray[np.int64]
     found: float
 
 
@@ -86,6 +88,7 @@ def sample_boxes(detector: Detector, features: CachedFeatures, seed: int) -> Box
     return BoxSamples(
         _described(features, [of_image[rows] for of_image, rows in zip(boxes, chosen, strict=True)]),
         np.concatenate([of_image[rows] for of_image, rows in zip(columns, chosen, strict=True)]),
+        np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen]),
         found / objects,
     )
 

@@ -78,7 +78,7 @@ class FeatureExtraction(Strategy):
                 "at no others: train the heads (transfer.train_heads) or train them longer (train.steps)",
                 flush=True,
             )
-        pipeline = fit_pipeline(name, samples.vectors, samples.columns, inputs.settings.seed)
+        pipeline = fit_pipeline(name, samples.vectors, samples.columns, samples.images, inputs.settings.seed)
         layer = as_layer(pipeline, detector.num_classes + 1)
         print(
             f"{name} fitted to {len(samples.columns)} boxes, of which {int((samples.columns == 0).sum())} show no "
