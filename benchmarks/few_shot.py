@@ -272,7 +272,12 @@ class Bench:
         strategy: Strategy
         if self.method == "few_shot":
             transfer = FewShotSettings(
-                strategy="few_shot", novel_classes=list(self.data.novel), shots=shots, draw=draw, base_share=0.0
+                strategy="few_shot",
+                novel_classes=list(self.data.novel),
+                shots=shots,
+                draw=draw,
+                base_share=0.0,
+                learning_rate=rate,
             )
             strategy, records = FewShot(transfer), self.records["train"]
         else:

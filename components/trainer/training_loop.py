@@ -95,7 +95,7 @@ class _Training:
     checkpoints: CheckpointFolder
     progress: Progress
     log: ProgressLog
-    asked_to_end: threading.Event
+    asked_to_end: _Termination
     replicas: Replicas
     has_warned: bool = False
     patience: int | None = None
@@ -109,7 +109,9 @@ class _Training:
         if phase.is_judged_first and not progress.phase_step:
             self._measure(phase)
         # Before the optimizer, which may keep an average of the weights: a phase may change them for its first batch.
-        dataset = phase.make_batches(progress.phase_step)
+        # It may take hours over what it keeps for itself, and there is nothing new for a checkpoint.
+        with self.asked_to_end.at_once(self._interrupted()):
+            dataset = phase.make_batches(progress.phase_step)
         optimizer = make_optimizer(
             phase.optimizer,
             phase.variables,
@@ -137,10 +139,7 @@ class _Training:
         last_checkpoint = time.monotonic()
         while progress.phase_step < phase.steps and not self._out_of_patience():
             if self.asked_to_end.is_set():
-                raise TrainingInterrupted(
-                    f"asked to end at step {progress.step}; the same training started again goes on from there "
-                    f"({self.checkpoints.folder})"
-                )
+                raise self._interrupted()
             step(next(batches))
             progress.step += 1
             progress.phase_step += 1
@@ -168,6 +167,12 @@ class _Training:
                 f"{phase.name} stopped early at step {progress.step}: no better AP in "
                 f"{progress.evaluations_without_gain} evaluations"
             )
+
+    def _interrupted(self) -> TrainingInterrupted:
+        return TrainingInterrupted(
+            f"asked to end at step {self.progress.step}; the same training started again goes on from there "
+            f"({self.checkpoints.folder})"
+        )
 
     def _out_of_patience(self) -> bool:
         return self.patience is not None and self.progress.evaluations_without_gain >= self.patience
@@ -219,10 +224,39 @@ def _not_all_steps(planned: int, settings: TrainSettings) -> ValueError:
     )
 
 
+class _Termination:
+    """Whether the process was asked to end."""
+
+    def __init__(self) -> None:
+        self._is_asked = False
+        self._to_raise: TrainingInterrupted | None = None
+
+    def is_set(self) -> bool:
+        """Asked, since training began."""
+        return self._is_asked
+
+    def set(self) -> None:
+        """It is asked now."""
+        self._is_asked = True
+        if self._to_raise is not None:
+            raise self._to_raise
+
+    @contextlib.contextmanager
+    def at_once(self, error: TrainingInterrupted) -> Iterator[None]:
+        """Within it, being asked raises the error wherever the process is; having been asked does so at its start."""
+        if self._is_asked:
+            raise error
+        self._to_raise = error
+        try:
+            yield
+        finally:
+            self._to_raise = None
+
+
 @contextlib.contextmanager
-def _termination(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> Iterator[threading.Event]:
-    """An event that is set when the process is asked to end; a second time it ends at once."""
-    asked = threading.Event()
+def _termination(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> Iterator[_Termination]:
+    """Tells when the process is asked to end; a second time it ends at once."""
+    asked = _Termination()
     if threading.current_thread() is not threading.main_thread():
         # Python delivers signals to the main thread alone; whoever runs us elsewhere has to stop us otherwise.
         yield asked
@@ -230,8 +264,8 @@ def _termination(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIG
     previous = {number: signal.getsignal(number) for number in signals}
 
     def ask(number: int, _: object) -> None:
-        asked.set()
         signal.signal(number, previous[signal.Signals(number)] or signal.SIG_DFL)
+        asked.set()
 
     for number in signals:
         signal.signal(number, ask)

@@ -75,13 +75,10 @@ class FewShot(Strategy):
         for layer in detector._flatten_layers(include_self=False):
             layer.trainable = layer in layers
         variables = [variable for layer in layers for variable in layer.trainable_variables]
-        optimizer = settings.optimizer
-        if chosen.learning_rate is not None:
-            optimizer = optimizer.model_copy(update={"learning_rate": chosen.learning_rate})
         yield Phase(
             name="shots",
             steps=settings.steps - base_steps,
-            optimizer=optimizer,
+            optimizer=settings.optimizer.model_copy(update={"learning_rate": chosen.learning_rate}),
             make_batches=functools.partial(_shot_batches, detector, shots, settings, of_base, of_novel, base_steps),
             losses=prediction_losses(detector),
             variables=variables,

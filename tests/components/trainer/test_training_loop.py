@@ -261,6 +261,23 @@ def test_termination_between_phases_leaves_a_checkpoint(run: Run) -> None:
     assert phases_of(run) == [(2, "phase 0"), (4, "phase 1")]
 
 
+def test_termination_while_a_phase_makes_its_batches_does_not_wait_for_them(run: Run) -> None:
+    class Slow(FineTune):
+        def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
+            def make_batches(start_step: int) -> tf.data.Dataset:
+                os.kill(os.getpid(), signal.SIGTERM)
+                raise AssertionError("hours of work")
+
+            (phase,) = super().phases(detector, inputs)
+            yield dataclasses.replace(phase, make_batches=make_batches)
+
+    run.strategy = Slow(FineTuneSettings())
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(TrainingInterrupted, match="asked to end at step 0"):
+        run(settings())
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_a_phase_of_no_steps_changes_nothing(run: Run) -> None:
     run.strategy = Phases(0, 2, 0, 2)
     run(settings(steps=4, evaluate_every=100))

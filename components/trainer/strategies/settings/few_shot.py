@@ -32,8 +32,9 @@ class FewShotSettings(StrategySettings):
     base_rate: Share = 0.0
     """Learning rate, while the last layers are tuned, of what base classes stand on (their own weights, boxes) as a
     share of the novel classes'. 0: it stays as it is, and so do the base classes."""
-    learning_rate: pydantic.PositiveFloat | None = None
-    """The peak while the last layers are tuned. None: that of `train.optimizer`."""
+    learning_rate: pydantic.PositiveFloat = 0.01
+    """The peak while the last layers are tuned; schedule and warm-up are those of `train.optimizer`. High for Adam: so
+    few weights learn, in a few hundred steps, and classes that must not be lost do not."""
 
     @pydantic.field_validator("novel_classes")
     @classmethod
