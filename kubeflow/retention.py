@@ -21,6 +21,7 @@ from typing import Final
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
+from components.trainer.input.feature_folders import remove_unused
 from kubeflow.metadata_store import StoreAddress, UnreachableError, wait_for_store
 from kubeflow.step_config import add_config_arguments, config_from_arguments
 from pipeline.config import PipelineConfig
@@ -39,6 +40,7 @@ class Plan:
       artifacts: whose folders go.
       versions: folders of pushed versions.
       folders: of interrupted trainings and of TFX's bookkeeping.
+      features: folders of kept features that no training has used for long.
       stale_executions: to be marked as failed.
       kept_runs: names of the runs that stay, newest first.
     """
@@ -46,6 +48,7 @@ class Plan:
     artifacts: list[metadata_store_pb2.Artifact]
     versions: list[pathlib.Path]
     folders: list[pathlib.Path]
+    features: list[pathlib.Path]
     stale_executions: list[metadata_store_pb2.Execution]
     kept_runs: list[str]
 
@@ -56,6 +59,7 @@ class Plan:
             f"artifacts to delete: {len(self.artifacts)}",
             f"pushed versions to delete: {', '.join(path.name for path in self.versions) or 'none'}",
             f"left-over folders to delete: {len(self.folders)}",
+            f"folders of kept features to delete: {len(self.features)}",
             f"executions to mark as failed: {', '.join(str(e.id) for e in self.stale_executions) or 'none'}",
         ]
 
@@ -75,12 +79,13 @@ def make_plan(store: ml_metadata.MetadataStore, config: PipelineConfig, now_seco
     versions = _pushed_versions(config.push_directory)
     kept_versions, old_versions = versions[: policy.versions], versions[policy.versions :]
     before_seconds = now_seconds - policy.stale_hours * 3600
-    stale_checkpoints = [
-        folder for folder in _folders(config.pipeline_root / "checkpoints") if _newest_change(folder) < before_seconds
-    ]
+    stale_checkpoints, stale_features = (
+        [folder for folder in _folders(config.pipeline_root / parent) if _newest_change(folder) < before_seconds]
+        for parent in ("checkpoints", "features")
+    )
     pipeline = store.get_context_by_type_and_name("pipeline", config.name)
     if pipeline is None:
-        return Plan([], old_versions, stale_checkpoints, [], [])
+        return Plan([], old_versions, stale_checkpoints, stale_features, [], [])
 
     executions = {execution.id: execution for execution in store.get_executions_by_context(pipeline.id)}
     artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_context(pipeline.id)}
@@ -114,6 +119,7 @@ def make_plan(store: ml_metadata.MetadataStore, config: PipelineConfig, now_seco
         artifacts=old,
         versions=old_versions,
         folders=[*stale_checkpoints, *_bookkeeping(config.pipeline_root, set(executions) - kept_executions)],
+        features=stale_features,
         stale_executions=stale,
         kept_runs=[run.name for run in kept],
     )
@@ -167,6 +173,12 @@ def apply(store: ml_metadata.MetadataStore, plan: Plan) -> list[str]:
             _delete(discarded, problems)
     for folder in plan.folders:
         _delete(folder, problems)
+    for folder in plan.features:
+        try:
+            # What a training holds after all is no problem: it goes another time.
+            remove_unused(folder)
+        except OSError as error:
+            problems.append(f"{folder}: {error}")
     return problems
 
 

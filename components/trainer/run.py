@@ -156,6 +156,7 @@ def _train_together(fn_args: FnArgs, config: dict[str, str], worker: int, worker
             start = load_start_weights(detector, label_map, model, warm_start)
             progress = Progress(start_weights=f"{start.summary}\n\n{start.listing}")
             print(start.summary, flush=True)
+            strategy.check_start(start.fresh)
         else:
             print(f"going on at step {progress.step} from {checkpoints.folder}", flush=True)
         replicas.check_same("settings or data", float(int(identity[:8], 16)))

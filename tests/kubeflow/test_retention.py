@@ -10,6 +10,7 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from components.trainer.input.feature_folders import Held
 from kubeflow.metadata_store import UnreachableError
 from kubeflow.retention import apply, make_plan
 from kubeflow.step_config import cluster_config
@@ -144,6 +145,18 @@ def test_checkpoints_of_abandoned_trainings_go(history: History, config: Pipelin
         os.utime(folder, (time.time() - age_seconds,) * 2)
     _clean(history, config)
     assert [path.name for path in (config.pipeline_root / "checkpoints").iterdir()] == ["new"]
+
+
+def test_kept_features_go_when_no_training_has_used_them_for_long(history: History, config: PipelineConfig) -> None:
+    for name, age_seconds in (("old", 7200), ("held", 7200), ("new", 0)):
+        folder = config.pipeline_root / "features" / name
+        folder.mkdir(parents=True)
+        os.utime(folder, (time.time() - age_seconds,) * 2)
+    held = Held(config.pipeline_root / "features" / "held")
+    _clean(history, config)
+    held.release()
+    left = [path.name for path in (config.pipeline_root / "features").iterdir() if path.is_dir()]
+    assert sorted(left) == ["held", "new"]
 
 
 @pytest.mark.parametrize("folder", ["", "served/detector"])

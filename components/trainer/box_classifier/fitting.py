@@ -73,7 +73,8 @@ def fit_pipeline(
         steps.append(LogisticRegression(C=_LOGISTIC_C, max_iter=300))
     elif name == "svm":
         machine = LinearSVC(C=_SVM_C, dual="auto", random_state=seed)
-        folds = _folds(columns, images, seed) or min(_SVM_FOLDS, int(counts.min()))
+        by_box = min(_SVM_FOLDS, int(counts.min()))
+        folds = _folds(columns, images, seed) or by_box
         steps.append(CalibratedClassifierCV(machine, method="sigmoid", cv=folds, ensemble=False))
     elif name == "mlp":
         steps.append(MLPClassifier((_HIDDEN_UNITS,), alpha=1e-3, max_iter=60, tol=1e-3, random_state=seed))

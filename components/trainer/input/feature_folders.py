@@ -99,7 +99,7 @@ def make_room(folder: pathlib.Path, needed_bytes: int, limit_bytes: int) -> None
         free = shutil.disk_usage(folder.parent).free
         if sum(sizes.values()) + needed_bytes <= limit_bytes and needed_bytes - there <= free:
             break
-        if _remove_unused(path):
+        if remove_unused(path):
             print(f"deleted {path}, features that were not used for longest", flush=True)
             del sizes[path]
     free = shutil.disk_usage(folder.parent).free
@@ -116,8 +116,8 @@ def make_room(folder: pathlib.Path, needed_bytes: int, limit_bytes: int) -> None
         )
 
 
-def _remove_unused(folder: pathlib.Path) -> bool:
-    """False where a training holds it."""
+def remove_unused(folder: pathlib.Path) -> bool:
+    """Deletes a folder of features and its lock; False, and nothing is deleted, where a training holds it."""
     try:
         descriptor = _open_lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

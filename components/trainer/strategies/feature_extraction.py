@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import tensorflow as tf
@@ -17,6 +17,7 @@ from components.trainer.input.cached_features import CachedFeatures, FeatureBatc
 from components.trainer.strategies.settings.feature_extraction import FeatureExtractionSettings
 from components.trainer.strategies.strategy import Phase, Strategy, TrainingInputs
 from components.trainer.strategies.supervised import with_regularization
+from components.user_error import UserError
 
 _FEW_FOUND: Final = 0.5
 """Share of the training's objects in the detector's boxes below which it is told."""
@@ -38,6 +39,19 @@ class FeatureExtraction(Strategy):
         """Freezes the backbone."""
         for layer in detector.backbone_layers:
             layer.trainable = False
+
+    def check_start(self, fresh: Sequence[str]) -> None:
+        """A classifier of boxes needs a detector that finds some.
+
+        Raises:
+          UserError: heads begin at random and do not learn.
+        """
+        if fresh and not self._settings.train_heads:
+            raise UserError(
+                f"transfer.train_heads is false, but the start weights leave {len(fresh)} variables of the detector "
+                f"at random (first: {fresh[0]}), so that its boxes show nothing: leave train_heads out, or start from "
+                "a detector of these very classes (a pushed version, transfer.warm_start_from_blessed)"
+            )
 
     def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
         """All of the gradient steps; the features are made when the first batch is asked for."""

@@ -99,6 +99,17 @@ class Strategy(abc.ABC):
           ValueError: they do not.
         """
 
+    def check_start(self, fresh: Sequence[str]) -> None:
+        """Looks at what the start weights leave open, when a training starts.
+
+        Args:
+          fresh: zoo keys of the detector's variables that hold nothing learnt, or not of all classes.
+
+        Raises:
+          UserError: the strategy cannot do without.
+        """
+        del fresh
+
     @abc.abstractmethod
     def phases(self, detector: Detector, inputs: TrainingInputs) -> Iterator[Phase]:
         """The phases in their order; their steps add up to ``train.steps``, or there are none.

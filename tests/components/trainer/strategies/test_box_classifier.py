@@ -27,6 +27,7 @@ from components.trainer.strategies.feature_extraction import FeatureExtraction
 from components.trainer.strategies.settings.feature_extraction import FeatureExtractionSettings
 from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.training_loop import train
+from components.user_error import UserError
 from schema.label_map import LabelMap
 from serving.cpp_session import CppSession
 from tests.tiny_detectors import TINY_DETECTORS
@@ -112,6 +113,15 @@ def test_scores_are_roots_of_products_in_order(tmp_path: pathlib.Path, squares: 
     own, scores = finished.detector.detect(frame).scores[0].numpy(), finished.detect(frame).scores[0].numpy()
     assert scores[0] == pytest.approx(np.sqrt(own[0] / 3.0), rel=1e-4)
     assert (np.diff(scores) <= 0).all()
+
+
+def test_heads_that_begin_at_random_have_to_learn() -> None:
+    settings = FeatureExtractionSettings(classifier="knn", train_heads=False)
+    FeatureExtraction(settings).check_start(())
+    fresh = ("model/head/kernel", "model/head/bias")
+    with pytest.raises(UserError, match=r"leave 2 variables of the detector at random \(first: model/head/kernel\)"):
+        FeatureExtraction(settings).check_start(fresh)
+    FeatureExtraction(FeatureExtractionSettings(classifier="knn")).check_start(fresh)
 
 
 def test_nothing_that_learns_is_refused() -> None:
