@@ -11,6 +11,7 @@ On top stand, the same for every detector, one training signal (``training_losse
 from __future__ import annotations
 
 import abc
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
@@ -56,6 +57,25 @@ class ImageDetector(Protocol):
 
     def detect(self, preprocessed: Preprocessed) -> Detections:
         """Detections in the frame of the original images, see ``Detector.detect``."""
+
+
+class FinishedDetector(ImageDetector, Protocol):
+    """What a training ends with: all that an export is made of."""
+
+    @property
+    def options(self) -> DetectorOptions:
+        """Of the detector's architecture."""
+
+    @property
+    def classifier(self) -> str | None:
+        """What classifies its boxes in place of its own heads; see ``reclassified``."""
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """See ``Detector.recipe``: of the detector whose weights ``save_weights`` saves."""
+
+    def save_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Writes what a later training may start from."""
 
 
 def preprocess(detector: ImageDetector, images: tf.Tensor) -> Preprocessed:

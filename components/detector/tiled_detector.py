@@ -12,7 +12,7 @@ from typing import Final
 import keras
 import tensorflow as tf
 
-from components.detector.detector import Detector, ImageDetector, preprocess
+from components.detector.detector import FinishedDetector, ImageDetector, preprocess
 from components.detector.layers.resizing import resize_fixed
 from components.detector.structures import Detections, Preprocessed
 from components.detector.targets import boxes as box_ops
@@ -26,7 +26,7 @@ _CANDIDATES_EACH: Final = 4
 """Boxes looked at for each that is kept, the best of all tiles."""
 
 
-def tiled(detector: Detector, tiling: TilingSettings | None) -> ImageDetector:
+def tiled(detector: FinishedDetector, tiling: TilingSettings | None) -> ImageDetector:
     """The detector as images are given to it: in tiles, or, without settings, as it is."""
     return detector if tiling is None else TiledDetector(detector, tiling)
 
@@ -39,7 +39,7 @@ class TiledDetector:
       tiling: how images are cut.
     """
 
-    def __init__(self, detector: Detector, tiling: TilingSettings) -> None:
+    def __init__(self, detector: FinishedDetector, tiling: TilingSettings) -> None:
         self._detector = detector
         self._tiling = tiling
         self._tile_size: tuple[int, int] = detector.image_size

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.atomic_files import write_folder_atomically
-from components.detector.detector import Detector, ImageDetector
+from components.detector.detector import Detector, FinishedDetector, ImageDetector
 from components.detector.registry import as_float32
 from components.detector.structures import Detections, Preprocessed
 from components.detector.tiled_detector import tiled
@@ -121,7 +121,7 @@ class ServingModule(tf.Module):
 
 def export(
     folder: str,
-    detector: Detector,
+    detector: FinishedDetector,
     label_map: LabelMap,
     *,
     serving_batch_size: int,
@@ -136,7 +136,8 @@ def export(
       serving_batch_size: largest batch to warm up with.
       tiling: cut images into tiles for the detector. None: it sees them whole.
     """
-    detector = as_float32(detector)
+    if isinstance(detector, Detector):
+        detector = as_float32(detector)
     served = tiled(detector, tiling)
     with tempfile.TemporaryDirectory() as local:
         labels_file = pathlib.Path(local) / posixpath.basename(exported_model.LABELS_FILE)
@@ -158,7 +159,9 @@ def export(
         write_folder_atomically(folder, fill)
 
 
-def description(detector: Detector, label_map: LabelMap, tiling: TilingSettings | None = None) -> dict[str, Any]:
+def description(
+    detector: FinishedDetector, label_map: LabelMap, tiling: TilingSettings | None = None
+) -> dict[str, Any]:
     """What ``DESCRIPTION_FILE`` says: all that is needed to build the detector again."""
     options = dict(detector.recipe)
     return {

@@ -8,7 +8,7 @@ from typing import Final
 
 import tensorflow as tf
 
-from components.detector.detector import Detector
+from components.detector.detector import Detector, FinishedDetector
 from components.detector.reclassified import ReclassifiedDetector
 from components.detector.registry import as_float32
 from components.trainer.box_classifier.fitting import ClassifierName, as_layer, fit_pipeline
@@ -70,20 +70,21 @@ class FeatureExtraction(Strategy):
             variables=detector.trainable_variables,
         )
 
-    def finish(self, detector: Detector) -> Detector:
+    def finish(self, detector: Detector) -> FinishedDetector:
         """Fits the classifier, where one is asked for. Lets go of the features.
 
         Raises:
           UserError: there is nothing to fit it to.
         """
+        finished: FinishedDetector = detector
         name, inputs = self._settings.classifier, self._inputs
         if name is not None and inputs is not None:
-            detector = self._reclassified(as_float32(detector), name, inputs)
+            finished = self._reclassified(as_float32(detector), name, inputs)
         if self._features is not None:
             self._features.release()
-        return detector
+        return finished
 
-    def _reclassified(self, detector: Detector, name: ClassifierName, inputs: TrainingInputs) -> Detector:
+    def _reclassified(self, detector: Detector, name: ClassifierName, inputs: TrainingInputs) -> ReclassifiedDetector:
         start = time.monotonic()
         samples = sample_boxes(detector, self._kept(detector, inputs), inputs.settings.seed)
         if samples.found < _FEW_FOUND:

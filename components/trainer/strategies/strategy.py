@@ -12,7 +12,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from components.detector.detector import Detector
+from components.detector.detector import Detector, FinishedDetector
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.optimizer import RateFactor
 from components.trainer.settings import OptimizerSettings, TrainSettings
@@ -118,7 +118,7 @@ class Strategy(abc.ABC):
         training asks for all phases again and skips those that are over, so nothing that takes long stands in between.
         """
 
-    def finish(self, detector: Detector) -> Detector:
+    def finish(self, detector: Detector) -> FinishedDetector:
         """The detector to export, made of the trained one, which holds its best weights."""
         return detector
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.detector.detector import Detector
 from components.detector.reclassified import ReclassifiedDetector
 from components.detector.registry import build_detector
 from components.detector.structures import Preprocessed
@@ -38,7 +37,7 @@ Squares = Callable[[str, int], str]
 MakeSquare = Callable[..., tuple[bytes, list[float], int]]
 
 
-def reclassified(folder: pathlib.Path, records: str, name: str, **settings: Any) -> Detector:
+def reclassified(folder: pathlib.Path, records: str, name: str, **settings: Any) -> ReclassifiedDetector:
     """Trained for two steps, or not at all."""
     keras.utils.set_random_seed(1)
     options = {**TINY_DETECTORS[name], "batch_norm_momentum": 0.5}
