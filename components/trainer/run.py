@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import posixpath
 import time
 from contextlib import nullcontext
 
-import keras
 import numpy as np
-import pydantic
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.atomic_files import write_atomically
-from components.detector.detector import ImageDetector
-from components.detector.registry import build_detector, detector_class
+from components.detector.detector import FinishedDetector
 from components.detector.tiled_detector import tiled
 from components.export.saved_model import export
-from components.split_names import UNLABELLED
-from components.trainer.anchor_choice import choose_anchors
 from components.trainer.chief import told_workers
-from components.trainer.class_weights import class_weights
 from components.trainer.comparison.auto import CHOICE_FILE, asked_to_choose, choose_strategy
 from components.trainer.comparison.training import Training
 from components.trainer.config_overrides import with_overrides
@@ -30,25 +25,19 @@ from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import Parser, evaluation_batches
 from components.trainer.input.record_parser import record_parser
 from components.trainer.input.record_stream import matching_files
+from components.trainer.preparation import PreparedTraining, prepare_training
 from components.trainer.replicas import check_divides, cluster_place, make_replicas
-from components.trainer.settings import ModelSettings, TrainConfig, TrainSettings
+from components.trainer.settings import TrainConfig
 from components.trainer.start_weights import load_start_weights
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.checkpoint_claim import claimed_folder
 from components.trainer.state.fingerprint import fingerprint
 from components.trainer.state.progress_log import ProgressLog
-from components.trainer.strategies.keeping.blessed_teacher import with_classes_of
-from components.trainer.strategies.settings.keep import KeepingSettings
-from components.trainer.strategies.settings.transfer import TransferSettings
-from components.trainer.strategies.strategy import TrainingInputs, build_strategy
+from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.training_loop import train
 from components.trainer.training_plan import PLAN_FILE, TrainingPlan
-from components.trainer.training_profile import training_profile
-from components.trainer.training_rules import automatic_batch_norm_momentum, planned_settings
 from components.trainer.tuning.settings import overrides_of
-from components.transform.outputs import class_names
 from components.user_error import UserError
-from schema.label_map import LabelMap
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -102,47 +91,14 @@ def _train_and_export(fn_args: FnArgs, config: dict[str, str]) -> None:
 
 
 def _train_together(fn_args: FnArgs, config: dict[str, str], worker: int, workers: int) -> None:
-    model = ModelSettings.model_validate_json(config["model"])
-    transfer: TransferSettings = pydantic.TypeAdapter(TransferSettings).validate_json(config["transfer"])
-    train_config = TrainConfig.model_validate_json(config["train"])
+    devices = TrainConfig.model_validate_json(config["train"])
     # Before anything is computed: TensorFlow learns of other workers at the start of a process or not at all.
-    replicas = make_replicas(train_config.devices)
-    check_divides(replicas, train_config.batch_size, train_config.batch_parts)
-    label_map = class_names(fn_args.transform_graph_path)
-    warm_start = fn_args.base_model if transfer.warm_start_from_blessed else None
-    if warm_start is not None and isinstance(transfer, KeepingSettings) and transfer.keep is not None:
-        label_map = with_classes_of(label_map, warm_start)
-    target_files = [pattern for pattern in fn_args.train_files if _split_of(pattern) == UNLABELLED]
-    train_files = [pattern for pattern in fn_args.train_files if pattern not in target_files]
-    profile = training_profile(train_files)
-    settings = planned_settings(
-        train_config,
-        images=profile.images,
-        from_scratch=model.pretrained is None and not warm_start,
-        warm_start=bool(warm_start),
-        default_optimizer=detector_class(model.detector).default_optimizer,
-    )
-    momentum = model.options.batch_norm_momentum
-    if momentum is None:
-        momentum = automatic_batch_norm_momentum(settings.steps)
+    replicas = make_replicas(devices.devices)
+    check_divides(replicas, devices.batch_size, devices.batch_parts)
+    training = prepare_training(fn_args, config)
+    detector, settings = training.detector, training.settings
 
-    # Before the first layer is made. Never 0: beside a global seed of 0, tf.data takes no seed that is a tensor.
-    keras.utils.set_random_seed(settings.seed + 1)
-    keras.mixed_precision.set_dtype_policy(settings.precision)
-    detector = build_detector(
-        model.detector,
-        num_classes=label_map.ids[-1],
-        image_size=model.image_size,
-        **{**dict(model.options), "batch_norm_momentum": momentum},
-    )
-    chosen_anchors = choose_anchors(detector, model, profile, warm_start)
-    if settings.class_weights is not None:
-        detector.class_weights = class_weights(settings.class_weights, profile.class_counts, label_map)
-    strategy = build_strategy(transfer)
-    strategy.prepare(detector)
-
-    files = [*matching_files(fn_args.train_files), *matching_files(fn_args.eval_files)]
-    identity = fingerprint({**config, "warm_start": warm_start or "", "transform": fn_args.transform_graph_path}, files)
+    identity = _identity(fn_args, config, training.blessed_model)
     shared = posixpath.join(config["checkpoint_root"], identity)
     own = f"{shared}-{posixpath.basename(fn_args.model_run_dir.rstrip('/'))}"
     # The chief holds the folder that all of them read.
@@ -151,24 +107,11 @@ def _train_together(fn_args: FnArgs, config: dict[str, str], worker: int, worker
         if workers > 1 and folder != shared:
             raise UserError(f"another process trains the same in {shared}: end it, or wait for it")
         checkpoints = CheckpointFolder(folder, detector.variables, read_only=not replicas.is_chief)
-        progress = checkpoints.restore()
-        if progress is None:
-            start = load_start_weights(detector, label_map, model, warm_start)
-            progress = Progress(start_weights=f"{start.summary}\n\n{start.listing}")
-            print(start.summary, flush=True)
-            strategy.check_start(start.fresh)
-        else:
-            print(f"going on at step {progress.step} from {checkpoints.folder}", flush=True)
+        progress = _begun_or_resumed(training, checkpoints)
         replicas.check_same("settings or data", float(int(identity[:8], 16)))
         replicas.check_same("steps done", progress.step)
         replicas.check_same("weights", float(sum(np.abs(variable.numpy()).sum() for variable in detector.variables)))
-        tf.io.gfile.makedirs(fn_args.model_run_dir)
-        with tf.io.gfile.GFile(posixpath.join(fn_args.model_run_dir, "start_weights.txt"), "w") as file:
-            file.write(progress.start_weights)
-        plan = TrainingPlan.of(settings, momentum, profile.images, chosen_anchors)
-        print("\n".join(plan.lines()), flush=True)
-        with tf.io.gfile.GFile(posixpath.join(fn_args.model_run_dir, PLAN_FILE), "w") as file:
-            file.write(plan.to_json())
+        _tell(fn_args.model_run_dir, training.plan, progress)
 
         log = ProgressLog(
             fn_args.model_run_dir,
@@ -178,23 +121,24 @@ def _train_together(fn_args: FnArgs, config: dict[str, str], worker: int, worker
             history=progress.history,
         )
         parse = record_parser(fn_args.transform_graph_path)
-
-        share = (worker, workers)
+        records = functools.partial(
+            AnnotatedRecords, parse=parse, tiling=training.model.tiling, share=(worker, workers)
+        )
         inputs = TrainingInputs(
             settings,
-            label_map,
-            AnnotatedRecords(train_files, parse, model.tiling, share),
+            training.label_map,
+            records(training.train_files),
             # A further worker's is its own, as are features that it keeps.
             folder if replicas.is_chief else posixpath.join(fn_args.model_run_dir, "kept"),
-            blessed_model=warm_start,
-            target_records=AnnotatedRecords(target_files, parse, model.tiling, share) if target_files else None,
+            blessed_model=training.blessed_model,
+            target_records=records(training.target_files) if training.target_files else None,
             features_root=config.get("features_root") if replicas.is_chief else None,
         )
         train(
             detector,
-            strategy.phases(detector, inputs),
+            training.strategy.phases(detector, inputs),
             settings,
-            evaluate=_evaluation(fn_args, parse, tiled(detector, model.tiling), settings, label_map),
+            evaluate=_evaluation(fn_args, parse, training, detector),
             checkpoints=checkpoints,
             progress=progress,
             log=log,
@@ -203,36 +147,57 @@ def _train_together(fn_args: FnArgs, config: dict[str, str], worker: int, worker
         if not replicas.is_chief:
             log.close()
             return
-        finished = strategy.finish(detector)
+        finished = training.strategy.finish(detector)
         if finished is not detector:
             start_seconds = time.monotonic()
-            metrics = _evaluation(fn_args, parse, tiled(finished, model.tiling), settings, label_map)()
+            metrics = _evaluation(fn_args, parse, training, finished)()
             log.message("the detector as it is exported:")
             log.evaluation(progress.step, metrics, time.monotonic() - start_seconds, 0)
         log.close()
         export(
             fn_args.serving_model_dir,
             finished,
-            label_map,
-            serving_batch_size=model.serving_batch_size,
-            tiling=model.tiling,
+            training.label_map,
+            serving_batch_size=training.model.serving_batch_size,
+            tiling=training.model.tiling,
         )
         checkpoints.remove()
 
 
-def _split_of(pattern: str) -> str:
-    """The split whose record files a pattern matches: ``<examples>/Split-train/*`` -> ``train``."""
-    return posixpath.basename(posixpath.dirname(pattern)).removeprefix("Split-")
+def _identity(fn_args: FnArgs, config: dict[str, str], blessed_model: str | None) -> str:
+    """Of this training: the same for another attempt at it, and for no other training."""
+    files = [*matching_files(fn_args.train_files), *matching_files(fn_args.eval_files)]
+    return fingerprint({**config, "warm_start": blessed_model or "", "transform": fn_args.transform_graph_path}, files)
 
 
-def _evaluation(
-    fn_args: FnArgs, parse: Parser, detector: ImageDetector, settings: TrainSettings, label_map: LabelMap
-) -> Evaluation:
+def _begun_or_resumed(training: PreparedTraining, checkpoints: CheckpointFolder) -> Progress:
+    """The detector gets the weights of the last checkpoint, or those that the training starts from."""
+    progress = checkpoints.restore()
+    if progress is not None:
+        print(f"going on at step {progress.step} from {checkpoints.folder}", flush=True)
+        return progress
+    start = load_start_weights(training.detector, training.label_map, training.model, training.blessed_model)
+    print(start.summary, flush=True)
+    training.strategy.check_start(start.fresh)
+    return Progress(start_weights=f"{start.summary}\n\n{start.listing}")
+
+
+def _tell(folder: str, plan: TrainingPlan, progress: Progress) -> None:
+    """What the training starts from, and what it was decided to do, in the log and beside its history."""
+    print("\n".join(plan.lines()), flush=True)
+    tf.io.gfile.makedirs(folder)
+    for name, text in (("start_weights.txt", progress.start_weights), (PLAN_FILE, plan.to_json())):
+        with tf.io.gfile.GFile(posixpath.join(folder, name), "w") as file:
+            file.write(text)
+
+
+def _evaluation(fn_args: FnArgs, parse: Parser, training: PreparedTraining, detector: FinishedDetector) -> Evaluation:
     """Metrics on the ``eval`` split."""
+    judged, settings = tiled(detector, training.model.tiling), training.settings
 
     def batches() -> tf.data.Dataset:
         return evaluation_batches(
-            fn_args.eval_files, parse, detector, settings.batch_size, max_images=settings.evaluate_images
+            fn_args.eval_files, parse, judged, settings.batch_size, max_images=settings.evaluate_images
         )
 
-    return Evaluation(detector, batches, label_map.name_by_index)
+    return Evaluation(judged, batches, training.label_map.name_by_index)

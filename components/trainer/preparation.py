@@ -1,0 +1,116 @@
+"""What is decided before a training begins: files, classes, steps, anchors, the detector and how it is adapted."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+import pydantic
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components.detector.detector import Detector
+from components.detector.registry import build_detector, detector_class
+from components.split_names import UNLABELLED
+from components.trainer.anchor_choice import choose_anchors
+from components.trainer.class_weights import class_weights
+from components.trainer.settings import ModelSettings, TrainConfig, TrainSettings
+from components.trainer.strategies.keeping.blessed_teacher import with_classes_of
+from components.trainer.strategies.settings.keep import KeepingSettings
+from components.trainer.strategies.settings.transfer import TransferSettings
+from components.trainer.strategies.strategy import Strategy, build_strategy
+from components.trainer.training_plan import TrainingPlan
+from components.trainer.training_profile import training_profile
+from components.trainer.training_rules import automatic_batch_norm_momentum, planned_settings
+from components.transform.outputs import class_names
+from schema.label_map import LabelMap
+
+
+@dataclass(frozen=True)
+class PreparedTraining:
+    """A training that has not begun.
+
+    Attributes:
+      model: the section of that name.
+      settings: of the training, nothing in them left open.
+      plan: what became of what was left open.
+      label_map: the classes that the detector has.
+      detector: freshly built, its weights at random, prepared by the strategy.
+      strategy: how it is adapted.
+      blessed_model: SavedModel folder of the last blessed model, where one is to be started from.
+      train_files: globs of the annotated records.
+      target_files: globs of the images of ``data.target``.
+    """
+
+    model: ModelSettings
+    settings: TrainSettings
+    plan: TrainingPlan
+    label_map: LabelMap
+    detector: Detector
+    strategy: Strategy
+    blessed_model: str | None
+    train_files: list[str]
+    target_files: list[str]
+
+
+def prepare_training(fn_args: FnArgs, config: Mapping[str, str]) -> PreparedTraining:
+    """Decides what the config leaves open by the training images, and builds the detector.
+
+    Also sets the seed and the precision of everything that follows in this process.
+
+    Args:
+      fn_args: where records, transform graph and the last blessed model are.
+      config: the sections ``model``, ``transfer`` and ``train`` as JSON text.
+    """
+    model = ModelSettings.model_validate_json(config["model"])
+    transfer: TransferSettings = pydantic.TypeAdapter(TransferSettings).validate_json(config["transfer"])
+    label_map = class_names(fn_args.transform_graph_path)
+    blessed_model = fn_args.base_model if transfer.warm_start_from_blessed else None
+    if blessed_model is not None and isinstance(transfer, KeepingSettings) and transfer.keep is not None:
+        label_map = with_classes_of(label_map, blessed_model)
+    target_files = [pattern for pattern in fn_args.train_files if _split_of(pattern) == UNLABELLED]
+    train_files = [pattern for pattern in fn_args.train_files if pattern not in target_files]
+
+    profile = training_profile(train_files)
+    settings = planned_settings(
+        TrainConfig.model_validate_json(config["train"]),
+        images=profile.images,
+        from_scratch=model.pretrained is None and not blessed_model,
+        warm_start=bool(blessed_model),
+        default_optimizer=detector_class(model.detector).default_optimizer,
+    )
+    momentum = model.options.batch_norm_momentum
+    if momentum is None:
+        momentum = automatic_batch_norm_momentum(settings.steps)
+
+    # Before the first layer is made. Never 0: beside a global seed of 0, tf.data takes no seed that is a tensor.
+    keras.utils.set_random_seed(settings.seed + 1)
+    keras.mixed_precision.set_dtype_policy(settings.precision)
+    detector = build_detector(
+        model.detector,
+        num_classes=label_map.ids[-1],
+        image_size=model.image_size,
+        **{**dict(model.options), "batch_norm_momentum": momentum},
+    )
+    anchors = choose_anchors(detector, model, profile, blessed_model)
+    if settings.class_weights is not None:
+        detector.class_weights = class_weights(settings.class_weights, profile.class_counts, label_map)
+    strategy = build_strategy(transfer)
+    strategy.prepare(detector)
+    return PreparedTraining(
+        model,
+        settings,
+        TrainingPlan.of(settings, momentum, profile.images, anchors),
+        label_map,
+        detector,
+        strategy,
+        blessed_model,
+        train_files,
+        target_files,
+    )
+
+
+def _split_of(pattern: str) -> str:
+    """The split whose record files a pattern matches: ``<examples>/Split-train/*`` -> ``train``."""
+    return posixpath.basename(posixpath.dirname(pattern)).removeprefix("Split-")
