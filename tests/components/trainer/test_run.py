@@ -17,9 +17,11 @@ from components.detector.registry import build_detector
 from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
 from components.trainer.strategies.settings.adversarial import AdversarialSettings
+from components.trainer.strategies.settings.feature_extraction import FeatureExtractionSettings
 from components.trainer.strategies.settings.fine_tune import FineTuneSettings
 from components.trainer.strategies.settings.keep import KeepSettings
 from components.trainer.strategies.settings.mean_teacher import MeanTeacherSettings
+from components.trainer.strategies.settings.strategy import StrategySettings
 from components.trainer.training_plan import PLAN_FILE, TrainingPlan
 from schema.exported_model import DESCRIPTION_FILE
 
@@ -77,7 +79,7 @@ def test_trains_exports_and_starts_warm(
     (tmp_path / DATA_PROFILE_FILE).write_text(DataProfile({"train": profile}).to_json())
 
     def run(
-        name: str, base_model: str | None, transfer: FineTuneSettings, best: dict[str, Any] | None = None
+        name: str, base_model: str | None, transfer: StrategySettings, best: dict[str, Any] | None = None
     ) -> pathlib.Path:
         folder = tmp_path / name
         run_fn(
@@ -94,6 +96,7 @@ def test_trains_exports_and_starts_warm(
                     "transfer": transfer.model_dump_json(),
                     "train": TRAIN.model_dump_json(),
                     "checkpoint_root": str(checkpoint_root),
+                    "features_root": str(tmp_path / "features"),
                 },
             )
         )
@@ -133,6 +136,18 @@ def test_trains_exports_and_starts_warm(
     # What was chosen is exported, so that whoever builds the detector again has the same anchors.
     described = json.loads((first / "Format-Serving" / DESCRIPTION_FILE).read_text())["options"]
     assert {name: described[name] for name in plans[0].anchors.options} == plans[0].anchors.options
+
+    # Necks and heads of the second, not trained any further, with a classifier: a push of that one starts a training.
+    extraction = {"warm_start_from_blessed": True, "copies": 0, "classifier": "logistic", "train_heads": False}
+    third = run("third", str(second / "Format-Serving"), FeatureExtractionSettings(**extraction))
+    history = [json.loads(line) for line in (third / "run" / HISTORY_FILE).read_text().splitlines()]
+    assert {entry["step"] for entry in history} == {0}
+    assert json.loads((third / "Format-Serving" / DESCRIPTION_FILE).read_text())["classifier"] == "logistic"
+    extraction["classifier"] = "svm"
+    fourth = run("fourth", str(third / "Format-Serving"), FeatureExtractionSettings(**extraction))
+    report = (fourth / "run" / "start_weights.txt").read_text()
+    assert "without its logistic classifier" in report
+    assert len([path for path in (tmp_path / "features").iterdir() if path.is_dir()]) == 1, "kept once, found again"
 
 
 def test_adapts_to_a_target_and_exports_the_detector_alone(
