@@ -31,6 +31,8 @@ TEXTS = ("no", "02146", "4e-5", "a: b # c", "true", "~", "a", "2Gi", "/mnt/pipel
 NUMBERS = (1e-6, 0.25, 0.999, 1.5, 2, 3, 40)
 NAMES: dict[str, tuple[Any, ...]] = {
     "model.detector": ("ssd_mobilenet_v2", "faster_rcnn_resnet50"),
+    "model.options.hidden_dim": (48,),
+    "model.options.stage_filters": ([64, 80, 96, 112],),
     "data.split.ratios": ({"train": 0.5, "eval": 1e-6},),
     "beam.runner": ("DataflowRunner",),
     "cluster.volumes.0.mount_path": ("/mnt",),
@@ -62,7 +64,7 @@ ITEMS: dict[str, Any] = {
 TOGETHER: dict[str, dict[str, Any]] = {
     # The options of another detector than the default.
     **{
-        f"model.options.{name}": {"model.detector": detector}
+        f"model.options.{name}": {"model.detector": detector, "model.pretrained": None}
         for detector, options in OPTIONS.items()
         for name in options.model_fields.keys() - SsdMobileNetV2FpnliteOptions.model_fields.keys()
     },

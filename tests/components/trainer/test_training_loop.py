@@ -22,7 +22,6 @@ import tensorflow as tf
 from components.detector.detector import Detector
 from components.detector.structures import GroundTruth
 from components.evaluator.coco import COCO_METRICS
-from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import TrainingBatch
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.settings import TrainSettings
@@ -35,21 +34,12 @@ from components.trainer.strategies.supervised import detection_losses
 from components.trainer.training_loop import NonFiniteLossError, TrainingInterrupted, train
 from schema.label_map import LabelMap
 from tests.components.trainer import resumable_training
+from tests.components.trainer.one_batch import OneBatch
 from tests.components.trainer.tiny_detector import TinyDetector
 
 REPOSITORY = pathlib.Path(__file__).parents[3]
 PROGRAM = pathlib.Path(__file__).with_name("resumable_training.py")
 Squares = Callable[[str, int], str]
-
-
-@dataclasses.dataclass(frozen=True)
-class OneBatch(AnnotatedRecords):
-    """The same batch over and over."""
-
-    batch: TrainingBatch = dataclasses.field(kw_only=True)
-
-    def training_batches(self, detector: Detector, settings: TrainSettings, start_step: int = 0) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensors(self.batch).repeat()
 
 
 @dataclasses.dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +9,8 @@ import keras
 import pytest
 import tensorflow as tf
 
-from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.detector.structures import GroundTruth
-from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import TrainingBatch
 from components.trainer.input.record_parser import parse_clean_records
 from components.trainer.optimizer import make_optimizer
@@ -23,19 +20,10 @@ from components.trainer.strategies.settings.mean_teacher import MeanTeacherSetti
 from components.trainer.strategies.strategy import TrainingInputs, build_strategy
 from components.trainer.train_step import TrainStep
 from schema.label_map import LabelMap
+from tests.components.trainer.one_batch import OneBatch
 from tests.tiny_detectors import TINY_DETECTORS
 
 SIDE = 128
-
-
-@dataclasses.dataclass(frozen=True)
-class OneBatch(AnnotatedRecords):
-    """The same batch over and over."""
-
-    batch: TrainingBatch
-
-    def training_batches(self, detector: Detector, settings: TrainSettings, start_step: int = 0) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensors(self.batch).repeat()
 
 
 def records(seed: int, objects: int) -> OneBatch:
@@ -47,7 +35,7 @@ def records(seed: int, objects: int) -> OneBatch:
         tf.ones((2, 2)),
     )
     as_they_are = tf.concat([tf.eye(3, batch_shape=[2]), tf.zeros((2, 1, 3))], axis=1)
-    return OneBatch((), parse_clean_records, TrainingBatch(tf.cast(images, tf.uint8), as_they_are, truth))
+    return OneBatch((), parse_clean_records, batch=TrainingBatch(tf.cast(images, tf.uint8), as_they_are, truth))
 
 
 @pytest.mark.parametrize(("name", "options"), TINY_DETECTORS.items())

@@ -10,6 +10,7 @@ import pytest
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
+from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.trainer.comparison import training_process
 from components.trainer.settings import ModelSettings, TrainConfig
 from components.trainer.strategies.settings.fine_tune import FineTuneSettings
@@ -27,6 +28,9 @@ def run_tuner(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     for split in ("train", "eval"):
         (tmp_path / "examples" / f"Split-{split}").mkdir(parents=True)
         (tmp_path / "examples" / f"Split-{split}" / "records.gz").write_bytes(b"records")
+    profile = SplitProfile()
+    profile.add(["red"], [(0.1, 0.1, 0.5, 0.5)], height_pixels=96, width_pixels=96)
+    (tmp_path / "examples" / DATA_PROFILE_FILE).write_text(DataProfile({"train": profile}).to_json())
     examples, graph = standard_artifacts.Examples(), standard_artifacts.TransformGraph()
     examples.uri, graph.uri = str(tmp_path / "examples"), str(tmp_path / "graph")
     examples.split_names = artifact_utils.encode_split_names(["train", "eval"])
