@@ -24,7 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -158,7 +158,8 @@ def training_rows(images: int, ways: list[str]) -> Iterator[str]:
         yield f"| {way} | {seconds:.0f} | {core_seconds:.0f} | {speed} | {metrics['AP']:.3f} | {metrics['AP50']:.3f} |"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.feature_extraction", description=__doc__.splitlines()[0]
     )
@@ -166,7 +167,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="of fine-tuning in a round")
     parser.add_argument("--images", type=int, default=25, help="of the whole trainings")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"(default: all) {', '.join([*DETECTORS, *WAYS])}")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if unknown := set(options.cases) - {*DETECTORS, *WAYS}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join([*DETECTORS, *WAYS])}")
     detectors, ways = ([name for name in names if name in (options.cases or names)] for names in (DETECTORS, WAYS))
@@ -192,7 +193,8 @@ def main() -> None:
         print("| transfer | seconds | core seconds | images/s of the steps | AP | AP50 |")
         print("| --- | ---: | ---: | ---: | ---: | ---: |")
         print("\n".join(trainings))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
