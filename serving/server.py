@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from schema.exported_model import MODEL_NAME
-from serving import version_folder
+from serving.models import version_folder
 
 if TYPE_CHECKING:
-    from serving.model_versions import ModelVersions
+    from serving.models.model_versions import ModelVersions
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,9 +60,10 @@ class ModelServer:
         from grpc_health.v1 import health, health_pb2_grpc
         from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-        from serving.model_service import ModelService
-        from serving.model_versions import ModelVersions
-        from serving.prediction_service import PredictionService
+        from serving.models.model_versions import ModelVersions
+        from serving.wire.answering import Answering
+        from serving.wire.model_service import ModelService
+        from serving.wire.prediction_service import PredictionService
 
         self.versions: ModelVersions = ModelVersions(
             model_name, model_base_path, poll_seconds, lambda: self._set_health(serving=True)
@@ -77,10 +78,9 @@ class ModelServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(self.versions), self._server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self.versions), self._server)
+        answering = Answering(self.versions)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(answering), self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self.versions, answering), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._set_health(serving=False)
         address = f"{host}:{port}"

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from schema.exported_model import WARMUP_FILE
-from serving import tensors
-from serving.loaded_model import LoadedModel
+from serving.models.loaded_model import LoadedModel
+from serving.protocol import tensors
 
 _LOG = logging.getLogger(__name__)
 _MAX_REQUESTS = 1000

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from tensorflow_serving.apis import model_pb2, prediction_service_pb2_grpc
 
-from serving.model_versions import ModelVersions, State
+from serving.models.model_versions import ModelVersions, State
 from serving.server import ModelServer
 from tests.serving.tiny_detector import jpeg, predict_request
 

@@ -13,8 +13,8 @@ from tensorflow.core.framework import tensor_shape_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from schema.exported_model import SAVED_MODEL_FILE, SERVING_SIGNATURE
-from serving import errors
-from serving.errors import RequestError
+from serving.protocol import errors
+from serving.protocol.errors import RequestError
 
 _SERVING_TAG = "serve"
 

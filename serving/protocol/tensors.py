@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from serving.errors import RequestError
+from serving.protocol.errors import RequestError
 
 MAX_TENSOR_ELEMENTS = 1 << 26
 """A message may describe a tensor far larger than itself (one value, repeated): 64 Mi elements are the limit."""

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
-from serving import version_folder
-from serving.errors import RequestError
-from serving.loaded_model import LoadedModel
-from serving.version_folder import Fingerprint
-from serving.warmup import warm_up
+from serving.models import version_folder
+from serving.models.loaded_model import LoadedModel
+from serving.models.version_folder import Fingerprint
+from serving.models.warmup import warm_up
+from serving.protocol.errors import RequestError
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 30.0
