@@ -22,7 +22,7 @@ from components.export.saved_model import export
 from demo.glyphs import GLYPH_CLASSES, render_glyphs
 from schema import features
 from schema.label_map import LabelMap
-from serving.contract.cpp_session import CppSession
+from serving.models.cpp_session import CppSession
 from serving.server import ModelServer
 from tests.tiny_detectors import TINY_DETECTORS
 

@@ -19,7 +19,7 @@ from components.detector.weights.zoo import restore
 from components.export.saved_model import export
 from schema import exported_model
 from schema.label_map import LabelMap
-from serving.contract.cpp_session import CppSession
+from serving.models.cpp_session import CppSession
 
 TILE = 64
 COLOURS = tf.constant([[255.0, 0.0, 0.0], [0.0, 255.0, 0.0], [0.0, 0.0, 255.0]])

@@ -28,7 +28,7 @@ from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.training_loop import train
 from components.user_error import UserError
 from schema.label_map import LabelMap
-from serving.contract.cpp_session import CppSession
+from serving.models.cpp_session import CppSession
 from tests.tiny_detectors import TINY_DETECTORS
 
 SIDE = 128

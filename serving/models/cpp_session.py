@@ -19,7 +19,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.contract.tensorflow_c_api import TSTRING_BYTES, Output, call, call_checked
+from serving.models.tensorflow_c_api import TSTRING_BYTES, Output, call, call_checked
 
 Array = npt.NDArray[np.generic]
 

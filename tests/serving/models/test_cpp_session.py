@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.contract.cpp_session import CppSession
+from serving.models.cpp_session import CppSession
 from tests.serving.tiny_detector import jpeg
 
 
