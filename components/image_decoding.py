@@ -117,8 +117,40 @@ def decode_upright(encoded: tf.Tensor) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: when run on bytes that are no image.
     """
+    return _upright(_decode(encoded), encoded)
+
+
+def decode_upright_if_readable(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What ``decode_upright`` gives, or one black pixel for bytes that are no image.
+
+    No op catches another's error, but a tf.data pipeline leaves out the elements that fail: here it has one, and the
+    black pixel behind it. That costs 0.2 ms; decoding a photograph takes ten.
+
+    Args:
+      encoded: scalar string, the file.
+
+    Returns:
+      uint8 [h, w, 3], and bool: whether it is an image.
+    """
+    one = tf.data.Dataset.from_tensors(encoded).map(lambda file: (_decode(file), True)).ignore_errors()
+    pixel = tf.data.Dataset.from_tensors((tf.zeros((1, 1, 3), tf.uint8), False))
+    options = tf.data.Options()
+    # Rewriting and tuning such a pipeline takes longer than running it.
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    first = one.concatenate(pixel).take(1).with_options(options)
+    image, is_readable = first.get_single_element()
+    return _upright(image, encoded), is_readable
+
+
+def _decode(encoded: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image.set_shape((None, None, 3))
+    return image
+
+
+def _upright(image: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
+    """uint8 [h, w, 3] as stored, and the file -> uint8 [h, w, 3]."""
     turned = tf.logical_and(mentions_exif(encoded), is_jpeg(encoded))
     image = tf.cond(turned, lambda: turn_upright(image, exif_orientation(encoded)), lambda: image)
     image.set_shape((None, None, 3))

@@ -2,7 +2,8 @@
 
 ``schema.exported_model`` has its signatures, all with a free batch dimension, and the files beside them: among these is
 the detector itself, so that a pushed model can be what the next one starts from. An image that does not decode fails
-its whole request (InvalidArgument): a caller who must not lose its neighbours sends it alone.
+its whole request, with an error that names its index (InvalidArgument); a caller who must not lose its neighbours asks
+for the signature ``serving_tolerant``, in which it fails alone.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from components.detector.registry import as_float32
 from components.detector.structures import Detections, Preprocessed
 from components.detector.tiled_detector import tiled
 from components.detector.tiling_settings import TilingSettings
-from components.image_decoding import decode_upright
+from components.image_decoding import decode_upright_if_readable
 from schema import exported_model, features
 from schema.label_map import LabelMap
+
+_INDICES_TOLD = 32
+"""Of images that do not decode; those behind are an ellipsis in the error."""
 
 
 class ServingModule(tf.Module):
@@ -57,7 +61,7 @@ class ServingModule(tf.Module):
             found = detector.detect(Preprocessed(images, shares))
             return Detections(*(part[:batch] for part in found))
 
-        # A function of its own, so that the three signatures share one copy of the network. (Nothing in this module
+        # A function of its own, so that the signatures share one copy of the network. (Nothing in this module
         # is Python control flow over tensors: AutoGraph would only cost seconds.)
         frame = Preprocessed(*(tf.TensorSpec((None, *one.shape), one.dtype) for one in (self._canvas, self._share)))
         self._detect = tf.function(detect, input_signature=[frame], autograph=False)
@@ -70,13 +74,14 @@ class ServingModule(tf.Module):
         return {
             exported_model.SERVING_SIGNATURE: self.serving_default.get_concrete_function(),
             exported_model.TENSOR_SIGNATURE: self.serving_tensor.get_concrete_function(),
+            exported_model.TOLERANT_SIGNATURE: self.serving_tolerant.get_concrete_function(),
             exported_model.EVALUATE_SIGNATURE: self.evaluate.get_concrete_function(),
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=exported_model.IMAGE_BYTES)], autograph=False)
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded images of any sizes -> named outputs."""
-        return self._named(self._detect_encoded(image_bytes))
+        return self._named(self._detect_readable(image_bytes))
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name=exported_model.IMAGES)], autograph=False
@@ -85,11 +90,26 @@ class ServingModule(tf.Module):
         """Images of one size -> named outputs."""
         return self._named(self._detect(self._preprocess(images)))
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=exported_model.IMAGE_BYTES)], autograph=False)
+    def serving_tolerant(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encoded images of any sizes -> named outputs, and what is wrong with which image."""
+        frame, is_readable = self._decode(image_bytes)
+        detections = self._detect(frame)
+        row = is_readable[:, tf.newaxis]  # [B, 1]
+        kept = Detections(
+            tf.where(row[..., tf.newaxis], detections.boxes_yxyx_normalized, 0.0),
+            tf.where(row, detections.scores, 0.0),
+            tf.where(row, detections.classes, -1),
+            tf.where(is_readable, detections.counts, 0),
+        )
+        errors = tf.where(is_readable, "", exported_model.UNREADABLE_IMAGE)
+        return {**self._named(kept), exported_model.IMAGE_ERRORS: errors}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=exported_model.EXAMPLES)], autograph=False)
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialised records -> one array."""
         specification = {features.IMAGE_ENCODED: tf.io.FixedLenFeature([], tf.string)}
-        detections = self._detect_encoded(tf.io.parse_example(examples, specification)[features.IMAGE_ENCODED])
+        detections = self._detect_readable(tf.io.parse_example(examples, specification)[features.IMAGE_ENCODED])
         rows = tf.concat(
             [
                 detections.boxes_yxyx_normalized,
@@ -100,12 +120,25 @@ class ServingModule(tf.Module):
         )  # [B, N, 6]
         return {exported_model.DETECTIONS: tf.where(detections.classes[..., tf.newaxis] >= 0, rows, -1.0)}
 
-    def _detect_encoded(self, encoded: tf.Tensor) -> Detections:
-        """String [B] -> detections; the images may differ in size."""
-        canvases, shares = tf.map_fn(
-            lambda one: self._resize(decode_upright(one)), encoded, fn_output_signature=(self._canvas, self._share)
-        )  # [B, H, W, 3], [B, 2]
-        detections: Detections = self._detect(Preprocessed(self._normalize(canvases), shares))
+    def _decode(self, encoded: tf.Tensor) -> tuple[Preprocessed, tf.Tensor]:
+        """String [B] -> the network's input and bool [B]: is it an image? The images may differ in size."""
+
+        def decode(one: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            image, is_readable = decode_upright_if_readable(one)
+            return *self._resize(image), is_readable
+
+        specification = (self._canvas, self._share, tf.TensorSpec((), tf.bool))
+        canvases, shares, are_readable = tf.map_fn(decode, encoded, fn_output_signature=specification)
+        return Preprocessed(self._normalize(canvases), shares), are_readable
+
+    def _detect_readable(self, encoded: tf.Tensor) -> Detections:
+        """String [B] -> detections, or InvalidArgument with the indices of what does not decode."""
+        frame, are_readable = self._decode(encoded)
+        unreadable = tf.where(~are_readable)[:, 0]
+        message = [f"{exported_model.UNREADABLE_IMAGE} at index", unreadable, "of a batch of", tf.size(are_readable)]
+        checked = tf.debugging.Assert(tf.reduce_all(are_readable), message, summarize=_INDICES_TOLD)
+        with tf.control_dependencies([checked]):
+            detections: Detections = self._detect(tf.nest.map_structure(tf.identity, frame))
         return detections
 
     def _named(self, detections: Detections) -> dict[str, tf.Tensor]:

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from components.image_decoding import decode_upright, decode_upright_window, exif_orientation
+from components.image_decoding import (
+    decode_upright,
+    decode_upright_if_readable,
+    decode_upright_window,
+    exif_orientation,
+)
 
 _ORIENTATION = 0x0112
 _MAKER = 0x010F
@@ -80,6 +85,22 @@ def test_sixteen_bit_png() -> None:
 def test_what_is_no_image_is_an_error(data: bytes) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode_upright(tf.constant(data))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no image", photo(1)[:200], photo(6)[:300], encoded(Image.new("RGB", (9, 7)), "PNG")[:50]]
+)
+def test_what_is_no_image_is_a_black_pixel_where_errors_are_asked_for(data: bytes) -> None:
+    decode = tf.function(decode_upright_if_readable, autograph=False)
+    image, is_readable = decode(tf.constant(data))
+    assert not is_readable
+    assert image.numpy().tolist() == [[[0, 0, 0]]]
+
+
+def test_an_image_is_itself_where_errors_are_asked_for() -> None:
+    image, is_readable = tf.function(decode_upright_if_readable, autograph=False)(tf.constant(photo(6)))
+    assert is_readable
+    np.testing.assert_array_equal(image, decode_upright(tf.constant(photo(6))))
 
 
 @settings(max_examples=60, deadline=None)

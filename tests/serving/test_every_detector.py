@@ -163,6 +163,7 @@ def test_every_signature_answers_in_the_loader_of_tf_serving(served: _Served) ->
     files = [_encoded(pictures[0], "PNG"), _encoded(pictures[1], "JPEG"), _encoded(larger, "PNG")]
     inputs = {
         "serving_default": ("image_bytes", np.array(files, object)),
+        "serving_tolerant": ("image_bytes", np.array(files, object)),
         "serving_tensor": ("images", np.stack(pictures)),
         "evaluate": ("examples", np.array([_record(file) for file in files], object)),
     }

@@ -178,8 +178,13 @@ def test_exported_it_detects_the_same_in_batches_of_any_size(tmp_path: pathlib.P
             np.testing.assert_allclose(found[exported_model.SCORES], expected.scores[:count], atol=1e-4)
             np.testing.assert_array_equal(found[exported_model.COUNTS], expected.counts[:count])
         encoded = np.array([tf.io.encode_png(image).numpy() for image in images], object)
-        found = session.run(exported_model.SERVING_SIGNATURE, {exported_model.IMAGE_BYTES: encoded})
-        np.testing.assert_allclose(found[exported_model.SCORES], expected.scores, atol=1e-4)
+        for signature in (exported_model.SERVING_SIGNATURE, exported_model.TOLERANT_SIGNATURE):
+            for count in (3, 0):
+                found = session.run(signature, {exported_model.IMAGE_BYTES: encoded[:count]})
+                np.testing.assert_allclose(found[exported_model.SCORES], expected.scores[:count], atol=1e-4)
+        encoded[1] = b"no image"
+        found = session.run(exported_model.TOLERANT_SIGNATURE, {exported_model.IMAGE_BYTES: encoded})
+        np.testing.assert_array_equal(found[exported_model.COUNTS], expected.counts * [1, 0, 1])
     description = json.loads((tmp_path / "1" / exported_model.DESCRIPTION_FILE).read_text())
     assert TilingSettings.model_validate(description["tiling"]) == tiling
     # A warm start from it, with or without tiles.

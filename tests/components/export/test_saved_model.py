@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -17,7 +17,9 @@ from components.detector.structures import Preprocessed
 from components.detector.weights.zoo import restore
 from components.export.saved_model import export
 from components.image_decoding import decode_upright
+from schema import exported_model
 from schema.label_map import LabelMap, read_label_map
+from serving.contract.cpp_session import CppSession
 
 LABELS = LabelMap.of_names(["red", "green"])
 MakeSquare = Callable[..., tuple[bytes, list[float], int]]
@@ -123,9 +125,61 @@ def test_tensor_and_evaluate_signatures_agree_with_the_default(
         assert (rows[index, count:] == -1).all()
 
 
-def test_a_damaged_image_fails_its_request(model: tf.types.experimental.Callable, images: list[bytes]) -> None:
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        answers(model, [images[0], b"no image"])
+@pytest.fixture(params=["python", "cpp"])
+def run(
+    request: pytest.FixtureRequest, exported: pathlib.Path, model: tf.types.experimental.Callable
+) -> Iterator[Callable[..., dict[str, np.ndarray]]]:
+    """Runs a signature in either loader."""
+    if request.param == "python":
+
+        def run_in_python(signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+            fed = {alias: tf.constant(array) for alias, array in inputs.items()}
+            return {alias: value.numpy() for alias, value in model.signatures[signature](**fed).items()}
+
+        yield run_in_python
+    else:
+        with CppSession(exported) as session:
+            yield lambda signature, **inputs: session.run(signature, inputs)
+
+
+def test_a_damaged_image_fails_its_request_which_names_it(
+    run: Callable[..., dict[str, np.ndarray]], images: list[bytes], make_record: Callable[..., bytes]
+) -> None:
+    batch = [images[0], b"no image", images[1], images[2][:500]]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"no readable JPEG.* at index\W+1 3\W+of a batch of\W+4"):
+        run("serving_default", image_bytes=np.array(batch, object))
+    records = np.array([make_record(image, "x", [], []) for image in batch], object)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"at index\W+1 3\W"):
+        run("evaluate", examples=records)
+
+
+def test_a_damaged_image_fails_alone_where_that_is_asked_for(
+    run: Callable[..., dict[str, np.ndarray]], images: list[bytes]
+) -> None:
+    batch = np.array([images[0], b"", images[1], images[2][:500]], object)
+    found = run("serving_tolerant", image_bytes=batch)
+    expected = run("serving_default", image_bytes=batch[[0, 2]])
+    unreadable = exported_model.UNREADABLE_IMAGE.encode()
+    assert found.pop("image_errors").tolist() == [b"", unreadable, b"", unreadable]
+    for name, array in expected.items():
+        assert not np.any(found[name][[1, 3]])
+        if name in ("detection_scores", "num_detections"):
+            np.testing.assert_allclose(found[name][[0, 2]], array, atol=1e-5)
+    for index, image in enumerate((0, 2)):
+        assert_same_boxes(
+            found["detection_boxes"][image], expected["detection_boxes"][index], expected["detection_scores"][index]
+        )
+
+
+def test_no_image_at_all_is_answered_with_nothing(
+    run: Callable[..., dict[str, np.ndarray]], images: list[bytes]
+) -> None:
+    for signature in ("serving_default", "serving_tolerant"):
+        some = run(signature, image_bytes=np.array(images[:1], object))
+        none = run(signature, image_bytes=np.array([], object))
+        assert {name: (value.dtype, value.shape) for name, value in none.items()} == {
+            name: (value.dtype, (0, *value.shape[1:])) for name, value in some.items()
+        }
 
 
 def test_what_lies_beside(exported: pathlib.Path, model: tf.types.experimental.Callable) -> None:

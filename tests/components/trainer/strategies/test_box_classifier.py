@@ -87,11 +87,13 @@ def test_it_answers_the_same_before_and_after_export_in_either_loader(
         by_cpp = session.run("serving_tensor", {"images": pixels})
         nothing = session.run("serving_tensor", {"images": pixels[:0]})
         alone = session.run("serving_tensor", {"images": pixels[1:]})
+        no_files = session.run("serving_tolerant", {"image_bytes": np.array([], object)})
     for found in (by_cpp, {key: value.numpy() for key, value in by_python.items()}):
         np.testing.assert_allclose(found["detection_scores"], expected.scores, atol=1e-4)
         np.testing.assert_array_equal(found["num_detections"], expected.counts)
     np.testing.assert_allclose(alone["detection_scores"][0], by_cpp["detection_scores"][1], atol=1e-4)
     assert nothing["detection_boxes"].shape == (0, *by_cpp["detection_boxes"].shape[1:])
+    assert no_files["detection_boxes"].shape == nothing["detection_boxes"].shape
 
     # A push of it is a start for the detector that it was made of, and says what is left behind.
     other = build_detector(**finished.recipe)
