@@ -19,7 +19,7 @@ from components.export.saved_model import export
 from components.image_decoding import decode_upright
 from schema import exported_model
 from schema.label_map import LabelMap, read_label_map
-from serving.contract.cpp_session import CppSession
+from serving.models.cpp_session import CppSession
 
 LABELS = LabelMap.of_names(["red", "green"])
 MakeSquare = Callable[..., tuple[bytes, list[float], int]]
