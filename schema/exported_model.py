@@ -5,6 +5,7 @@ A pushed version is a contract with every server that runs by then: names may be
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 SERVING_SIGNATURE: Final = "serving_default"
@@ -55,3 +56,14 @@ WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
 
 MODEL_NAME: Final = "detector"
 """What the model is called on a server, where nobody says otherwise."""
+
+_INDICES: Final = re.compile(rf"{re.escape(UNREADABLE_IMAGE)} at index\W+(\d+(?: \d+)*)")
+
+
+def unreadable_indices(message: str) -> list[int]:
+    """Which images of a request do not decode, of the error that it was refused with; empty of any other error.
+
+    Of a great many the last are left out.
+    """
+    found = _INDICES.search(message)
+    return [int(index) for index in found[1].split()] if found else []

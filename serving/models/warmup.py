@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import pathlib
+from collections.abc import Iterator
 
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from schema.exported_model import WARMUP_FILE
 from serving.models.loaded_model import LoadedModel
@@ -15,6 +16,23 @@ from serving.protocol import tensors
 _LOG = logging.getLogger(__name__)
 _MAX_REQUESTS = 1000
 """TF Serving's limit."""
+
+
+def read_requests(version_path: pathlib.Path) -> Iterator[predict_pb2.PredictRequest]:
+    """The Predict requests in `WARMUP_FILE`; none where there is no such file.
+
+    Raises:
+      tf.errors.OpError, google.protobuf.message.DecodeError: the file cannot be read.
+    """
+    path = version_path / WARMUP_FILE
+    if not path.is_file():
+        return
+    for number, record in enumerate(tf.data.TFRecordDataset(str(path)).take(_MAX_REQUESTS)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        if log.WhichOneof("log_type") == "predict_log":
+            yield log.predict_log.request
+        else:
+            _LOG.warning("%s: record %d is no Predict request and was left out", path, number)
 
 
 def warm_up(model: LoadedModel, version_path: pathlib.Path) -> int:
@@ -27,16 +45,8 @@ def warm_up(model: LoadedModel, version_path: pathlib.Path) -> int:
       RequestError, tf.errors.OpError, google.protobuf.message.DecodeError: the file cannot be read, or the model does
         not answer one of its own requests; such a version is not fit to serve.
     """
-    path = version_path / WARMUP_FILE
-    if not path.is_file():
-        return 0
     count = 0
-    for record in tf.data.TFRecordDataset(str(path)).take(_MAX_REQUESTS):
-        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
-        if log.WhichOneof("log_type") != "predict_log":
-            _LOG.warning("%s: record %d is no Predict request and was left out", path, count)
-            continue
-        request = log.predict_log.request
+    for request in read_requests(version_path):
         inputs = {alias: tensors.to_array(alias, message) for alias, message in request.inputs.items()}
         model.predict(request.model_spec.signature_name, inputs, list(request.output_filter))
         count += 1

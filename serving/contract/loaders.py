@@ -1,0 +1,133 @@
+"""Every way of running the model, behind one interface: the Python loader, the C++ loader, a server."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Protocol
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+
+from serving.models.cpp_session import CppSession
+from serving.models.loaded_model import LoadedModel
+from serving.protocol import errors, tensors
+from serving.protocol.errors import RequestError
+
+Array = npt.NDArray[np.generic]
+Arrays = dict[str, Array]
+
+_ANSWER_SECONDS = 300
+_NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_SIGNATURE_DEF = "signature_def"
+
+
+class Loader(Protocol):
+    """Runs the signatures of one model.
+
+    Attributes:
+      name: for a line of the report.
+      signature_defs: signature name -> definition.
+    """
+
+    name: str
+    signature_defs: Mapping[str, meta_graph_pb2.SignatureDef]
+
+    def run(self, signature_name: str, inputs: Mapping[str, Array]) -> Arrays:
+        """Outputs by alias; strings are arrays of `bytes` objects.
+
+        Raises:
+          RequestError: it cannot be answered.
+        """
+
+
+class LoadError(Exception):
+    """The model cannot be loaded; the message is why."""
+
+
+class PythonLoader:
+    """`tf.saved_model.load`, as the embedded server and the Evaluator load models."""
+
+    name = "Python loader"
+
+    def __init__(self, model: pathlib.Path) -> None:
+        """Raises `LoadError`."""
+        try:
+            self._model = LoadedModel(0, model)
+        except (OSError, ValueError, DecodeError, tf.errors.OpError) as error:
+            raise LoadError(_first_line(error)) from error
+        self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = self._model.signature_defs
+
+    def run(self, signature_name: str, inputs: Mapping[str, Array]) -> Arrays:
+        """See `Loader.run`."""
+        return self._model.predict(signature_name, inputs)
+
+
+class CppLoader:
+    """The loader of TF Serving."""
+
+    name = "C++ loader"
+
+    def __init__(self, model: pathlib.Path) -> None:
+        """Raises `LoadError`."""
+        try:
+            self._session = CppSession(model)
+        except tf.errors.OpError as error:
+            raise LoadError(_first_line(error)) from error
+        self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = self._session.signature_defs
+
+    def run(self, signature_name: str, inputs: Mapping[str, Array]) -> Arrays:
+        """See `Loader.run`."""
+        try:
+            return self._session.run(signature_name, inputs)
+        except KeyError as error:
+            raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, f"there is no {error}") from error
+        except tf.errors.OpError as error:
+            raise errors.of_tensorflow(error.error_code, error.message) from error
+
+
+class ServerLoader:
+    """A server that has loaded the model, over TF Serving's gRPC and without TLS."""
+
+    def __init__(self, address: str, model_name: str) -> None:
+        """Connects to HOST:PORT; `LoadError` when it does not tell the signatures of the model."""
+        self.name = f"server {address}"
+        self._model_name = model_name
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address, _NO_LIMIT))
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=[_SIGNATURE_DEF])
+        request.model_spec.name = model_name
+        try:
+            answer = self._stub.GetModelMetadata(request, timeout=_ANSWER_SECONDS)
+        except grpc.RpcError as error:
+            raise LoadError(f"{error.code().name}: {error.details()}") from error
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        answer.metadata[_SIGNATURE_DEF].Unpack(signatures)
+        # TF Serving tells of the graph's own initialisation, too.
+        self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = {
+            name: definition
+            for name, definition in signatures.signature_def.items()
+            if not name.startswith("__saved_model")
+        }
+
+    def run(self, signature_name: str, inputs: Mapping[str, Array]) -> Arrays:
+        """See `Loader.run`."""
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = self._model_name
+        request.model_spec.signature_name = signature_name
+        for alias, array in inputs.items():
+            request.inputs[alias].CopyFrom(tensors.to_message(array))
+        try:
+            answer = self._stub.Predict(request, timeout=_ANSWER_SECONDS)
+        except grpc.RpcError as error:
+            raise RequestError(error.code(), error.details()) from error
+        return {alias: tensors.to_array(alias, message) for alias, message in answer.outputs.items()}
+
+
+def _first_line(error: Exception) -> str:
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    return f"{type(error).__name__}: {(text.strip().splitlines() or ['no reason given'])[0]}"
