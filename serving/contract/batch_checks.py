@@ -20,6 +20,7 @@ def check_alone_and_together(loaders: Sequence[Loader], images: Files) -> Check:
     """Does an image get the same boxes alone as among images of other sizes."""
     problems, detections = Problems(), 0
     for loader in loaders:
+        detections = 0
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]
             with problems.of(loader, names.SERVING_SIGNATURE):
