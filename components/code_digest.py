@@ -18,8 +18,8 @@ CODE_DIGEST: Final = "code_digest"
 """The node's parameter that holds it."""
 
 _ROOT: Final = pathlib.Path(__file__).parents[1]
-_PACKAGES: Final = ("components", "schema")
-"""All of ours that code in a node may import."""
+_PACKAGES: Final = ("components", "schema", "serving")
+"""All of ours that code in a node may import or run."""
 _DOTTED_PATH: Final = re.compile(rf"({'|'.join(_PACKAGES)})(\.[A-Za-z_]\w*)+\.?")
 
 

@@ -59,6 +59,7 @@ BOXES: Final[Mapping[str, Box]] = {
     "components.trainer": Box(715, 252, "input, state, strategies"),
     "components.validation": Box(186, 352, "what TFDV cannot say"),
     "components.evaluator": Box(340, 352, "measure, judge"),
+    "components.serving_contract": Box(868, 252, "can servers use it"),
     "components.export": Box(850, 352, "the SavedModel"),
     "components.transform": Box(416, 480, "boxes, classes", 116),
     ARCHITECTURES: Box(566, 480, "a file a detector", 124, "architectures"),
@@ -72,6 +73,7 @@ BOXES: Final[Mapping[str, Box]] = {
 }
 _LANES: Final = {
     ("components.export", "schema"): 935,
+    ("components.serving_contract", "schema"): 956,
     (f"{DETECTOR}.weights", "schema"): 646,
 }
 """Where an arrow goes down that would else run through a box."""

@@ -16,6 +16,7 @@ import pydantic
 from components.evaluator.settings import EvalSettings
 from components.example_gen.settings import DataSettings
 from components.path_settings import LocalPath
+from components.serving_contract.settings import ContractSettings
 from components.settings import Settings
 from components.split_names import JUDGED_TARGET_SPLITS
 from components.trainer.settings import ModelSettings, TrainConfig
@@ -34,11 +35,13 @@ CONFIG_VARIABLE = "PIPELINE_CONFIG"
 
 
 class PushSettings(Settings):
-    """Where blessed models go."""
+    """Where blessed models go, and what they have to show before."""
 
     directory: LocalPath | None = None
     """Folder of the served model; every blessed model becomes a new numbered version in it, as TF Serving expects.
     Default: `<root>/served/detector`."""
+    contract: ContractSettings = ContractSettings()
+    """What a blessed model has to show before it is pushed: that servers and clients can use it."""
 
 
 class PipelineConfig(Settings):

@@ -17,6 +17,7 @@ from components.detector.weights.weights_digest import weights_digest
 from components.evaluator.baseline import LatestBefore, LatestBlessedBefore
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ObjectDetectionExampleGen
+from components.serving_contract.component import ServingContract
 from components.split_names import UNLABELLED
 from components.trainer.comparison.training_process import PROGRAM
 from components.trainer.strategies.settings.auto import AutoSettings
@@ -206,9 +207,21 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         settings=config.eval,
     ).with_id(EVALUATOR)
 
+    gates, infra_blessing = [evaluator], None
+    if config.push.contract.enabled:
+        serving_contract = ServingContract(
+            examples=example_gen.outputs["examples"],
+            model=trainer.outputs["model"],
+            model_blessing=evaluator.outputs["blessing"],
+            settings=config.push.contract,
+        )
+        infra_blessing = serving_contract.outputs["infra_blessing"]
+        gates.append(serving_contract)
+
     pusher = tfx.components.Pusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_blessing,
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(config.push_directory))
         ),
@@ -217,7 +230,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.pipeline_root),
-        components=[*nodes, trainer, baseline, evaluator, pusher],
+        components=[*nodes, trainer, baseline, *gates, pusher],
         enable_cache=True,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(config.metadata_path)

@@ -17,6 +17,7 @@ from components.report.run_record import RunNotFoundError, RunRecord, read_run
 from components.report.section import Run, Section, read_section
 from components.report.sections.annotations import Annotations
 from components.report.sections.anomalies import Anomalies
+from components.report.sections.contract import Contract
 from components.report.sections.data import Data
 from components.report.sections.example_images import ExampleImages
 from components.report.sections.failures import Failures
@@ -42,6 +43,7 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     ExampleImages,
     Metrics,
     Gate,
+    Contract,
     Push,
     Failures,
 )

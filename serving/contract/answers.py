@@ -29,11 +29,13 @@ class Answer:
       boxes_yxyx: float32 [N, 4] in 0..1.
       scores: float32 [N].
       classes: int64 [N], 1-based ids.
+      is_full: whether there may have been more than fit.
     """
 
     boxes_yxyx: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int64]
+    is_full: bool = False
 
     @classmethod
     def all_of(cls, outputs: Mapping[str, npt.NDArray[np.generic]]) -> list[Self]:
@@ -43,14 +45,15 @@ class Answer:
           KeyError, ValueError, IndexError: outputs are missing, or their shapes do not fit together.
         """
         if DETECTIONS in outputs:
-            real = [np.asarray(rows, np.float32) for rows in outputs[DETECTIONS]]
-            real = [rows[rows[:, 4] > 0] for rows in real]
-            return [cls(rows[:, :4], rows[:, 5], rows[:, 4].astype(np.int64)) for rows in real]
+            real = [rows[rows[:, 4] > 0] for rows in np.asarray(outputs[DETECTIONS], np.float32)]
+            rows_there = outputs[DETECTIONS].shape[1]
+            return [cls(rows[:, :4], rows[:, 5], rows[:, 4].astype(np.int64), len(rows) == rows_there) for rows in real]
         return [
             cls(
                 np.asarray(outputs[BOXES][image], np.float32)[:count],
                 np.asarray(outputs[SCORES][image], np.float32)[:count],
                 np.asarray(outputs[CLASSES][image], np.int64)[:count],
+                int(count) == outputs[SCORES].shape[1],
             )
             for image, count in enumerate(np.asarray(outputs[COUNTS], np.int64))
         ]
@@ -88,9 +91,13 @@ def compared_detections(answer: Answer) -> int:
 
 
 def _compared_from(*answers: Answer) -> float:
-    """The score from which detections are compared: lower where all of them score little."""
+    """The score from which detections are compared: lower where all of them score little.
+
+    Of an answer that is full, higher than the last: which of equals had no room left is decided by that last bit, too.
+    """
     best = max((float(answer.scores.max()) for answer in answers if answer.scores.size), default=0.0)
-    return min(_SCORE_COMPARED, best / 2)
+    last = max((float(answer.scores.min()) for answer in answers if answer.is_full), default=0.0)
+    return max(min(_SCORE_COMPARED, best / 2), last)
 
 
 def _iou(boxes_yxyx: npt.NDArray[np.float32], box_yxyx: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -24,7 +24,7 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def copied_tree(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     root = tmp_path_factory.mktemp("copy")
-    for package in ("components", "schema"):
+    for package in ("components", "schema", "serving"):
         shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     return root
 
@@ -78,6 +78,9 @@ def test_the_sheet_of_augmentations_looks_for_the_records_where_they_are(
         ("components/transform/box_cleaning.py", {"Transform"}),
         ("components/validation/duplicates.py", {"AnnotationValidator"}),
         ("components/example_gen/formats/yolo.py", {"ObjectDetectionExampleGen"}),
+        ("serving/contract/answers.py", {"ServingContract"}),
+        ("serving/models/cpp_session.py", {"ServingContract"}),
+        ("serving/client.py", set()),
         ("components/report/run_report.py", set()),
         ("schema/schema.pbtxt", {"ImportSchemaGen"}),
     ],
@@ -141,6 +144,21 @@ def test_the_tuner_stands_before_the_trainer_which_takes_its_best(tmp_path: path
     assert nodes["Trainer"].inputs.inputs["hyperparameters"].channels[0].output_key == "best_hyperparameters"
     without = Compiler().compile(graph.create_pipeline(config.model_copy(update={"tuner": None})))
     assert "Tuner" not in {node.pipeline_node.node_info.id for node in without.nodes}
+
+
+def test_the_pusher_waits_for_the_contract_check_unless_it_is_switched_off(tmp_path: pathlib.Path) -> None:
+    def nodes_of(push: dict[str, Any]) -> dict[str, pipeline_pb2.PipelineNode]:
+        data = {"format": "coco", "path": str(tmp_path)}
+        config = PipelineConfig.model_validate({"name": "signs", "root": str(tmp_path), "data": data, "push": push})
+        compiled = Compiler().compile(graph.create_pipeline(config))
+        return {node.pipeline_node.node_info.id: node.pipeline_node for node in compiled.nodes}
+
+    nodes = nodes_of({})
+    assert set(nodes["ServingContract"].upstream_nodes) == {"ObjectDetectionExampleGen", "Trainer", "Evaluator"}
+    assert nodes["Pusher"].inputs.inputs["infra_blessing"].channels[0].producer_node_query.id == "ServingContract"
+    without = nodes_of({"contract": {"enabled": False}})
+    assert "ServingContract" not in without
+    assert "infra_blessing" not in without["Pusher"].inputs.inputs
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from components.evaluator.verdict import Failure, Verdict
 from components.report import section
 from components.report.run_record import read_run
 from components.report.run_report import RunReport, read_report, report_run
+from schema.contract_report import CONTRACT_FILE, Check, ContractReport, Latency
 from tests.components.report.fake_run import FakeRun, write_examples
 
 FOG = (("weather", "<script>fog</script>"),)
@@ -110,6 +111,36 @@ def test_summary_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyP
     ]
     assert lines[-3].endswith("AP50 on weather=<script>fog</script> is 0.7000, 0.1000 below its minimum 0.8")
     assert lines[-1] == "Pushed      /served/detector/17"
+
+
+def test_a_model_that_servers_cannot_use_is_not_pushed_and_the_report_says_why(
+    judged_run: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = judged_run.root / "infra_blessing"
+    folder.mkdir()
+    checks = (
+        Check("loads", True, "C++ loader", "a model", "copy it again"),
+        Check("empty batch", False, "<script>INVALID_ARGUMENT", "no rows", "pad it"),
+    )
+    contract = ContractReport(checks, (Latency("C++ loader", 1, 20, 10.0, 12.5, 20.0),))
+    (folder / CONTRACT_FILE).write_text(contract.to_json())
+    judged_run.node("new", "ServingContract", outputs={"infra_blessing": folder}, properties={"blessed": 0})
+    judged_run.node("new", "Pusher", outputs={"pushed_model": judged_run.root}, properties={"pushed": 0})
+    report = report_of(judged_run, BLESSED, monkeypatch)
+    assert report.lines()[-4:] == [
+        "Contract    broken, so nothing is pushed: 1 of 2 checks failed",
+        "            empty batch: found <script>INVALID_ARGUMENT; expected no rows; pad it",
+        "            1 image in the C++ loader: p50 10.0 ms, p95 12.5 ms, p99 20.0 ms of 20 runs",
+        "Pushed      nothing",
+    ]
+    page = report.page()
+    check(page)
+    assert "Not pushed: servers and clients could not use it" in page
+    assert "found &lt;script&gt;INVALID_ARGUMENT" in page
+    (folder / CONTRACT_FILE).write_text(ContractReport(checks[:1]).to_json())
+    assert "Contract    kept: 1 checks" in report_of(judged_run, BLESSED, monkeypatch).lines()
+    (folder / CONTRACT_FILE).write_text("damaged")
+    assert "Contract    could not be read" in "\n".join(report_of(judged_run, BLESSED, monkeypatch).lines())
 
 
 def test_a_figure_of_the_images_that_the_checkpoint_was_chosen_on_says_so(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +48,15 @@ def test_what_scores_too_little_does_not_count_unless_all_of_it_does() -> None:
     assert difference([answer([ONE, (0.5, 0.5, 0.02, 1)])], [answer([ONE])]) == ""
     assert compared_detections(answer([ONE, (0.5, 0.5, 0.02, 1)])) == 1
     assert difference([answer([(0.5, 0.5, 0.02, 1)])], [answer([])]) != ""
+
+
+def test_which_of_equals_had_no_room_left_does_not_count() -> None:
+    last, other = (0.5, 0.5, 0.4, 1), (0.3, 0.6, 0.4, 1)
+    here, there = answer([ONE, last]), answer([ONE, other])
+    assert difference([here], [there]) != ""
+    full = [dataclasses.replace(found, is_full=True) for found in (here, there)]
+    assert difference(full[:1], full[1:]) == ""
+    assert compared_detections(full[0]) == 1
 
 
 def test_either_of_two_equals_may_be_kept_but_not_every_box_be_another() -> None:

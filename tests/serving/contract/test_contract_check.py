@@ -58,7 +58,7 @@ def test_a_good_export_passes(good: pathlib.Path) -> None:
         ("wrong names", "agreement with evaluate", "class 1 is called b'yield', in assets/labels.txt b'stop'"),
         ("two handles", "agreement with evaluate", "C++ loader, serving_default: FAILED_PRECONDITION"),
         ("no empty batch", "empty batch", "C++ loader, serving_default: INVALID_ARGUMENT"),
-        ("rows for an empty batch", "empty batch", "detection_scores float32 of shape [1, 2]"),
+        ("rows for an empty batch", "empty batch", "detection_scores float32 of shape [1, 3]"),
         ("unnamed damage", "damaged image named", "Python loader, serving_default: INVALID_ARGUMENT"),
         ("wrong index", "damaged image named", "where images [1] are damaged"),
         ("no error", "damaged image fails alone", "image_errors for the images []"),

@@ -91,7 +91,7 @@ class TinyExport(tf.Module):  # type: ignore[misc]
             return tf.identity(canvases)
 
     def _detect(self, canvases: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Boxes [B, 2, 4], scores [B, 2] and 1-based classes [B, 2]."""
+        """Boxes [B, 3, 4], scores [B, 3] and 1-based classes [B, 3]; the last row is padding."""
         colours = tf.reduce_mean(canvases, axis=(1, 2)) / 255.0  # [B, 3]
         if self._broken == "batch statistics":
             colours -= 0.5 * tf.reduce_mean(colours, axis=0)
@@ -100,7 +100,9 @@ class TinyExport(tf.Module):  # type: ignore[misc]
         corners = colours[:, 1:] / 2  # [B, 2]
         boxes = tf.concat([corners, corners + 0.25], axis=1)  # [B, 4]
         classes = tf.ones_like(scores, tf.int64) * [1, 2]
-        return tf.stack([boxes, 1.0 - tf.reverse(boxes, [1])], axis=1), scores, classes
+        found = (tf.stack([boxes, 1.0 - tf.reverse(boxes, [1])], axis=1), scores, classes)
+        boxes, scores, classes = (tf.concat([part, tf.zeros_like(part[:, :1])], axis=1) for part in found)
+        return boxes, scores, classes
 
     def _named(self, canvases: tf.Tensor) -> dict[str, tf.Tensor]:
         boxes, scores, classes = self._detect(canvases)
