@@ -73,15 +73,14 @@ def test_first_unchanged_and_changed_run(workspace, capsys):
     run_locally(config)
     first = _states_of_newest_run(config)
     assert set(first.values()) == {"COMPLETE"}, first
-    assert {"ObjectDetectionExampleGen", "AnnotationValidator", "Transform", "Trainer", "Evaluator", "Pusher"} <= set(
-        first
-    )
+    assert {"ObjectDetectionExampleGen", "AnnotationValidator", "Transform", "Trainer", "Evaluator"} <= set(first)
+    assert {"ServingContract", "Pusher"} <= set(first)
     (version,) = config.push_directory.iterdir()
     assert (version / "saved_model.pb").exists()
     assert len(read_label_map(version / "assets" / "labels.txt")) >= 6
     assert (version / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 0
     summary = capsys.readouterr().out
-    for expected in ("AP50", "time_of_day", "blessed", str(version), "serving.server"):
+    for expected in ("AP50", "time_of_day", "blessed", "Contract    kept: 11 checks", str(version), "serving.server"):
         assert expected in summary
 
     run_locally(config)
