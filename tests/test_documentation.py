@@ -22,6 +22,7 @@ DOCUMENTS = (
     "docs/kubeflow.md",
     "docs/transfer.md",
     "docs/augmentation.md",
+    "docs/serving.md",
 )
 OURS = ("pipeline", "kubeflow", "serving", "demo", "benchmarks", "docs")
 MINIMAL = "name: signs\ndata: {format: coco, path: data}\n"
