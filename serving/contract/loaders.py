@@ -86,7 +86,7 @@ class CppLoader:
         try:
             return self._session.run(signature_name, inputs)
         except KeyError as error:
-            raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, f"there is no {error}") from error
+            raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, f"there is no signature {error}") from error
         except tf.errors.OpError as error:
             raise errors.of_tensorflow(error.error_code, error.message) from error
 
