@@ -52,7 +52,7 @@ def _commands() -> list[str]:
 @pytest.mark.parametrize("command", _commands())
 def test_a_command_is_there_and_takes_its_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     module, *words = shlex.split(re.sub(r"[\[\]]", "", command))
-    name = f"{module}.__main__" if (REPOSITORY / module / "__main__.py").exists() else module
+    name = f"{module}.__main__" if (REPOSITORY.joinpath(*module.split(".")) / "__main__.py").exists() else module
     # A verb is a word in lower case; FILE and the like stand for something.
     verbs = [word for word in words[:1] if word.isalpha() and word.islower()]
     try:
