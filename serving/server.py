@@ -1,159 +1,127 @@
 """An embedded model server that speaks TF Serving's gRPC.
 
     python -m serving.server --model_base_path DIR --model_name detector --port 8500
+    python -m serving.server --model_config_file models.config
 
-It serves the newest complete version in DIR and follows new ones. Flags have TF Serving's names where it has the
-same; a client of one is a client of the other.
+It serves the newest complete version in DIR, or what the file says, and follows new ones. Flags have TF Serving's names
+where it has the same; a client of one is a client of the other.
 """
 
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import logging
 import os
 import pathlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 from schema.exported_model import MODEL_NAME
 from serving.models import version_folder
 
-if TYPE_CHECKING:
-    from serving.models.model_versions import ModelVersions
-
 _LOG = logging.getLogger(__name__)
-
-
-class PortError(Exception):
-    """The address cannot be listened on."""
-
-
-class ModelServer:
-    """The server of one model; `start` returns when it answers.
-
-    Attributes:
-      port: the port that is listened on, also when 0 was asked for.
-      versions: what is loaded.
-    """
-
-    def __init__(
-        self,
-        model_base_path: pathlib.Path,
-        model_name: str = MODEL_NAME,
-        host: str = "127.0.0.1",
-        port: int = 8500,
-        poll_seconds: float = 2.0,
-        threads: int | None = None,
-        max_message_mib: int = 64,
-    ) -> None:
-        """Binds the port; nothing is loaded yet.
-
-        Raises:
-          PortError: the port is taken or may not be used.
-        """
-        # Here and not at the top: TensorFlow takes seconds, which --help and a wrong folder should not.
-        import grpc
-        from grpc_health.v1 import health, health_pb2_grpc
-        from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-
-        from serving.models.model_versions import ModelVersions
-        from serving.wire.answering import Answering
-        from serving.wire.model_service import ModelService
-        from serving.wire.prediction_service import PredictionService
-
-        self.versions: ModelVersions = ModelVersions(
-            model_name, model_base_path, poll_seconds, lambda: self._set_health(serving=True)
-        )
-        self._health = health.HealthServicer()
-        self._server = grpc.server(
-            concurrent.futures.ThreadPoolExecutor(threads or 2 * (os.cpu_count() or 1), "grpc"),
-            options=[
-                ("grpc.max_receive_message_length", max_message_mib << 20),
-                ("grpc.max_send_message_length", -1),
-                # Two servers on one port would share its requests unnoticed.
-                ("grpc.so_reuseport", 0),
-            ],
-        )
-        answering = Answering(self.versions)
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(answering), self._server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self.versions, answering), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._set_health(serving=False)
-        address = f"{host}:{port}"
-        try:
-            self.port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise PortError(
-                f"cannot listen on {address}: is another server using the port? (--port 0 picks one)"
-            ) from error
-        if self.port == 0:
-            raise PortError(f"cannot listen on {address}: is another server using the port? (--port 0 picks one)")
-
-    def start(self) -> None:
-        """Loads the newest version and begins to answer; without a version, requests are NOT_FOUND until one comes."""
-        self._server.start()
-        self.versions.start()
-
-    def stop(self, grace_seconds: float) -> None:
-        """Refuses new requests at once, and gives those in progress `grace_seconds` to end."""
-        self._health.enter_graceful_shutdown()
-        self._server.stop(grace_seconds).wait()
-        self.versions.stop()
-
-    def _set_health(self, serving: bool) -> None:
-        from grpc_health.v1 import health_pb2
-
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
-            self._health.set(service, status)
 
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m serving.server",
-        description="Serves the newest version of a pushed model over TF Serving's gRPC, and follows new versions.",
+        description="Serves pushed models over TF Serving's gRPC, and follows new versions.",
     )
-    parser.add_argument("--model_base_path", type=pathlib.Path, required=True, help="folder of numbered versions")
-    parser.add_argument("--model_name", default=MODEL_NAME, help="name that requests give (default: %(default)s)")
-    parser.add_argument(
+    models = parser.add_argument_group("what is served")
+    models.add_argument("--model_base_path", type=pathlib.Path, help="folder of numbered versions")
+    models.add_argument("--model_name", default=MODEL_NAME, help="name that requests give (default: %(default)s)")
+    models.add_argument(
+        "--model_config_file",
+        type=pathlib.Path,
+        help="several models, versions and labels: a ModelServerConfig in text format, in place of --model_base_path",
+    )
+    models.add_argument(
+        "--model_config_file_poll_wait_seconds",
+        type=float,
+        default=0.0,
+        help="pause between looks at that file; 0 reads it once (default: %(default)s)",
+    )
+    models.add_argument(
+        "--file_system_poll_wait_seconds",
+        type=float,
+        default=2.0,
+        help="pause between looks into the models' folders (default: %(default)s)",
+    )
+    models.add_argument(
+        "--allow_version_labels_for_unavailable_models",
+        action="store_true",
+        help="labels may name versions that are not loaded yet",
+    )
+    models.add_argument(
+        "--reload_root",
+        type=pathlib.Path,
+        action="append",
+        help="a folder that HandleReloadConfigRequest may serve from (default: those above the models' folders)",
+    )
+    models.add_argument("--wait_for_model", action="store_true", help="start before the first version is there")
+    door = parser.add_argument_group("where it listens")
+    door.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for other machines (default: %(default)s)"
     )
-    parser.add_argument("--port", type=int, default=8500, help="0 picks a free one (default: %(default)s)")
-    parser.add_argument(
-        "--file_system_poll_wait_seconds", type=float, default=2.0, help="pause between looks (default: %(default)s)"
+    door.add_argument("--port", type=int, default=8500, help="0 picks a free one (default: %(default)s)")
+    load = parser.add_argument_group("load")
+    load.add_argument(
+        "--enable_batching",
+        choices=("true", "false"),
+        default="true",
+        help="answer requests that wait at the same time together (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=int, default=None, help="requests at once (default: two for each core)")
-    parser.add_argument(
-        "--max_message_mib", type=int, default=64, help="largest request, in MiB (default: %(default)s)"
+    load.add_argument(
+        "--batching_parameters_file", type=pathlib.Path, help="BatchingParameters in text format, as TF Serving's"
     )
-    parser.add_argument(
+    load.add_argument("--threads", type=int, help="requests at once (default: as many as may wait for a batch)")
+    load.add_argument("--max_images", type=int, default=64, help="images in a request (default: %(default)s)")
+    load.add_argument(
+        "--max_image_pixels", type=int, default=64_000_000, help="width x height of an image (default: %(default)s)"
+    )
+    load.add_argument("--max_message_mib", type=int, default=64, help="largest request, in MiB (default: %(default)s)")
+    load.add_argument(
         "--grace_seconds", type=float, default=10.0, help="time for requests to end on SIGTERM (default: %(default)s)"
     )
-    parser.add_argument("--wait_for_model", action="store_true", help="start before the first version is there")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point."""
     parser = _arguments()
     options = parser.parse_args(arguments)
-    if not 0 <= options.port <= 65535:
-        parser.error(f"argument --port: must be 0 to 65535, found {options.port}")
-    for name in ("file_system_poll_wait_seconds", "max_message_mib"):
-        if getattr(options, name) <= 0:
-            parser.error(f"argument --{name}: must be positive, found {getattr(options, name)}")
-    if options.threads is not None and options.threads < 1:
-        parser.error(f"argument --threads: must be at least 1, found {options.threads}")
+    _check(parser, options)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        if not options.wait_for_model:
+        if options.model_base_path and not options.wait_for_model:
             version_folder.check_base_path(options.model_base_path)
-        _serve(options)
-    except (version_folder.ModelFolderError, PortError) as error:
+    except version_folder.ModelFolderError as error:
         sys.exit(f"error: {error}")
+    _serve(options)
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if (options.model_base_path is None) == (options.model_config_file is None):
+        parser.error("give either --model_base_path or --model_config_file")
+    if not 0 <= options.port <= 65535:
+        parser.error(f"argument --port: must be 0 to 65535, found {options.port}")
+    for name in ("file_system_poll_wait_seconds", "max_message_mib", "max_images", "max_image_pixels", "threads"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            parser.error(f"argument --{name}: must be positive, found {value}")
+    for name in ("model_config_file_poll_wait_seconds", "grace_seconds"):
+        if getattr(options, name) < 0:
+            parser.error(f"argument --{name}: must not be negative, found {getattr(options, name)}")
+    for name in ("model_config_file", "batching_parameters_file"):
+        path = getattr(options, name)
+        if path is not None and not path.is_file():
+            parser.error(f"argument --{name}: {path} is no file")
+    if options.batching_parameters_file and options.enable_batching == "false":
+        parser.error("argument --batching_parameters_file: means nothing with --enable_batching false")
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -161,28 +129,78 @@ def _serve(options: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A server beside a training run must not take the whole GPU.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    server = ModelServer(
-        options.model_base_path,
-        options.model_name,
-        options.host,
-        options.port,
-        options.file_system_poll_wait_seconds,
-        options.threads,
-        options.max_message_mib,
+    # Here and not at the top: TensorFlow takes seconds, which --help and a wrong flag should not.
+    from serving.model_server import ModelServer, PortError, ServerSettings
+    from serving.models.batching_parameters import (
+        BatchingParameters,
+        BatchingParametersError,
+        read_batching_parameters,
     )
+    from serving.models.models_config import ModelConfig, ModelsConfigError, read_models_config
+    from serving.protocol.limits import Limits
+
+    try:
+        if options.model_config_file:
+            models = read_models_config(options.model_config_file)
+        else:
+            models = [ModelConfig(options.model_name, options.model_base_path)]
+        batching = BatchingParameters() if options.enable_batching == "true" else None
+        if options.batching_parameters_file:
+            batching = read_batching_parameters(options.batching_parameters_file)
+        server = ModelServer(
+            models,
+            ServerSettings(
+                host=options.host,
+                port=options.port,
+                poll_seconds=options.file_system_poll_wait_seconds,
+                batching=batching,
+                limits=Limits(options.max_images, options.max_image_pixels, options.max_message_mib),
+                config_file=options.model_config_file,
+                config_poll_seconds=options.model_config_file_poll_wait_seconds,
+                allow_unavailable_labels=options.allow_version_labels_for_unavailable_models,
+                reload_roots=options.reload_root or (),
+                threads=options.threads,
+            ),
+        )
+    except (ModelsConfigError, BatchingParametersError, PortError) as error:
+        sys.exit(f"error: {error}")
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    server.start()
-    if server.versions.serving_version is None and not options.wait_for_model:
-        server.stop(grace_seconds=0)
-        statuses = server.versions.statuses()
-        reasons = "; ".join(f"version {number}: {status.error}" for number, status in statuses.items())
-        raise version_folder.ModelFolderError(f"{options.model_base_path}: no version can be loaded ({reasons})")
-    _LOG.info("listening on %s:%d", options.host, server.port)
-    ended.wait()
+    server.start(wait=False)
+    # Loading is another thread's, so that a signal is heard meanwhile.
+    while not server.servables.wait_until_looked(0.1) and not ended.is_set():
+        pass
+    nothing = [model for model in models if not server.servables.versions(model.name)]
+    if nothing and not ended.is_set() and not options.wait_for_model:
+        reasons = "; ".join(
+            f"{model.base_path}: no version can be loaded "
+            f"({'; '.join(f'version {number}: {status.error}' for number, status in statuses.items()) or 'none there'})"
+            for model in nothing
+            for statuses in [server.servables.statuses(model.name)]
+        )
+        print(f"error: {reasons}", file=sys.stderr)
+        is_over = server.stop(0)
+        if not is_over:
+            _end_at_once(1)
+        sys.exit(1)
+    if not ended.is_set():
+        _LOG.info("listening on %s:%d", options.host, server.port)
+        ended.wait()
     _LOG.info("stopping: requests in progress have %g s to end", options.grace_seconds)
-    server.stop(options.grace_seconds)
+    started = time.monotonic()
+    is_over = server.stop(options.grace_seconds)
+    _LOG.info("stopped after %.1f s%s", time.monotonic() - started, "" if is_over else ", in the middle of work")
+    if not is_over:
+        _end_at_once(0)
+
+
+def _end_at_once(status: int) -> NoReturn:
+    """Ends the process while a thread of TensorFlow's is at work, for which Python would wait."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

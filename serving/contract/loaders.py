@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
+from schema.exported_model import SAVED_MODEL_FILE
 from serving.models.cpp_session import CppSession
-from serving.models.loaded_model import LoadedModel
 from serving.protocol import errors, tensors
 from serving.protocol.errors import RequestError
 
@@ -51,21 +51,38 @@ class LoadError(Exception):
 
 
 class PythonLoader:
-    """`tf.saved_model.load`, as the embedded server and the Evaluator load models."""
+    """`tf.saved_model.load`, as the Evaluator loads models."""
 
     name = "Python loader"
 
     def __init__(self, model: pathlib.Path) -> None:
         """Raises `LoadError`."""
         try:
-            self._model = LoadedModel(0, model)
-        except (OSError, ValueError, DecodeError, tf.errors.OpError) as error:
+            saved = saved_model_pb2.SavedModel.FromString((model / SAVED_MODEL_FILE).read_bytes())
+            tagged = [graph for graph in saved.meta_graphs if tf.saved_model.SERVING in graph.meta_info_def.tags]
+            if not tagged:
+                raise LoadError(f"{SAVED_MODEL_FILE} holds no graph with the tag {tf.saved_model.SERVING!r}")
+            # The functions are what runs; the object must be kept with them, because it owns the variables.
+            self._object = tf.saved_model.load(str(model), tags=[tf.saved_model.SERVING])
+        except (OSError, ValueError, IndexError, DecodeError, tf.errors.OpError) as error:
             raise LoadError(_first_line(error)) from error
-        self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = self._model.signature_defs
+        self._functions = dict(self._object.signatures)
+        self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = {
+            name: definition for name, definition in tagged[0].signature_def.items() if name in self._functions
+        }
 
     def run(self, signature_name: str, inputs: Mapping[str, Array]) -> Arrays:
         """See `Loader.run`."""
-        return self._model.predict(signature_name, inputs)
+        function = self._functions.get(signature_name)
+        if function is None:
+            raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, f"there is no {signature_name!r}")
+        try:
+            outputs = function(**{alias: tf.constant(array) for alias, array in inputs.items()})
+            return {alias: np.asarray(tensor.numpy()) for alias, tensor in outputs.items()}
+        except tf.errors.OpError as error:
+            raise errors.of_tensorflow(error.error_code, error.message) from error
+        except (TypeError, ValueError) as error:
+            raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, _first_line(error)) from error
 
 
 class CppLoader:

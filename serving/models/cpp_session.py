@@ -83,23 +83,27 @@ class CppSession:
         if graph is not None:
             call("TF_DeleteGraph", graph)
 
-    def run(self, signature_name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(
+        self, signature_name: str, inputs: Mapping[str, Array], output_aliases: Sequence[str] = ()
+    ) -> dict[str, Array]:
         """Runs a signature.
 
         Args:
           signature_name: a key of `signature_defs`.
           inputs: arrays by input alias; strings are arrays of `bytes` objects.
+          output_aliases: which outputs to compute, all when empty.
 
         Returns:
           Arrays by output alias.
 
         Raises:
-          KeyError: there is no such signature.
+          KeyError: there is no such signature or output.
           tf.errors.OpError: the graph refused the values, or cannot run at all.
         """
         definition = self.signature_defs[signature_name]
         feeds = [self._output(definition.inputs[alias].name) for alias in inputs]
-        fetches = [self._output(info.name) for info in definition.outputs.values()]
+        aliases = list(output_aliases or definition.outputs)
+        fetches = [self._output(definition.outputs[alias].name) for alias in aliases]
         fetched = (ctypes.c_void_p * len(fetches))()
         fed = [_to_tensor(array) for array in inputs.values()]
         try:
@@ -117,7 +121,7 @@ class CppSession:
                 0,
                 None,
             )
-            return {alias: _to_array(tensor) for alias, tensor in zip(definition.outputs, fetched, strict=True)}
+            return {alias: _to_array(tensor) for alias, tensor in zip(aliases, fetched, strict=True)}
         finally:
             for tensor in fed:
                 for string in _strings(tensor):
@@ -143,7 +147,8 @@ def _to_tensor(array: Array) -> int:
             call("TF_StringInit", string)
             call("TF_StringCopy", string, value, len(value))
     elif size_bytes:
-        ctypes.memmove(call("TF_TensorData", tensor), array.tobytes(), size_bytes)
+        contiguous = np.ascontiguousarray(array)
+        ctypes.memmove(call("TF_TensorData", tensor), contiguous.ctypes.data, size_bytes)
     return tensor
 
 

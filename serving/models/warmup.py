@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import pathlib
+import sys
 from collections.abc import Iterator
 
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from schema.exported_model import WARMUP_FILE
-from serving.models.loaded_model import LoadedModel
-from serving.protocol import tensors
+from serving.models.request_inputs import to_call
+from serving.models.runnable import Runnable
+from serving.protocol.limits import Limits
 
 _LOG = logging.getLogger(__name__)
 _MAX_REQUESTS = 1000
 """TF Serving's limit."""
+_NO_LIMITS = Limits(max_images=sys.maxsize, max_image_pixels=sys.maxsize)
+"""What an export brings along is not a stranger's."""
 
 
 def read_requests(version_path: pathlib.Path) -> Iterator[predict_pb2.PredictRequest]:
@@ -35,7 +39,7 @@ def read_requests(version_path: pathlib.Path) -> Iterator[predict_pb2.PredictReq
             _LOG.warning("%s: record %d is no Predict request and was left out", path, number)
 
 
-def warm_up(model: LoadedModel, version_path: pathlib.Path) -> int:
+def warm_up(model: Runnable, version_path: pathlib.Path) -> int:
     """Runs the requests in `WARMUP_FILE`, if there are any.
 
     Returns:
@@ -47,7 +51,6 @@ def warm_up(model: LoadedModel, version_path: pathlib.Path) -> int:
     """
     count = 0
     for request in read_requests(version_path):
-        inputs = {alias: tensors.to_array(alias, message) for alias, message in request.inputs.items()}
-        model.predict(request.model_spec.signature_name, inputs, list(request.output_filter))
+        model.run(to_call(model, request, _NO_LIMITS))
         count += 1
     return count

@@ -24,6 +24,9 @@ _VALUE_FIELDS = {
     types_pb2.DT_BOOL: "bool_val",
 }
 
+_READ_TYPES = frozenset({*_VALUE_FIELDS, types_pb2.DT_STRING})
+"""What inputs of a detector can be; resources and variants are a server's own."""
+
 
 def to_array(alias: str, message: tensor_pb2.TensorProto) -> npt.NDArray[np.generic]:
     """The array a message describes.
@@ -36,9 +39,12 @@ def to_array(alias: str, message: tensor_pb2.TensorProto) -> npt.NDArray[np.gene
         raise _malformed(alias, f"shape {sizes} is not fully known")
     if math.prod(sizes) > MAX_TENSOR_ELEMENTS:
         raise _malformed(alias, f"shape {sizes} has more than {MAX_TENSOR_ELEMENTS} elements")
+    if message.dtype not in _READ_TYPES:
+        names = ", ".join(sorted(tf.as_dtype(number).name for number in _READ_TYPES))
+        raise _malformed(alias, f"type {message.dtype}, expected one of {names}")
     try:
         array: npt.NDArray[np.generic] = tf.make_ndarray(message)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _malformed(alias, str(error)) from error
     return array
 

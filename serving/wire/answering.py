@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
 
 from schema.exported_model import SERVING_SIGNATURE
-from serving.models.model_versions import ModelVersions, VersionStatus
+from serving.models.request_inputs import to_call
+from serving.models.runnable import never
+from serving.models.servables import Servables
+from serving.models.version_store import VersionStatus
 from serving.protocol import tensors
 from serving.protocol.errors import RequestError
+from serving.protocol.limits import Limits
 
 _SIGNATURE_DEF = "signature_def"
 _LOG = logging.getLogger(__name__)
@@ -40,24 +46,23 @@ Observer = Callable[[Answered], None]
 """Is called after every Predict, in its thread: it must be quick, and what it raises is logged and stops nothing."""
 
 
-def _never() -> bool:
-    return False
-
-
 class Answering:
     """Answers requests by the models that are loaded; safe to use from several threads."""
 
-    def __init__(self, versions: ModelVersions, observers: Sequence[Observer] = ()) -> None:
-        self._versions = versions
+    def __init__(self, servables: Servables, limits: Limits, observers: Sequence[Observer] = ()) -> None:
+        self._servables = servables
+        self._limits = limits
         self._observers = observers
+        self._known_faults: set[tuple[str, str, int]] = set()
+        self._lock = threading.Lock()
 
     def predict(
         self,
         request: predict_pb2.PredictRequest,
         deadline_monotonic: float | None = None,
-        is_cancelled: Callable[[], bool] = _never,
+        is_cancelled: Callable[[], bool] = never,
     ) -> predict_pb2.PredictResponse:
-        """Runs a signature; see `LoadedModel.predict` for what is refused.
+        """Runs a signature.
 
         Args:
           request: of TF Serving's PredictionService.
@@ -69,7 +74,8 @@ class Answering:
         """
         started = time.monotonic()
         try:
-            response = self._predict(request)
+            with self._nothing_unforeseen():
+                response = self._predict(request, deadline_monotonic, is_cancelled)
         except RequestError as error:
             self._observe(Answered(request, None, error, time.monotonic() - started))
             raise
@@ -84,6 +90,12 @@ class Answering:
         Raises:
           RequestError: another field is asked for, or the model is not there.
         """
+        with self._nothing_unforeseen():
+            return self._metadata(request)
+
+    def _metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         require_model_spec(request.HasField("model_spec"))
         if not request.metadata_field:
             raise _invalid("GetModelMetadataRequest must specify at least one metadata_field")
@@ -92,7 +104,7 @@ class Answering:
                 raise _invalid(f"Metadata field {field} is not supported")
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        with self._versions.use(request.model_spec) as model:
+        with self._servables.use(request.model_spec) as model:
             for name, definition in model.signature_defs.items():
                 signatures.signature_def[name].CopyFrom(definition)
             response.model_spec.name = request.model_spec.name
@@ -106,7 +118,7 @@ class Answering:
         Raises:
           RequestError: NOT_FOUND, there is no such model or version.
         """
-        known = self._versions.statuses() if spec.name == self._versions.model_name else {}
+        known = self._servables.statuses(spec.name)
         if not spec.HasField("version"):
             if not known:
                 raise RequestError(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {spec.name}")
@@ -133,12 +145,15 @@ class Answering:
                 entry.status.error_message = status.error
         return response
 
-    def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+    def _predict(
+        self, request: predict_pb2.PredictRequest, deadline_monotonic: float | None, is_cancelled: Callable[[], bool]
+    ) -> predict_pb2.PredictResponse:
         require_model_spec(request.HasField("model_spec"))
+        if deadline_monotonic is not None and time.monotonic() >= deadline_monotonic:
+            raise RequestError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline exceeded before the work could start")
         spec = request.model_spec
-        with self._versions.use(spec) as model:
-            inputs = {alias: tensors.to_array(alias, message) for alias, message in request.inputs.items()}
-            outputs = model.predict(spec.signature_name, inputs, list(request.output_filter))
+        with self._servables.use(spec) as model:
+            outputs = model.run(to_call(model, request, self._limits, deadline_monotonic, is_cancelled))
         response = predict_pb2.PredictResponse()
         response.model_spec.name = spec.name
         response.model_spec.version.value = model.version
@@ -146,6 +161,30 @@ class Answering:
         for alias, array in outputs.items():
             response.outputs[alias].CopyFrom(tensors.to_message(array))
         return response
+
+    @contextmanager
+    def _nothing_unforeseen(self) -> Iterator[None]:
+        """Turns what nobody thought of into INTERNAL; its traceback is logged the first time."""
+        try:
+            yield
+        except RequestError:
+            raise
+        except Exception as error:
+            place = error.__traceback__
+            while place and place.tb_next:
+                place = place.tb_next
+            fault = (
+                type(error).__name__,
+                place.tb_frame.f_code.co_filename if place else "",
+                place.tb_lineno if place else 0,
+            )
+            with self._lock:
+                is_new = fault not in self._known_faults
+                self._known_faults.add(fault)
+            if is_new:
+                _LOG.exception("a request could not be answered; the same fault is not logged again")
+            message = f"internal error ({fault[0]}); the server's log has more"
+            raise RequestError(grpc.StatusCode.INTERNAL, message) from error
 
     def _observe(self, answered: Answered) -> None:
         for observer in self._observers:

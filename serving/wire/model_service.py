@@ -1,23 +1,27 @@
-"""TF Serving's ModelService over gRPC: which versions are loaded, and a look into the folder on demand."""
+"""TF Serving's ModelService over gRPC: which versions are loaded, and what is to be served from now on."""
 
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
 
-from serving.models.model_versions import ModelVersions
+from serving.models.models_config import ModelConfig, ModelsConfigError, models_of
+from serving.models.servables import Servables
 from serving.protocol.errors import RequestError, abort
 from serving.wire.answering import Answering
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """Reports on, and refreshes, the one model that is served."""
+    """Reports on the models, and takes another list of them."""
 
-    def __init__(self, versions: ModelVersions, answering: Answering) -> None:
-        self._versions = versions
+    def __init__(self, servables: Servables, answering: Answering, roots: Sequence[pathlib.Path]) -> None:
+        """A reload may name folders at or below `roots` only: whoever reaches the port must not read other files."""
+        self._servables = servables
         self._answering = answering
+        self._roots = [root.resolve() for root in roots]
 
     def GetModelStatus(  # noqa: N802 - the name is the protocol's
         self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
@@ -31,24 +35,32 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def HandleReloadConfigRequest(  # noqa: N802
         self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
     ) -> model_management_pb2.ReloadConfigResponse:
-        """Looks for a new version now.
+        """Serves the models of the request from now on, and no others; answers when the new ones were tried.
 
-        The configuration must be the one that is served (same name, same folder): a server for one model does not
-        take another over the network.
+        The whole is done, or refused and nothing changed.
         """
-        config = request.config
-        if config.WhichOneof("config") != "model_config_list":
-            message = (
-                "ServerModelConfig type not supported by HandleReloadConfigRequest."
-                " Only ModelConfigList is currently supported"
+        try:
+            models = models_of(request.config, "the config of the reload")
+            for model in models:
+                self._check_base_path(model)
+            self._servables.reload(models)
+        except ModelsConfigError as error:
+            abort(context, RequestError(grpc.StatusCode.INVALID_ARGUMENT, str(error)))
+        except RequestError as error:
+            abort(context, error)
+        response = model_management_pb2.ReloadConfigResponse()
+        failed = [model.name for model in models if not self._servables.versions(model.name)]
+        if failed:
+            response.status.error_code = grpc.StatusCode.NOT_FOUND.value[0]
+            response.status.error_message = f"no version can be loaded yet of: {', '.join(failed)}"
+        return response
+
+    def _check_base_path(self, model: ModelConfig) -> None:
+        path = model.base_path.resolve()
+        if not any(path.is_relative_to(root) for root in self._roots):
+            allowed = ", ".join(map(str, self._roots))
+            raise RequestError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"model {model.name!r}: base_path {model.base_path} is outside of what a reload may serve from "
+                f"({allowed}); start the server with --reload_root",
             )
-            abort(context, RequestError(grpc.StatusCode.INVALID_ARGUMENT, message))
-        asked = [(entry.name, pathlib.Path(entry.base_path).resolve()) for entry in config.model_config_list.config]
-        served = (self._versions.model_name, self._versions.base_path.resolve())
-        if asked != [served]:
-            message = (
-                f"this server serves {served[0]} from {served[1]} and nothing else; start another for another model"
-            )
-            abort(context, RequestError(grpc.StatusCode.INVALID_ARGUMENT, message))
-        self._versions.poll(trust_files=True)
-        return model_management_pb2.ReloadConfigResponse()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import grpc
 from tensorflow_serving.apis import (
@@ -18,6 +18,8 @@ from tensorflow_serving.apis import (
 from serving.protocol.errors import RequestError, abort
 from serving.wire.answering import Answering
 
+_LONGEST_SECONDS: Final = 1e6
+
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Translates calls for `Answering`."""
@@ -30,7 +32,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> predict_pb2.PredictResponse:
         """See `Answering.predict`."""
         remaining = context.time_remaining()
-        deadline = None if remaining is None else time.monotonic() + remaining
+        # Where a caller sets no deadline, grpc says some hundred years, which no clock of Python's can wait for.
+        has_deadline = remaining is not None and remaining < _LONGEST_SECONDS
+        deadline = time.monotonic() + remaining if has_deadline else None
         try:
             return self._answering.predict(request, deadline, lambda: not context.is_active())
         except RequestError as error:

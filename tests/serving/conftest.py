@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.server import ModelServer
+from serving.model_server import ModelServer, ServerSettings
+from serving.models.models_config import ModelConfig
 from tests.serving.tiny_detector import TinyDetector, jpeg, predict_request
 
 
@@ -49,9 +50,9 @@ def push(tmp_path: pathlib.Path, exports: dict[int, pathlib.Path]) -> Callable[[
 
 @pytest.fixture
 def server(tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path]) -> Iterator[ModelServer]:
-    """A running server on a free port with version 1; it follows the folder only when a test calls `poll`."""
+    """A running server on a free port with version 1; it follows the folder only when a test calls `look`."""
     push(1)
-    running = ModelServer(tmp_path / "models", port=0, poll_seconds=3600)
+    running = ModelServer([ModelConfig("detector", tmp_path / "models")], ServerSettings(port=0, poll_seconds=3600))
     running.start()
     yield running
     running.stop(grace_seconds=0)

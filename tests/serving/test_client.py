@@ -10,7 +10,7 @@ from PIL import Image
 
 from serving import client as client_module
 from serving.client import DetectorClient, ImageRefusedError, ServerError
-from serving.server import ModelServer
+from serving.model_server import ModelServer
 from tests.serving.tiny_detector import jpeg
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
@@ -22,8 +22,10 @@ from components.export.saved_model import export
 from demo.glyphs import GLYPH_CLASSES, render_glyphs
 from schema import features
 from schema.label_map import LabelMap
+from serving.contract.loaders import PythonLoader
+from serving.model_server import ModelServer, ServerSettings
 from serving.models.cpp_session import CppSession
-from serving.server import ModelServer
+from serving.models.models_config import ModelConfig
 from tests.tiny_detectors import TINY_DETECTORS
 
 _SIDE_PIXELS = 128
@@ -112,7 +114,7 @@ def _assert_same(found: Sequence[_Answer], expected: Sequence[_Answer], toleranc
 
 
 class _Served(NamedTuple):
-    """A detector, its export and a server that has loaded it, with Python's loader."""
+    """A detector, its export and a server that has loaded it."""
 
     detector: Detector
     export: pathlib.Path
@@ -131,7 +133,7 @@ _BY_COSINES = ("ssd_mobilenet_v2", "ssd_mobilenet_v2_fpnlite", "faster_rcnn_resn
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Served]:
     detector, models = _fresh(*request.param), tmp_path_factory.mktemp("models")
     export(str(models / "1"), detector, LabelMap.of_names(GLYPH_CLASSES), serving_batch_size=2)
-    server = ModelServer(models, port=0, poll_seconds=3600)
+    server = ModelServer([ModelConfig("detector", models)], ServerSettings(port=0, poll_seconds=3600))
     server.start()
     yield _Served(detector, models / "1", server)
     server.stop(grace_seconds=0)
@@ -167,13 +169,13 @@ def test_every_signature_answers_in_the_loader_of_tf_serving(served: _Served) ->
         "serving_tensor": ("images", np.stack(pictures)),
         "evaluate": ("examples", np.array([_record(file) for file in files], object)),
     }
-    served_model = served.server.versions.use(model_pb2.ModelSpec(name="detector"))
-    with served_model as by_python, CppSession(served.export) as by_cpp:
+    by_python = PythonLoader(served.export)
+    with CppSession(served.export) as by_cpp:
         assert set(by_cpp.signature_defs) == set(inputs)
         for signature, (alias, values) in inputs.items():
             for batch in (values[:0], values[:1], values):
                 found = by_cpp.run(signature, {alias: batch})
-                expected = by_python.predict(signature, {alias: batch})
+                expected = by_python.run(signature, {alias: batch})
                 assert {name: (array.dtype, array.shape) for name, array in found.items()} == {
                     name: (array.dtype, array.shape) for name, array in expected.items()
                 }

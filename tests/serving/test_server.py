@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -14,8 +15,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving import server as server_module
-from serving.server import ModelServer, PortError
+from serving.model_server import ModelServer, PortError, ServerSettings
+from serving.models.models_config import ModelConfig
+from serving.protocol.limits import Limits
 from tests.serving.tiny_detector import jpeg, predict_request
+
+
+def _server(folder: pathlib.Path, **settings: Any) -> ModelServer:
+    given = {"port": 0, "poll_seconds": 3600, **settings}
+    return ModelServer([ModelConfig("detector", folder / "models")], ServerSettings(**given))
 
 
 @pytest.mark.parametrize(
@@ -39,11 +47,11 @@ def test_a_folder_without_a_model_is_said_before_anything_is_loaded(
 
 def test_a_taken_port_is_said(server: ModelServer, tmp_path: pathlib.Path) -> None:
     with pytest.raises(PortError, match=f"cannot listen on 127.0.0.1:{server.port}"):
-        ModelServer(tmp_path / "models", port=server.port)
+        _server(tmp_path, port=server.port)
 
 
 def test_health_follows_the_model(tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path]) -> None:
-    running = ModelServer(tmp_path / "models", port=0, poll_seconds=3600)
+    running = _server(tmp_path)
     running.start()
     try:
         with grpc.insecure_channel(f"localhost:{running.port}") as channel:
@@ -54,7 +62,7 @@ def test_health_follows_the_model(tmp_path: pathlib.Path, push: Callable[[int], 
             with pytest.raises(grpc.RpcError, match="served here: nothing yet"):
                 stub.Predict(predict_request(jpeg()))
             push(1)
-            running.versions.poll(trust_files=True)
+            running.servables.look(trust_files=True)
             assert health.Check(request).status == health_pb2.HealthCheckResponse.SERVING
     finally:
         running.stop(grace_seconds=0)
@@ -62,7 +70,7 @@ def test_health_follows_the_model(tmp_path: pathlib.Path, push: Callable[[int], 
 
 def test_a_request_over_the_limit_is_refused(tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path]) -> None:
     push(1)
-    running = ModelServer(tmp_path / "models", port=0, poll_seconds=3600, max_message_mib=1)
+    running = _server(tmp_path, limits=Limits(max_message_mib=1))
     running.start()
     try:
         with grpc.insecure_channel(f"localhost:{running.port}") as channel:

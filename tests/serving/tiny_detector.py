@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import tensorflow as tf
 from PIL import Image
@@ -44,6 +46,16 @@ def jpeg(value: int = 200, width: int = 40, height: int = 20) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), (value, value, value)).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file that says it is so large; its pixels are missing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 def predict_request(*images: bytes, model_name: str = "detector") -> predict_pb2.PredictRequest:

@@ -13,7 +13,8 @@ from schema.contract_report import ContractReport
 from serving.contract.__main__ import main
 from serving.contract.contract_check import check_contract
 from serving.contract.options import ContractOptions
-from serving.server import ModelServer
+from serving.model_server import ModelServer, ServerSettings
+from serving.models.models_config import ModelConfig
 from tests.serving.contract.tiny_export import write_export, write_photos
 
 FAST = ContractOptions(sides_pixels=(40, 80, 120), latency_runs=3, latency_batch_sizes=(1, 3))
@@ -92,7 +93,7 @@ def test_a_server_is_asked_the_same_and_one_with_another_model_is_found_out(
 ) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "1").symlink_to(good)
-    server = ModelServer(tmp_path / "models", port=0, poll_seconds=3600)
+    server = ModelServer([ModelConfig("detector", tmp_path / "models")], ServerSettings(port=0, poll_seconds=3600))
     server.start()
     try:
         options = ContractOptions(sides_pixels=(40,), latency_runs=1, server=f"localhost:{server.port}")

@@ -7,9 +7,14 @@ from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
-from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+)
 
-from serving.server import ModelServer
+from serving.model_server import ModelServer
 
 
 @pytest.fixture
@@ -52,25 +57,67 @@ def test_a_failed_version_says_why(
     stub: model_service_pb2_grpc.ModelServiceStub, server: ModelServer, push: Callable[[int], pathlib.Path]
 ) -> None:
     (push(2) / "saved_model.pb").write_bytes(b"broken")
-    server.versions.poll(trust_files=True)
+    server.servables.look(trust_files=True)
     (status,) = stub.GetModelStatus(_status_request("detector", 2)).model_version_status
     assert status.state == get_model_status_pb2.ModelVersionStatus.END
     assert status.status.error_code != 0 and status.status.error_message
 
 
-def test_reload_looks_for_new_versions_of_the_same_model_only(
-    stub: model_service_pb2_grpc.ModelServiceStub,
-    server: ModelServer,
-    push: Callable[[int], pathlib.Path],
-    tmp_path: pathlib.Path,
+Push = Callable[[int], pathlib.Path]
+
+
+def _reload(*entries: dict[str, object]) -> model_management_pb2.ReloadConfigRequest:
+    request = model_management_pb2.ReloadConfigRequest()
+    for entry in entries:
+        request.config.model_config_list.config.add(**entry)
+    return request
+
+
+def test_a_reload_serves_what_it_says(
+    stub: model_service_pb2_grpc.ModelServiceStub, server: ModelServer, push: Push, tmp_path: pathlib.Path
 ) -> None:
     push(2)
-    request = model_management_pb2.ReloadConfigRequest()
-    config = request.config.model_config_list.config.add(name="detector", base_path=str(tmp_path / "models"))
-    assert stub.HandleReloadConfigRequest(request).status.error_code == 0
-    assert server.versions.serving_version == 2
-    config.base_path = "/etc"
+    base_path = str(tmp_path / "models")
+    both = {"specific": {"versions": [1, 2]}}
+    response = stub.HandleReloadConfigRequest(
+        _reload({"name": "detector", "base_path": base_path, "model_version_policy": both})
+    )
+    assert response.status.error_code == 0
+    assert server.servables.versions("detector") == [1, 2]
+    labelled = {"name": "detector", "base_path": base_path, "model_version_policy": both}
+    stub.HandleReloadConfigRequest(_reload({**labelled, "version_labels": {"stable": 1, "canary": 2}}))
+    with server.servables.use(model_pb2.ModelSpec(name="detector", version_label="stable")) as model:
+        assert model.version == 1
+    stub.HandleReloadConfigRequest(_reload({"name": "other", "base_path": base_path}))
+    assert server.servables.versions("detector") == []
+    assert server.servables.versions("other") == [2]
+
+
+@pytest.mark.parametrize(
+    ("entries", "code", "message"),
+    [
+        ([], grpc.StatusCode.INVALID_ARGUMENT, "expected a model_config_list"),
+        ([{"name": "detector", "base_path": "/etc"}], grpc.StatusCode.PERMISSION_DENIED, "--reload_root"),
+        ([{"name": "", "base_path": "{}"}], grpc.StatusCode.INVALID_ARGUMENT, "has no name"),
+        ([{"name": "a", "base_path": "{}"}] * 2, grpc.StatusCode.INVALID_ARGUMENT, "2 models are named 'a'"),
+        (
+            [{"name": "detector", "base_path": "{}", "version_labels": {"stable": 7}}],
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "label 'stable' is to be version 7, which is not AVAILABLE (available: 1)",
+        ),
+    ],
+)
+def test_a_reload_that_cannot_be_done_changes_nothing(
+    stub: model_service_pb2_grpc.ModelServiceStub,
+    server: ModelServer,
+    tmp_path: pathlib.Path,
+    entries: list[dict[str, str]],
+    code: grpc.StatusCode,
+    message: str,
+) -> None:
+    before = server.servables.models()
+    placed = [{**entry, "base_path": entry["base_path"].replace("{}", str(tmp_path / "models"))} for entry in entries]
     with pytest.raises(grpc.RpcError) as caught:
-        stub.HandleReloadConfigRequest(request)
-    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "serves detector from" in caught.value.details()
+        stub.HandleReloadConfigRequest(_reload(*placed))
+    assert caught.value.code() == code and message in caught.value.details()
+    assert server.servables.models() == before and server.servables.versions("detector") == [1]

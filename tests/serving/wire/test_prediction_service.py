@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -17,8 +18,10 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.server import ModelServer
-from tests.serving.tiny_detector import jpeg, predict_request
+from serving.model_server import ModelServer
+from serving.protocol.errors import RequestError
+from serving.wire import answering
+from tests.serving.tiny_detector import jpeg, png_header, predict_request
 
 
 @pytest.fixture
@@ -67,6 +70,9 @@ def test_the_served_version_can_be_named_and_another_is_not_found(
     request = predict_request(jpeg())
     request.model_spec.version.value = 1
     assert stub.Predict(request).model_spec.version.value == 1
+    # There are clients that always send a version, 0 where none is meant.
+    request.model_spec.version.value = 0
+    assert stub.Predict(request).model_spec.version.value == 1
     request.model_spec.version.value = 7
     code, message = _refused(stub.Predict, request)
     assert code == grpc.StatusCode.NOT_FOUND
@@ -74,7 +80,7 @@ def test_the_served_version_can_be_named_and_another_is_not_found(
     request.model_spec.version_label = "stable"
     assert _refused(stub.Predict, request) == (
         grpc.StatusCode.INVALID_ARGUMENT,
-        "Unrecognized servable version label: stable",
+        "Unrecognized servable version label: stable (known here: none)",
     )
 
 
@@ -116,13 +122,14 @@ def test_requests_that_do_not_fit_are_refused_in_words(
         ),
         (tf.make_tensor_proto([[b"", b""]]), "found string of shape [1, 2]"),
         (tf.make_tensor_proto([b"these are no pixels"]), "image"),
-        (tf.make_tensor_proto([jpeg()[:200]]), "JPEG"),
+        (tf.make_tensor_proto([jpeg()[:200]]), "no readable JPEG, PNG, GIF or BMP image at index 0"),
+        (tf.make_tensor_proto([jpeg(), png_header(8, 8)]), "PNG"),
         (tensor_pb2.TensorProto(dtype=7, string_val=[b"a"], tensor_shape={"dim": [{"size": -1}]}), "not fully known"),
-        (tensor_pb2.TensorProto(dtype=1, float_val=[0], tensor_shape={"dim": [{"size": 1 << 40}]}), "elements"),
-        (
-            tensor_pb2.TensorProto(dtype=1, tensor_content=b"abc", tensor_shape={"dim": [{"size": 2}]}),
-            "parsing error",
-        ),
+        (tensor_pb2.TensorProto(dtype=7, tensor_shape={"dim": [{"size": 1 << 40}]}), "the limit is 64 (--max_images)"),
+        (tensor_pb2.TensorProto(dtype=20), "found resource of shape []"),
+        (tensor_pb2.TensorProto(dtype=21), "found variant of shape []"),
+        (tensor_pb2.TensorProto(dtype=99), "found an unknown type (99)"),
+        (tf.make_tensor_proto([png_header(20000, 20000)]), "20000 x 20000 pixels, the limit is 64000000 pixels"),
     ],
 )
 def test_values_that_do_not_fit_are_invalid_arguments(
@@ -134,6 +141,31 @@ def test_values_that_do_not_fit_are_invalid_arguments(
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert expected.lower() in message.lower()
     assert "{{node" not in message
+
+
+def test_what_nobody_thought_of_is_internal_and_logged_once(
+    stub: prediction_service_pb2_grpc.PredictionServiceStub,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("of nobody's making")
+
+    monkeypatch.setattr(answering, "to_call", fail)
+    for _ in range(3):
+        code, message = _refused(stub.Predict, predict_request(jpeg()))
+        assert code == grpc.StatusCode.INTERNAL and "ZeroDivisionError" in message
+        assert "nobody's making" not in message
+    logged = [record for record in caplog.records if record.name == answering.__name__]
+    assert len(logged) == 1 and logged[0].exc_info
+
+
+def test_a_caller_who_has_no_time_left_is_not_worked_for(
+    server: ModelServer, stub: prediction_service_pb2_grpc.PredictionServiceStub
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        server.answering.predict(predict_request(jpeg()), deadline_monotonic=time.monotonic() - 1)
+    assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_concurrent_requests_get_their_own_answers(stub: prediction_service_pb2_grpc.PredictionServiceStub) -> None:

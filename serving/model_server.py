@@ -1,0 +1,139 @@
+"""The embedded model server: models, what answers, and the doors to it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import pathlib
+import time
+from collections.abc import Sequence
+
+import grpc
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from serving.models.batching import BatchScheduler
+from serving.models.batching_parameters import BatchingParameters
+from serving.models.loader import Loader
+from serving.models.models_config import ModelConfig
+from serving.models.servables import Servables
+from serving.protocol.limits import Limits
+from serving.wire.answering import Answering
+from serving.wire.health_service import Health
+from serving.wire.model_service import ModelService
+from serving.wire.prediction_service import PredictionService
+
+_SPARE_THREADS = 16
+"""For requests that are being read, metadata and statuses, beside those that wait for a batch."""
+_UNBATCHED_THREADS = 4
+
+
+class PortError(Exception):
+    """The address cannot be listened on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerSettings:
+    """How a server runs.
+
+    Attributes:
+      host: address to listen on.
+      port: of gRPC; 0: a free one.
+      poll_seconds: pause between looks into the models' folders.
+      batching: how requests are merged; None: each runs alone.
+      limits: of requests.
+      config_file: where the models come from, if from a file.
+      config_poll_seconds: pause between looks at that file; 0: it is read once.
+      allow_unavailable_labels: labels may name versions that are not in memory.
+      reload_roots: folders that a reload may serve from; empty: those above the folders of the models.
+      threads: requests at once; None: as many as may wait for a batch, and some.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8500
+    poll_seconds: float = 2.0
+    batching: BatchingParameters | None = dataclasses.field(default_factory=BatchingParameters)
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    config_file: pathlib.Path | None = None
+    config_poll_seconds: float = 0.0
+    allow_unavailable_labels: bool = False
+    reload_roots: Sequence[pathlib.Path] = ()
+    threads: int | None = None
+
+
+class ModelServer:
+    """A server; `start` returns when what is there was loaded.
+
+    Attributes:
+      port: the port that is listened on, also when 0 was asked for.
+      servables: what is served.
+      answering: what answers, whichever door a request comes through.
+    """
+
+    def __init__(self, models: Sequence[ModelConfig], settings: ServerSettings) -> None:
+        """Binds the port; nothing is loaded yet.
+
+        Raises:
+          PortError: the port is taken or may not be used.
+        """
+        self._scheduler = BatchScheduler(settings.batching) if settings.batching else None
+        self.servables = Servables(
+            models,
+            Loader(self._scheduler).load,
+            settings.poll_seconds,
+            config_file=settings.config_file,
+            config_poll_seconds=settings.config_poll_seconds,
+            allow_unavailable_labels=settings.allow_unavailable_labels,
+            on_available=lambda: self._health.set_serving(True),
+        )
+        self.answering = Answering(self.servables, settings.limits)
+        # Whoever waits for a batch has a thread; the queue is what bounds them.
+        waiting = settings.batching.max_waiting_images if settings.batching else _UNBATCHED_THREADS
+        self._server = grpc.server(
+            concurrent.futures.ThreadPoolExecutor(settings.threads or waiting + _SPARE_THREADS, "grpc"),
+            options=[
+                ("grpc.max_receive_message_length", settings.limits.max_message_mib << 20),
+                ("grpc.max_send_message_length", -1),
+                # Two servers on one port would share its requests unnoticed.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(self.answering), self._server
+        )
+        roots = settings.reload_roots or [model.base_path.resolve().parent for model in models]
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(self.servables, self.answering, roots), self._server
+        )
+        self._health = Health(self._server)
+        address = f"{settings.host}:{settings.port}"
+        taken = f"cannot listen on {address}: is another server using the port? (--port 0 picks one)"
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise PortError(taken) from error
+        if self.port == 0:
+            raise PortError(taken)
+
+    def start(self, wait: bool = True) -> None:
+        """Begins to load and to answer; without a version, requests are NOT_FOUND until one comes.
+
+        Args:
+          wait: until what is there was loaded.
+        """
+        self._server.start()
+        self.servables.start()
+        if wait:
+            self.servables.wait_until_looked()
+
+    def stop(self, grace_seconds: float) -> bool:
+        """Refuses new requests at once, and gives what is in progress `grace_seconds` to end.
+
+        Returns:
+          Whether everything has ended: a version that is being loaded, or a batch, cannot be stopped.
+        """
+        until = time.monotonic() + grace_seconds
+        self._health.end()
+        self._server.stop(grace_seconds).wait(grace_seconds)
+        if self._scheduler:
+            self._scheduler.stop(max(0.0, until - time.monotonic()))
+        return self.servables.stop(max(0.0, until - time.monotonic()))

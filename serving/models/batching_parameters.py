@@ -1,0 +1,135 @@
+"""TF Serving's `--batching_parameters_file`: a `BatchingParameters` in text format.
+
+The message is not among those that the package `tensorflow-serving-api` carries; its fields are those of
+tensorflow_serving/servables/tensorflow/session_bundle_config.proto.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any, Final
+
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
+
+_FIELDS: Final = (
+    # Name, number, type, label; a wrapped field tells unset from zero.
+    ("max_batch_size", 1, ".google.protobuf.Int64Value"),
+    ("batch_timeout_micros", 2, ".google.protobuf.Int64Value"),
+    ("max_enqueued_batches", 3, ".google.protobuf.Int64Value"),
+    ("num_batch_threads", 4, ".google.protobuf.Int64Value"),
+    ("thread_pool_name", 5, ".google.protobuf.StringValue"),
+    ("enable_large_batch_splitting", 8, ".google.protobuf.BoolValue"),
+    ("max_execution_batch_size", 9, ".google.protobuf.Int64Value"),
+)
+
+
+class BatchingParametersError(Exception):
+    """A file of batching parameters that cannot be used; the message names the file and the field."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchingParameters:
+    """How requests are merged.
+
+    Attributes:
+      max_batch_size: images in a batch.
+      batch_timeout_micros: how long a batch that is not full waits for more. With 0 a batch is what has come while all
+        threads were busy: a request that finds one idle does not wait.
+      max_enqueued_batches: full batches that may wait; more requests are refused.
+      num_batch_threads: batches that run at once.
+      allowed_batch_sizes: sizes that batches are padded to, empty: any.
+      splits_large_requests: requests of more images than a batch are cut; otherwise they are refused.
+    """
+
+    max_batch_size: int = 16
+    batch_timeout_micros: int = 0
+    max_enqueued_batches: int = 8
+    num_batch_threads: int = dataclasses.field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2))
+    allowed_batch_sizes: tuple[int, ...] = ()
+    splits_large_requests: bool = True
+
+    @property
+    def max_waiting_images(self) -> int:
+        """Images that may wait in the queue."""
+        return self.max_enqueued_batches * self.max_batch_size
+
+    def padded_size(self, size: int) -> int:
+        """The size that a batch of so many images runs with."""
+        return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
+
+
+def _message_class() -> Any:
+    """The class of the message, in a pool of its own: whoever has TF Serving's protos loaded is not disturbed."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="session_bundle_config_batching.proto",
+        package="tensorflow.serving",
+        dependency=["google/protobuf/wrappers.proto"],
+        syntax="proto3",
+    )
+    message = file.message_type.add(name="BatchingParameters")
+    field = descriptor_pb2.FieldDescriptorProto
+    for name, number, type_name in _FIELDS:
+        message.field.add(
+            name=name, number=number, type=field.TYPE_MESSAGE, type_name=type_name, label=field.LABEL_OPTIONAL
+        )
+    message.field.add(name="allowed_batch_sizes", number=6, type=field.TYPE_INT64, label=field.LABEL_REPEATED)
+    message.field.add(name="pad_variable_length_inputs", number=7, type=field.TYPE_BOOL, label=field.LABEL_OPTIONAL)
+    pool = descriptor_pool.DescriptorPool()
+    wrappers = descriptor_pb2.FileDescriptorProto()
+    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
+    pool.Add(wrappers)
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.serving.BatchingParameters"))
+
+
+def read_batching_parameters(path: pathlib.Path) -> BatchingParameters:
+    """Reads the file; fields that it does not set have TF Serving's defaults (1000, 0 us, 10, cores, no splitting).
+
+    Raises:
+      BatchingParametersError: it cannot be read, or asks for something that cannot be done.
+    """
+    message = _message_class()()
+    try:
+        text_format.Parse(path.read_text(), message)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BatchingParametersError(f"{path}: cannot be read ({error})") from error
+    except text_format.ParseError as error:
+        raise BatchingParametersError(f"{path}:{error}; expected BatchingParameters in text format") from error
+
+    def value(name: str, default: int, least: int) -> int:
+        found: int = getattr(message, name).value if message.HasField(name) else default
+        if found < least:
+            raise BatchingParametersError(f"{path}: {name} is {found}; expected at least {least}")
+        return found
+
+    if message.pad_variable_length_inputs:
+        raise BatchingParametersError(
+            f"{path}: pad_variable_length_inputs is not done here: the borders it adds would move the boxes; encoded "
+            "images (serving_default) may differ in size without it"
+        )
+    largest = value("max_batch_size", 1000, 1)
+    if message.HasField("max_execution_batch_size"):
+        largest = min(largest, value("max_execution_batch_size", largest, 1))
+    sizes = tuple(message.allowed_batch_sizes)
+    if sizes and (list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] != largest):
+        raise BatchingParametersError(
+            f"{path}: allowed_batch_sizes is {list(sizes)}; expected sizes from 1 on that increase, the last of them "
+            f"the largest batch ({largest})"
+        )
+    return BatchingParameters(
+        max_batch_size=largest,
+        batch_timeout_micros=value("batch_timeout_micros", 0, 0),
+        max_enqueued_batches=value("max_enqueued_batches", 10, 1),
+        num_batch_threads=value("num_batch_threads", os.cpu_count() or 1, 1),
+        allowed_batch_sizes=sizes,
+        splits_large_requests=message.HasField("enable_large_batch_splitting")
+        and message.enable_large_batch_splitting.value,
+    )

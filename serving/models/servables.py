@@ -1,0 +1,217 @@
+"""All models of a server: what is served, by which labels, and which version a request gets."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pathlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import grpc
+from tensorflow_serving.apis import model_pb2
+
+from serving.models import version_resolver
+from serving.models.models_config import ModelConfig, ModelsConfigError, read_models_config
+from serving.models.runnable import Runnable
+from serving.models.version_follower import Load, VersionFollower
+from serving.models.version_store import VersionStatus
+from serving.protocol.errors import RequestError
+
+_LOG = logging.getLogger(__name__)
+
+
+class Servables:
+    """The models that are served; safe to use from several threads.
+
+    `start` begins to load and to follow in a thread of its own.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[ModelConfig],
+        load: Load,
+        poll_seconds: float = 2.0,
+        *,
+        config_file: pathlib.Path | None = None,
+        config_poll_seconds: float = 0.0,
+        allow_unavailable_labels: bool = False,
+        on_available: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+          models: to serve.
+          load: what makes a version answer.
+          poll_seconds: pause between looks into the folders.
+          config_file: where `models` come from; it is read again when it changes.
+          config_poll_seconds: pause between looks at that file; 0: it is read once.
+          allow_unavailable_labels: labels may name versions that are not in memory.
+          on_available: is called whenever a version has begun to answer.
+        """
+        self._load = load
+        self._poll_seconds = poll_seconds
+        self._config_file = config_file
+        self._config_poll_seconds = config_poll_seconds
+        self._allow_unavailable_labels = allow_unavailable_labels
+        self._on_available = on_available
+        self._lock = threading.Lock()
+        self._reload_lock = threading.Lock()
+        self._followers = {model.name: self._follower(model) for model in models}
+        self._config_bytes = self._read_config_bytes()
+        self._has_looked = threading.Event()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._follow, name="versions", daemon=True)]
+        if config_file and config_poll_seconds > 0:
+            self._threads.append(threading.Thread(target=self._follow_config, name="models-config", daemon=True))
+
+    def start(self) -> None:
+        """Begins to load what is there, and to follow the folders."""
+        for thread in self._threads:
+            thread.start()
+
+    def wait_until_looked(self, timeout_seconds: float | None = None) -> bool:
+        """Waits until every folder was looked into once, and what ought to be in memory is; False: it timed out."""
+        return self._has_looked.wait(timeout_seconds)
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Ends the following; whether its threads ended in time (one may be loading, which cannot be stopped)."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout_seconds)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def models(self) -> list[ModelConfig]:
+        """What is served."""
+        with self._lock:
+            return [follower.config for follower in self._followers.values()]
+
+    def versions(self, model_name: str) -> list[int]:
+        """Versions of a model that answer, oldest first; none of a model that is not served."""
+        follower = self._find(model_name)
+        return follower.store.versions() if follower else []
+
+    def statuses(self, model_name: str) -> dict[int, VersionStatus]:
+        """Status by version of everything seen so far of a model."""
+        follower = self._find(model_name)
+        return follower.store.statuses() if follower else {}
+
+    @contextlib.contextmanager
+    def use(self, spec: model_pb2.ModelSpec) -> Iterator[Runnable]:
+        """The version a request means; it stays loaded while the block runs, whatever takes over meanwhile.
+
+        Raises:
+          RequestError: as TF Serving answers a missing or unknown name, version or label.
+        """
+        if not spec.name:
+            raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+        follower = self._find(spec.name)
+        if follower is None:
+            served = ", ".join(sorted(model.name for model in self.models()))
+            message = f"Servable not found for request: Latest({spec.name}) (served here: {served})"
+            raise RequestError(grpc.StatusCode.NOT_FOUND, message)
+        labels = follower.config.labels
+        with follower.store.use(lambda available: version_resolver.resolve(spec, available, labels)) as model:
+            yield model
+
+    def look(self, trust_files: bool = False) -> None:
+        """Looks into every folder once; see `VersionFollower.look`."""
+        with self._lock:
+            followers = list(self._followers.values())
+        for follower in followers:
+            if self._stop.is_set():
+                return
+            follower.look(trust_files)
+
+    def reload(self, models: Sequence[ModelConfig]) -> None:
+        """Serves these models from now on; waits until the new ones were tried.
+
+        Raises:
+          ModelsConfigError: a label names a version that does not answer; everything stays as it was.
+        """
+        with self._reload_lock:
+            if not self._allow_unavailable_labels:
+                for model in models:
+                    self._check_labels(model)
+            self._apply(models)
+            self.look(trust_files=True)
+
+    def _check_labels(self, model: ModelConfig) -> None:
+        available = self.versions(model.name)
+        for label, version in model.labels.items():
+            if version not in available:
+                raise ModelsConfigError(
+                    f"model {model.name!r}: label {label!r} is to be version {version}, which is not AVAILABLE "
+                    f"(available: {', '.join(map(str, available)) or 'none'}); load it first, by its policy, then set "
+                    "the label, or start with --allow_version_labels_for_unavailable_models"
+                )
+
+    def _apply(self, models: Sequence[ModelConfig]) -> None:
+        """Takes another list of models; those that go are retired, the others are looked at by the caller."""
+        with self._lock:
+            before = self._followers
+            self._followers = {}
+            for model in models:
+                kept = before.get(model.name)
+                if kept is not None and kept.config.base_path == model.base_path:
+                    kept.config = model
+                    self._followers[model.name] = kept
+                else:
+                    self._followers[model.name] = self._follower(model)
+            gone = [follower for follower in before.values() if follower not in self._followers.values()]
+        for follower in gone:
+            _LOG.info("%s in %s is served no longer", follower.config.name, follower.config.base_path)
+            follower.retire_all()
+
+    def _follower(self, model: ModelConfig) -> VersionFollower:
+        return VersionFollower(model, self._load, self._on_available)
+
+    def _find(self, model_name: str) -> VersionFollower | None:
+        with self._lock:
+            return self._followers.get(model_name)
+
+    def _follow(self) -> None:
+        trust_files = True
+        while not self._stop.is_set():
+            try:
+                self.look(trust_files)
+            except Exception:
+                # A network folder that is away for a moment, or whatever else, must not end the following.
+                _LOG.exception("the models' folders cannot be looked into, trying again")
+            if trust_files:
+                self._warn_of_labels()
+                self._has_looked.set()
+            trust_files = False
+            self._stop.wait(self._poll_seconds)
+
+    def _warn_of_labels(self) -> None:
+        for model in self.models():
+            try:
+                self._check_labels(model)
+            except ModelsConfigError as error:
+                _LOG.warning("%s", error)
+
+    def _follow_config(self) -> None:
+        while not self._stop.wait(self._config_poll_seconds):
+            found = self._read_config_bytes()
+            if found is None or found == self._config_bytes or self._config_file is None:
+                continue
+            self._config_bytes = found
+            try:
+                # A file says how it ought to be: what a label names may be loaded by the same change.
+                models = read_models_config(self._config_file)
+                with self._reload_lock:
+                    self._apply(models)
+                    self.look(trust_files=True)
+                self._warn_of_labels()
+                _LOG.info("%s: read again", self._config_file)
+            except Exception as error:
+                _LOG.error("%s: not taken, what was served goes on: %s", self._config_file, error)
+
+    def _read_config_bytes(self) -> bytes | None:
+        try:
+            return self._config_file.read_bytes() if self._config_file else None
+        except OSError:
+            # Being replaced: the next look sees it.
+            return None
