@@ -51,6 +51,11 @@ CASES: Final = (
     Case("faster_rcnn_resnet101", {**_TINY_FASTER_RCNN, "blocks": (1, 1, 2, 1)}, **_TWO_STAGES),
     Case("faster_rcnn_resnet152", {**_TINY_FASTER_RCNN, "blocks": (1, 2, 2, 1)}, **_TWO_STAGES),
     Case("faster_rcnn_inception_resnet_v2", {**_TINY_FASTER_RCNN, "blocks": (1, 1, 1)}, **_TWO_STAGES),
+    Case(
+        "dfine_nano",
+        {"width": 0.25, "hidden_dim": 64, "num_queries": 60, "denoising_queries": 20, "batch_norm_momentum": 0.9},
+        {"learning_rate": 1e-3},
+    ),
 )
 
 

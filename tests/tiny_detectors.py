@@ -20,6 +20,14 @@ TINY_DETECTORS: Final[Mapping[str, Mapping[str, Any]]] = {
     "faster_rcnn_resnet50": {**_FASTER_RCNN, "blocks": (1, 1, 1, 1)},
     "retinanet_resnet50_fpn": {"blocks": (1, 1, 1, 1), "stage_filters": (64, 16, 16, 16), "head_layers": 1},
     "retinanet_dinov3_vit_small": {"num_layers": 2, "hidden_dim": 32, "num_heads": 2, "head_layers": 1},
+    "dfine_nano": {
+        "width": 0.25,
+        "hidden_dim": 32,
+        "decoder_layers": 2,
+        "num_queries": 60,
+        "denoising_queries": 8,
+        "seed": 3,
+    },
     "faster_rcnn_inception_resnet_v2": {**_FASTER_RCNN, "blocks": (1, 1, 1)},
 }
 """Options by detector."""

@@ -96,8 +96,10 @@ class Detector(keras.Model, abc.ABC):
 
     default_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
     """What it learns well with, where the training's settings name none."""
+    learning_rate_share: ClassVar[float] = 1.0
+    """Of the usual learning rate, where the training's settings name none."""
     matched_iou: ClassVar[float]
-    """An anchor that overlaps an object by at least this learns it."""
+    """An anchor that overlaps an object by at least this learns it; a detector without anchors has none."""
     clips_anchors: ClassVar[bool] = False
     """Whether anchors end at the border of the canvas."""
     classifier: str | None = None
@@ -190,7 +192,7 @@ class Detector(keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
-        """The anchors that options make on this canvas, finest level first, not clipped.
+        """The anchors that options make on this canvas, finest level first, not clipped; none without anchors.
 
         Args:
           options: of the detector's own class; only their ``anchors`` count.

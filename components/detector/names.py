@@ -15,7 +15,8 @@ FASTER_RCNN: Final = (
 )
 RETINANET: Final = ("retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2")
 DINOV3: Final = ("retinanet_dinov3_vit_small",)
-KERAS_HUB_DETECTORS: Final = (*RETINANET, *DINOV3)
+DFINE: Final = ("dfine_nano", "dfine_small", "dfine_medium", "dfine_large", "dfine_xlarge")
+KERAS_HUB_DETECTORS: Final = (*RETINANET, *DINOV3, *DFINE)
 """Those made of KerasHub's layers; the zoo has none of these."""
 DETECTORS: Final = (*SSD, *EFFICIENTDET, *FASTER_RCNN, *KERAS_HUB_DETECTORS)
 """Every allowed value of ``model.detector``."""

@@ -13,7 +13,7 @@ import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_core import InitErrorDetails
 
-from components.detector.names import DINOV3, EFFICIENTDET, RETINANET
+from components.detector.names import DFINE, DINOV3, EFFICIENTDET, RETINANET
 from components.settings import Settings
 
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
@@ -27,7 +27,7 @@ class DetectorOptions(Settings):
 
     published_anchors: ClassVar[Mapping[str, Any]] = {}
     """The options that say what anchors there are, with what the published configurations have. None in one of these
-    options is not given."""
+    options is not given. Empty where a detector has no anchors."""
 
     batch_norm_momentum: Share | None = None
     """Of every moving statistic. None: what suits the number of steps, 1 - 20 / steps within 0.9 and 0.99. (The
@@ -46,6 +46,11 @@ class DetectorOptions(Settings):
     cosine_scale: PositiveFloat = 20.0
     """What `class_head: cosine` multiplies cosines with (20 in Wang et al. 2020). Logits stay within this distance of
     the class's bias."""
+
+    @property
+    def has_anchors(self) -> bool:
+        """Whether the detector has any."""
+        return bool(self.published_anchors)
 
     @property
     def gives_anchors(self) -> bool:
@@ -269,6 +274,29 @@ class RetinaNetDinoV3Options(RetinaNetOptions):
         return self
 
 
+class DFineOptions(DetectorOptions):
+    """Of ``dfine_nano`` to ``dfine_xlarge``."""
+
+    iou_threshold: Share = 0.7
+    """Of non-maximum suppression, and of merging tiles: a box that overlaps a better one of its class by more is left
+    out. The published detector has no suppression, which is 1; after a short training some objects are found twice."""
+    class_head: Literal["linear"] = "linear"
+    """How the last layers score classes; those of this detector know no cosines."""
+    width: PositiveFloat = 1.0
+    """Multiplies the backbone's channels."""
+    hidden_dim: Annotated[int, pydantic.Field(gt=0, multiple_of=8)] | None = None
+    """Channels of encoder and decoder, whose attention has eight heads. None: the published number."""
+    decoder_layers: PositiveInt | None = None
+    """Of the decoder; each refines the boxes of the one before. None: the published number."""
+    num_queries: PositiveInt = 300
+    """Places of the encoder's maps that the decoder makes boxes of: an image has at most as many objects."""
+    denoising_queries: NonNegativeInt = 100
+    """Noisy copies of the objects of an image that the decoder learns to restore, and as many that it learns to tell
+    from objects. In training only. 0: none."""
+    seed: NonNegativeInt | None = None
+    """Makes that noise repeatable."""
+
+
 AnyOptions = (
     Annotated[SsdMobileNetV2Options, pydantic.Tag("ssd_mobilenet_v2")]
     | Annotated[SsdMobileNetV2FpnliteOptions, pydantic.Tag("ssd_mobilenet_v2_fpnlite")]
@@ -277,6 +305,7 @@ AnyOptions = (
     | Annotated[FasterRcnnInceptionOptions, pydantic.Tag("faster_rcnn_inception_resnet_v2")]
     | Annotated[RetinaNetResnetOptions, pydantic.Tag("retinanet_resnet50_fpn and _v2")]
     | Annotated[RetinaNetDinoV3Options, pydantic.Tag("retinanet_dinov3_vit_small")]
+    | Annotated[DFineOptions, pydantic.Tag("dfine_nano to dfine_xlarge")]
 )
 """Tagged with what the documentation of the config calls them."""
 
@@ -290,6 +319,7 @@ OPTIONS: Final[Mapping[str, type[DetectorOptions]]] = {
     "faster_rcnn_inception_resnet_v2": FasterRcnnInceptionOptions,
     **dict.fromkeys(RETINANET, RetinaNetResnetOptions),
     **dict.fromkeys(DINOV3, RetinaNetDinoV3Options),
+    **dict.fromkeys(DFINE, DFineOptions),
 }
 """By the detector's name."""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import keras
 
 from components.detector.detector import Detector
-from components.detector.names import DINOV3, EFFICIENTDET, FASTER_RCNN, RETINANET, check_detector_name
+from components.detector.names import DFINE, DINOV3, EFFICIENTDET, FASTER_RCNN, RETINANET, check_detector_name
 
 _CLASSES: Final = {
     "ssd_mobilenet_v2": "components.detector.ssd_mobilenet_v2.SsdMobileNetV2",
@@ -17,6 +17,7 @@ _CLASSES: Final = {
     **dict.fromkeys(FASTER_RCNN, "components.detector.faster_rcnn.FasterRcnn"),
     **dict.fromkeys(RETINANET, "components.detector.retinanet.RetinaNetResnet"),
     **dict.fromkeys(DINOV3, "components.detector.retinanet_dinov3.RetinaNetDinoV3"),
+    **dict.fromkeys(DFINE, "components.detector.dfine.DFine"),
 }
 """Dotted path of each detector's class; its options are in ``options.OPTIONS``."""
 

@@ -19,8 +19,10 @@ from components.trainer.training_plan import ChosenAnchors, MatchableBoxes
 
 def choose_anchors(
     detector: Detector, settings: ModelSettings, profile: SplitProfile, blessed_model: str | None = None
-) -> ChosenAnchors:
+) -> ChosenAnchors | None:
     """Gives a freshly built detector its anchors (``model.anchors``); the same data give the same ones.
+
+    Returns None, and does nothing, for a detector that has no anchors.
 
     Args:
       detector: of the settings.
@@ -31,6 +33,8 @@ def choose_anchors(
     Raises:
       CheckpointError: the pretrained weights cannot be read.
     """
+    if not detector.options.has_anchors:
+        return None
     sizes = _box_sizes(detector, settings, profile)
     if settings.options.gives_anchors:
         origin, anchors = "of model.options", settings.options.anchors

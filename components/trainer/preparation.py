@@ -73,12 +73,14 @@ def prepare_training(fn_args: FnArgs, config: Mapping[str, str]) -> PreparedTrai
     train_files = [pattern for pattern in fn_args.train_files if pattern not in target_files]
 
     profile = training_profile(train_files)
+    architecture = detector_class(model.detector)
     settings = planned_settings(
         TrainConfig.model_validate_json(config["train"]),
         images=profile.images,
         from_scratch=model.pretrained is None and not blessed_model,
         warm_start=bool(blessed_model),
-        default_optimizer=detector_class(model.detector).default_optimizer,
+        default_optimizer=architecture.default_optimizer,
+        learning_rate_share=architecture.learning_rate_share,
     )
     momentum = model.options.batch_norm_momentum
     if momentum is None:

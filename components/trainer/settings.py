@@ -32,8 +32,8 @@ class ModelSettings(Settings):
     """What the weights start from: `imagenet` (the backbone, through keras.applications, which downloads it), a path
     (zoo checkpoint folder or ckpt prefix, .weights.h5, .keras, keras.applications .h5, a pushed version),
     `kerashub:PRESET` (a name that KerasHub knows and downloads, or a folder of its `save_to_preset`; the `retinanet`s
-    start from these), or None to train from scratch. Relative paths are resolved against the current directory. In
-    Cloud Storage (`gs://`) may lie what is no .keras and no keras.applications file."""
+    and `dfine`s start from these), or None to train from scratch. Relative paths are resolved against the current
+    directory. In Cloud Storage (`gs://`) may lie what is no .keras and no keras.applications file."""
     pretrained_classes: Literal["new", "map"] = "new"
     """Class-specific weights of a pretrained detector: `new` starts them afresh, `map` keeps those of classes whose
     name both label maps hold."""
@@ -41,7 +41,7 @@ class ModelSettings(Settings):
     """Where anchors come from: `data`, chosen for the box sizes of the training images; `options`, those of
     `model.options`, which are the published ones where it does not say. `auto`: `options` where `model.options` says
     something about anchors, else those that the start weights' heads have learnt with (the last blessed model's, a zoo
-    checkpoint's), else, from ImageNet weights or from scratch, `data`."""
+    checkpoint's), else, from ImageNet weights or from scratch, `data`. The `dfine`s have no anchors."""
     tiling: TilingSettings | None = None
     """Cut large images into tiles, for small objects. None: each image is seen as a whole."""
     serving_batch_size: pydantic.PositiveInt = 8
@@ -77,6 +77,8 @@ class ModelSettings(Settings):
 
     @pydantic.model_validator(mode="after")
     def _one_source_of_anchors(self) -> ModelSettings:
+        if self.anchors == "data" and not self.options.has_anchors:
+            raise ValueError(f"anchors: data chooses anchors, and {self.detector} has none; leave it out")
         if self.anchors == "data" and self.options.gives_anchors:
             given = [name for name in self.options.published_anchors if getattr(self.options, name) is not None]
             raise ValueError(f"anchors: data chooses what options gives ({', '.join(given)}); leave one of them out")
@@ -91,8 +93,9 @@ class OptimizerSettings(Settings):
     drive the ReLU6 of Faster R-CNN's proposal network into saturation, where it learns nothing any more.)"""
     learning_rate: pydantic.PositiveFloat | None = None
     """The peak, reached after the warm-up. None: for `adam` 0.001 at 8 images a batch, growing with the square root of
-    the batch up to 0.004; for `sgd` 0.01 at 16 images a batch, growing with the batch; half of it after a warm start
-    from the last blessed model, whose weights large steps would lose."""
+    the batch up to 0.004; for `sgd` 0.01 at 16 images a batch, growing with the batch; a fifth of it for the
+    `dfine`s, which are transformers; half of it after a warm start from the last blessed model, whose weights large
+    steps would lose."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     """What follows the warm-up: a half cosine down to `final_learning_rate_share`, a fall by `step_factor` at each of
     `step_boundaries`, or no change."""

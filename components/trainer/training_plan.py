@@ -76,7 +76,7 @@ class TrainingPlan:
       optimizer: its name.
       learning_rate: its peak.
       batch_norm_momentum: of moving statistics.
-      anchors: of the detector.
+      anchors: of the detector; None where it has none.
     """
 
     steps: int
@@ -85,11 +85,11 @@ class TrainingPlan:
     optimizer: str
     learning_rate: float
     batch_norm_momentum: float
-    anchors: ChosenAnchors
+    anchors: ChosenAnchors | None
 
     @classmethod
     def of(
-        cls, settings: TrainSettings, batch_norm_momentum: float, images: int, anchors: ChosenAnchors
+        cls, settings: TrainSettings, batch_norm_momentum: float, images: int, anchors: ChosenAnchors | None
     ) -> TrainingPlan:
         """The plan of ``planned_settings`` on so many training images."""
         assert settings.optimizer.name is not None
@@ -109,7 +109,7 @@ class TrainingPlan:
         return (
             f"{self.steps} steps of {self.batch_size} images, {self.epochs:g} epochs; {self.optimizer}, learning rate "
             f"up to {self.learning_rate:.2g}; momentum of batch normalisation {self.batch_norm_momentum:g}",
-            *self.anchors.lines(),
+            *(self.anchors.lines() if self.anchors else ("no anchors: this detector finds objects without",)),
         )
 
     def to_json(self) -> str:
@@ -121,5 +121,7 @@ class TrainingPlan:
         """Reads the text of ``training_plan.json``."""
         tree = json.loads(text)
         anchors = tree["anchors"]
+        if anchors is None:
+            return cls(**tree)
         fits = {key: anchors[key] and MatchableBoxes(**anchors[key]) for key in ("published", "used")}
         return cls(**{**tree, "anchors": ChosenAnchors(**{**anchors, **fits})})

@@ -41,6 +41,7 @@ def planned_settings(
     from_scratch: bool,
     warm_start: bool,
     default_optimizer: Literal["adam", "sgd"],
+    learning_rate_share: float = 1.0,
 ) -> TrainSettings:
     """The training with a number where the config leaves one open.
 
@@ -50,10 +51,13 @@ def planned_settings(
       from_scratch: whether there are no start weights.
       warm_start: whether the training starts from the last blessed model.
       default_optimizer: the detector's.
+      learning_rate_share: the detector's.
     """
     steps = automatic_steps(images, config.batch_size, from_scratch) if config.steps == "auto" else config.steps
     name = config.optimizer.name or default_optimizer
-    rate = config.optimizer.learning_rate or automatic_learning_rate(name, config.batch_size, warm_start)
+    rate = config.optimizer.learning_rate
+    if rate is None:
+        rate = learning_rate_share * automatic_learning_rate(name, config.batch_size, warm_start)
     optimizer = config.optimizer.model_copy(update={"name": name, "learning_rate": rate})
     return TrainSettings.model_validate({**dict(config), "steps": steps, "optimizer": optimizer})
 

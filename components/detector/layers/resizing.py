@@ -19,17 +19,20 @@ def _bilinear(
     )[0]
 
 
-def resize_fixed(image: tf.Tensor, image_size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+def resize_fixed(
+    image: tf.Tensor, image_size: tuple[int, int], *, half_pixel_centers: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Stretches an image to the canvas (``fixed_shape_resizer``).
 
     Args:
       image: uint8 or float32 [h, w, 3].
       image_size: (height, width) in pixels of the canvas.
+      half_pixel_centers: whether pixels are areas, as PyTorch has them, or points.
 
     Returns:
       float32 [H, W, 3] with the range of the input, and the valid share float32 [2], which is (1, 1).
     """
-    resized = tf.ensure_shape(_bilinear(image, image_size), (*image_size, 3))  # [H, W, 3]
+    resized = tf.ensure_shape(_bilinear(image, image_size, half_pixel_centers), (*image_size, 3))  # [H, W, 3]
     return resized, tf.ones((2,), tf.float32)
 
 

@@ -23,6 +23,12 @@ def yxyx_to_cxcywh(boxes_yxyx: tf.Tensor) -> tf.Tensor:
     return tf.stack([(xmin + xmax) / 2.0, (ymin + ymax) / 2.0, xmax - xmin, ymax - ymin], axis=-1)  # [..., 4]
 
 
+def cxcywh_to_yxyx(boxes_cxcywh: tf.Tensor) -> tf.Tensor:
+    """The inverse of :func:`yxyx_to_cxcywh`; a negative width or height makes an inverted box."""
+    cx, cy, width, height = tf.unstack(boxes_cxcywh, axis=-1)  # each [...]
+    return tf.stack([cy - height / 2.0, cx - width / 2.0, cy + height / 2.0, cx + width / 2.0], axis=-1)  # [..., 4]
+
+
 def area(boxes_yxyx: tf.Tensor) -> tf.Tensor:
     """float32 [..., 4] -> float32 [...]: area, 0 for inverted boxes."""
     ymin, xmin, ymax, xmax = tf.unstack(boxes_yxyx, axis=-1)  # each [...]
@@ -51,6 +57,25 @@ def pairwise_iou(boxes_yxyx: tf.Tensor, others_yxyx: tf.Tensor) -> tf.Tensor:
     areas = tf.expand_dims(area(boxes_yxyx), -1)  # [..., M, 1]
     other_areas = tf.expand_dims(area(others_yxyx), -2)  # [..., 1, N]
     return tf.math.divide_no_nan(intersection, areas + other_areas - intersection)  # [..., M, N]
+
+
+def ious(boxes_yxyx: tf.Tensor, others_yxyx: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Intersection over union of each box with its other, plain and generalised (Rezatofighi et al. 2019, algorithm 1).
+
+    Args:
+      boxes_yxyx: float32 [..., 4]; inverted boxes have no area.
+      others_yxyx: float32 [..., 4]; leading dimensions broadcast.
+
+    Returns:
+      float32 [...] in 0..1, and float32 [...] in -1..1. Finite, and with finite gradients, for empty boxes, too.
+    """
+    starts, ends = boxes_yxyx[..., :2], boxes_yxyx[..., 2:]  # [..., 2]
+    other_starts, other_ends = others_yxyx[..., :2], others_yxyx[..., 2:]  # [..., 2]
+    intersection = area(tf.concat([tf.maximum(starts, other_starts), tf.minimum(ends, other_ends)], axis=-1))  # [...]
+    union = area(boxes_yxyx) + area(others_yxyx) - intersection  # [...]
+    plain = tf.math.divide_no_nan(intersection, union)  # [...]
+    enclosing = area(tf.concat([tf.minimum(starts, other_starts), tf.maximum(ends, other_ends)], axis=-1))  # [...]
+    return plain, plain - tf.math.divide_no_nan(enclosing - union, enclosing)
 
 
 def clip(boxes_yxyx: tf.Tensor, window_yxyx: tf.Tensor) -> tf.Tensor:

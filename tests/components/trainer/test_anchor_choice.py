@@ -11,11 +11,13 @@ import pytest
 
 from components.data_profile import SplitProfile
 from components.detector.detector import Detector
+from components.detector.registry import build_detector
 from components.detector.tiling_settings import TilingSettings
 from components.trainer.anchor_choice import choose_anchors
 from components.trainer.settings import ModelSettings
 from components.trainer.training_plan import TrainingPlan
 from schema.exported_model import DESCRIPTION_FILE
+from tests.tiny_detectors import TINY_DETECTORS
 
 PUBLISHED = {"anchor_scale": 4.0, "anchor_aspect_ratios": (1.0, 2.0, 0.5)}
 
@@ -104,6 +106,16 @@ def test_a_plan_tells_recall_before_and_after(fresh: Detector, profile: SplitPro
     )
     assert "best possible recall at IoU 0.5" in plan.lines()[2]
     assert TrainingPlan(600, 8, 0.0, "adam", 1e-3, 0.9, choose_anchors(fresh, ModelSettings(), SplitProfile())).lines()
+
+
+def test_without_anchors_there_is_nothing_to_choose(profile: SplitProfile) -> None:
+    settings = ModelSettings(detector="dfine_nano", pretrained=None)
+    built = build_detector("dfine_nano", num_classes=1, image_size=(64, 64), **TINY_DETECTORS["dfine_nano"])
+    assert built.anchor_levels(built.options) == []
+    assert choose_anchors(built, settings, profile) is None
+    plan = TrainingPlan(600, 8, 30.0, "adam", 2e-4, 0.966, None)
+    assert TrainingPlan.from_json(plan.to_json()) == plan
+    assert plan.lines()[1] == "no anchors: this detector finds objects without"
 
 
 def test_boxes_are_larger_on_tiles(fresh: Detector, profile: SplitProfile) -> None:

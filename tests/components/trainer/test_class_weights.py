@@ -41,7 +41,7 @@ def test_by_name_and_without_boxes() -> None:
         class_weights({"cars": 3.0}, {}, LABEL_MAP)
 
 
-@pytest.mark.parametrize("name", ["ssd_mobilenet_v2_fpnlite", "efficientdet_d0", "faster_rcnn_resnet50"])
+@pytest.mark.parametrize("name", ["ssd_mobilenet_v2_fpnlite", "efficientdet_d0", "faster_rcnn_resnet50", "dfine_nano"])
 def test_weights_scale_the_classification_loss_of_objects_alone(name: str) -> None:
     """The loss is linear in the weights: of a factor f it is the background's part and f times the objects'."""
     options = {**TINY_DETECTORS[name], **({"seed": 3} if "rcnn" in name else {})}
@@ -57,8 +57,9 @@ def test_weights_scale_the_classification_loss_of_objects_alone(name: str) -> No
 
     def losses(weights: list[float] | None) -> dict[str, float]:
         detector.class_weights = None if weights is None else np.array(weights, np.float32)
-        if "rcnn" in name:
-            detector.sampling_seed.state.assign([3, 0])
+        for seed in (getattr(detector, part, None) for part in ("sampling_seed", "denoising_seed")):
+            if seed is not None:
+                seed.state.assign([3, 0])
         parts = detector.head_losses(features, truth)
         return {key: float(value) for key, value in parts.items()}
 

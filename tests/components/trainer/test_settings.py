@@ -24,6 +24,11 @@ from components.trainer.settings import ModelSettings, TrainConfig, TrainSetting
         (ModelSettings, {"image_size": [320, -1]}, "greater than 0"),
         (ModelSettings, {"options": {"alpa": 0.35}}, "no option 'alpa'; did you mean 'alpha'?"),
         (ModelSettings, {"detector": "retinanet_resnet50_fpn"}, "no weights for the backbone .* set kerashub:PRESET"),
+        (
+            ModelSettings,
+            {"detector": "dfine_nano", "pretrained": None, "anchors": "data"},
+            "data chooses anchors, and dfine_nano has none; leave it out",
+        ),
         (ModelSettings, {"pretrained": "kerashub:x"}, "presets of KerasHub fit retinanet_resnet50_fpn"),
         (TrainConfig, {"augmentation": {"crop": 0.7, "zoom_out": 0.4}}, "found 0.7 [+] 0.4"),
         (TrainConfig, {"augmentation": {"scale_jitter": 0.4}}, "found 0.5 [+] 0.2 [+] 0.4"),

@@ -71,3 +71,13 @@ def test_what_is_left_open_is_decided() -> None:
     planned = planned_settings(TrainConfig(), images=640, from_scratch=False, warm_start=False, default_optimizer="sgd")
     assert (planned.steps, planned.optimizer.name, planned.optimizer.learning_rate) == (1200, "sgd", 0.01)
     assert planned.evaluation_interval == 120
+    slow = planned_settings(
+        TrainConfig(),
+        images=640,
+        from_scratch=False,
+        warm_start=False,
+        default_optimizer="adam",
+        learning_rate_share=0.2,
+    )
+    usual = automatic_learning_rate("adam", TrainConfig().batch_size, warm_start=False)
+    assert slow.optimizer.learning_rate == pytest.approx(0.2 * usual)

@@ -33,6 +33,21 @@ def test_pairwise_iou_is_that_of_every_pair(left: np.ndarray, right: np.ndarray)
     assert (np.asarray(boxes.pairwise_iou(left, left)) <= 1.0 + 1e-5).all()
 
 
+@settings(deadline=None, max_examples=50)
+@given(yxyx(), yxyx())
+def test_iou_of_each_with_its_other(left: np.ndarray, right: np.ndarray) -> None:
+    count = min(len(left), len(right))
+    plain, generalised = (np.array(part) for part in boxes.ious(left[:count], right[:count]))
+    np.testing.assert_allclose(plain, np.diagonal(boxes.pairwise_iou(left[:count], right[:count])), atol=2e-3)
+    assert (generalised <= plain + 2e-3).all() and (generalised >= -1.0 - 2e-3).all()
+
+
+def test_generalised_iou_by_hand() -> None:
+    """Two unit squares with one between them: nothing in common, and a third of what is around them is empty."""
+    plain, generalised = boxes.ious(np.float32([[0, 0, 1, 1]]), np.float32([[0, 2, 1, 3]]))
+    np.testing.assert_allclose([plain[0], generalised[0]], [0.0, -1 / 3], atol=1e-6)
+
+
 def test_conversion_of_one_box() -> None:
     np.testing.assert_allclose(
         boxes.yxyx_to_cxcywh(np.float32([[0.0, 0.1, 0.4, 0.5]])), [[0.3, 0.2, 0.4, 0.4]], atol=1e-6

@@ -16,9 +16,10 @@ from components.detector.weights import zoo
 from components.detector.weights.checkpoints import CheckpointError
 from components.detector.weights.weights_digest import weights_digest
 from schema.label_map import LabelMap
-from tests.components.detector.keras_hub_presets import DINOV3, RETINANET, save_preset, tiny_task
+from tests.components.detector.keras_hub_presets import DFINE, DINOV3, RETINANET, save_preset, tiny_dfine, tiny_task
 from tests.tiny_detectors import TINY_DETECTORS
 
+_DFINE_SCORES = ("decoder/class_embed_0", "decoder/class_embed_1")
 _CLASS_KERNEL = "classification_head/logits_layer/kernel"
 
 
@@ -73,6 +74,34 @@ def test_dinov3_starts_from_its_transformer(tmp_path: pathlib.Path) -> None:
     with pytest.raises(CheckpointError, match="num_heads"):
         more_heads = build_detector(DINOV3, num_classes=2, image_size=(64, 64), **(dict(options) | {"num_heads": 4}))
         zoo.restore(more_heads, f"kerashub:{tmp_path / 'vit'}")
+
+
+def test_dfine_keeps_rows_of_its_heads_and_says_what_does_not_fit(tmp_path: pathlib.Path) -> None:
+    options = TINY_DETECTORS[DFINE]
+    task = tiny_dfine(80)
+    source = save_preset(tmp_path / "coco", task)
+    detector = build_detector(DFINE, num_classes=2, image_size=(96, 64), **options)
+    report = zoo.restore(detector, source, pretrained_classes="map", label_map=LabelMap.of_names(("kiosk", "car")))
+    assert report.kept_classes == ("car",)
+    assert report.reinitialized == tuple(
+        sorted(f"{head}/{kind}" for head in ("encoder_scores", *_DFINE_SCORES) for kind in ("bias", "kernel"))
+    )
+    kernel = np.array(detector.zoo_variables()["decoder/class_embed_1/kernel"])
+    np.testing.assert_array_equal(kernel[:, 1], np.array(task.backbone.decoder.class_embed[1].kernel)[:, 2])
+    # Its encoder and decoder without the detector around them, and the backbone alone.
+    task.backbone.save_to_preset(str(tmp_path / "headless"))
+    assert zoo.restore(detector, f"kerashub:{tmp_path / 'headless'}").reinitialized == report.reinitialized
+    encoder = task.backbone.backbone
+    report = zoo.restore(detector, save_preset(tmp_path / "encoder", encoder))
+    assert len(report.restored) == len(encoder.weights)
+    assert not any(key.startswith("backbone") for key in report.missing)
+    with pytest.raises(CheckpointError, match=r"decoder_n_points is \[3, 9\]; expected decoder_n_points \[6, 6\]"):
+        zoo.restore(detector, save_preset(tmp_path / "points", tiny_dfine(2, points=(3, 9))))
+    with pytest.raises(CheckpointError, match="expected DFineObjectDetector or its backbone"):
+        zoo.restore(detector, save_preset(tmp_path / "retinanet", tiny_task(1).backbone))
+    deeper = build_detector(DFINE, num_classes=2, image_size=(64, 64), **(dict(options) | {"decoder_layers": 3}))
+    with pytest.raises(CheckpointError, match="num_decoder_layers is 2"):
+        zoo.restore(deeper, source)
 
 
 def test_heads_have_learnt_with_the_published_anchors(coco: str) -> None:
