@@ -142,7 +142,7 @@ def test_losses_fall(denoising_queries: int) -> None:
     boxes = tf.constant([[[8.0, 8.0, 50.0, 40.0]], [[20.0, 20.0, 60.0, 60.0]]]) / _SIDE_PIXELS
     truth = GroundTruth(boxes, tf.constant([[0], [1]]), tf.ones((2, 1)), tf.ones((2, 2)))
     images = detector.normalize(tf.constant(pixels))
-    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer = keras.optimizers.Adam(4e-3)
     optimizer.build(detector.trainable_variables)
 
     @tf.function(autograph=False)
@@ -153,7 +153,7 @@ def test_losses_fall(denoising_queries: int) -> None:
         optimizer.apply_gradients(zip(gradients, detector.trainable_variables, strict=True))
         return loss
 
-    losses = [float(step()) for _ in range(25)]
+    losses = [float(step()) for _ in range(40)]
     assert losses[-1] < 0.6 * losses[0]
 
 
