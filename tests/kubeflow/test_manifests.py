@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pathlib
+import re
 import shutil
 import subprocess
 from typing import Any
@@ -34,7 +35,7 @@ def _kustomization(folder: pathlib.Path) -> dict[str, Any]:
 def _resources(folder: pathlib.Path) -> list[dict[str, Any]]:
     """What a kustomization builds on, before patches."""
     found = []
-    for name in _kustomization(folder)["resources"]:
+    for name in _kustomization(folder).get("resources", []):
         path = (folder / name).resolve()
         found += _resources(path) if path.is_dir() else _documents(path)
     return found
@@ -199,3 +200,87 @@ def test_the_store_lets_in_pods_with_the_label_that_steps_carry() -> None:
     assert rule["from"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/part-of": "object-detection-pipeline"}
     watch = _find("CronJob", "drift-watch")["spec"]["jobTemplate"]["spec"]["template"]
     assert watch["metadata"]["labels"]["app.kubernetes.io/part-of"] == "object-detection-pipeline"
+
+
+def _serving(folder: pathlib.Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What is built, by kind and name; the name of a generated ConfigMap is without its hash."""
+    return {(r["kind"], re.sub("(?<=^tf-serving-config)-.*", "", r["metadata"]["name"])): r for r in _built(folder)}
+
+
+@pytest.mark.parametrize("folder", [BASE, *OVERLAYS], ids=lambda folder: folder.name)
+def test_tf_serving_reads_files_that_are_mounted(folder: pathlib.Path) -> None:
+    built = _serving(folder)
+    [container] = _containers(built["Deployment", "detector-serving"])
+    flags = dict(argument.removeprefix("--").split("=", 1) for argument in container["args"])
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/models", "/config"}
+    for flag in ("batching_parameters_file", "monitoring_config_file"):
+        place, name = flags[flag].rsplit("/", 1)
+        assert place == "/config"
+        assert name in built["ConfigMap", "tf-serving-config"]["data"]
+    models = "model_config_file" if folder.name == "canary" else "model_base_path"
+    assert flags[models].startswith("/models/")
+    assert {"model_config_file", "model_base_path"} & flags.keys() == {models}
+
+
+@pytest.mark.parametrize("folder", OVERLAYS, ids=lambda folder: folder.name)
+def test_overlays_that_set_flags_keep_those_they_are_not_about(folder: pathlib.Path) -> None:
+    [before] = _containers(_find("Deployment", "detector-serving"))
+    [after] = _containers(_serving(folder)["Deployment", "detector-serving"])
+    about = {
+        "gpu": ("--batching_parameters_file",),
+        "canary": ("--model_name", "--model_base_path"),
+    }.get(folder.name, ())
+    assert {flag for flag in before["args"] if not flag.startswith(about or "no flag")} <= set(after["args"])
+
+
+@pytest.mark.parametrize("folder", [BASE, *OVERLAYS], ids=lambda folder: folder.name)
+def test_serving_pods_come_and_go_without_a_failed_request(folder: pathlib.Path) -> None:
+    built = _serving(folder)
+    deployment = built["Deployment", "detector-serving"]
+    pod = deployment["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        [port] = [action["port"] for action in container[probe].values() if isinstance(action, dict)]
+        assert port in ports
+    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][-1])
+    # The time for requests after the pause.
+    assert pod["terminationGracePeriodSeconds"] >= pause + 30
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    for kind, name in (("Service", "detector-serving"), ("Service", "detector-serving-pods")):
+        selected = built[kind, name]["spec"]
+        assert selected["selector"].items() <= labels.items()
+        assert {port["targetPort"] for port in selected["ports"]} <= ports.keys()
+    assert built["Service", "detector-serving-pods"]["spec"]["clusterIP"] == "None"
+    budget = built["PodDisruptionBudget", "detector-serving"]["spec"]
+    assert budget["selector"]["matchLabels"].items() <= labels.items()
+    for constraint in pod["topologySpreadConstraints"]:
+        assert constraint["labelSelector"]["matchLabels"].items() <= labels.items()
+    scaler = built.get(("HorizontalPodAutoscaler", "detector-serving"))
+    # Both would set the number of pods.
+    assert (scaler is None) is ("replicas" in deployment["spec"])
+    replicas = deployment["spec"]["replicas"] if scaler is None else scaler["spec"]["minReplicas"]
+    assert replicas > budget["maxUnavailable"]
+    if scaler is not None:
+        assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+        assert "cpu" in container["resources"]["requests"]
+
+
+def test_models_are_asked_from_named_namespaces_alone() -> None:
+    rules = _find("NetworkPolicy", "detector-serving")["spec"]["ingress"]
+    [container] = _containers(_find("Deployment", "detector-serving"))
+    ports = {port["containerPort"] for port in container["ports"]}
+    for rule in rules:
+        assert rule["from"]
+        assert {port["port"] for port in rule["ports"]} <= ports
+        # An empty selector of namespaces lets everybody in.
+        assert all(peer.get("namespaceSelector", {"": ""}) for peer in rule["from"])
+
+
+def test_metrics_are_read_from_pods_and_ports_that_are_there() -> None:
+    template = _find("Deployment", "detector-serving")["spec"]["template"]
+    ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
+    assert int(template["metadata"]["annotations"]["prometheus.io/port"]) == ports["rest"]
+    [monitor] = _documents(MANIFESTS / "optional" / "pod-monitor.yaml")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert [endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]] == ["rest"]
