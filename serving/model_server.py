@@ -9,7 +9,12 @@ import time
 from collections.abc import Sequence
 
 import grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from grpc_health.v1 import health
+from grpc_reflection.v1alpha import reflection
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
 
 from serving.models.batching import BatchScheduler
 from serving.models.batching_parameters import BatchingParameters
@@ -19,8 +24,12 @@ from serving.models.servables import Servables
 from serving.protocol.limits import Limits
 from serving.wire.answering import Answering
 from serving.wire.health_service import Health
+from serving.wire.metrics import Metrics
 from serving.wire.model_service import ModelService
 from serving.wire.prediction_service import PredictionService
+from serving.wire.rest import RestDoor, RestSettings
+from serving.wire.tls import Tls
+from serving.wire.token import TokenInterceptor, Tokens
 
 _SPARE_THREADS = 16
 """For requests that are being read, metadata and statuses, beside those that wait for a batch."""
@@ -46,6 +55,9 @@ class ServerSettings:
       allow_unavailable_labels: labels may name versions that are not in memory.
       reload_roots: folders that a reload may serve from; empty: those above the folders of the models.
       threads: requests at once; None: as many as may wait for a batch, and some.
+      rest: how HTTP is listened for; None: not at all.
+      tls: of both doors; None: none.
+      tokens: that let callers in; None: everybody is.
     """
 
     host: str = "127.0.0.1"
@@ -58,13 +70,18 @@ class ServerSettings:
     allow_unavailable_labels: bool = False
     reload_roots: Sequence[pathlib.Path] = ()
     threads: int | None = None
+    rest: RestSettings | None = None
+    tls: Tls | None = None
+    tokens: Tokens | None = None
 
 
 class ModelServer:
     """A server; `start` returns when what is there was loaded.
 
     Attributes:
-      port: the port that is listened on, also when 0 was asked for.
+      port: the port that gRPC is listened for on, also when 0 was asked for.
+      rest_port: that of HTTP; None: it is not listened for.
+      metrics: what is counted.
       servables: what is served.
       answering: what answers, whichever door a request comes through.
     """
@@ -75,7 +92,11 @@ class ModelServer:
         Raises:
           PortError: the port is taken or may not be used.
         """
-        self._scheduler = BatchScheduler(settings.batching) if settings.batching else None
+        self.metrics = Metrics(lambda name: any(model.name == name for model in self.servables.models()))
+        self._scheduler = BatchScheduler(settings.batching, [self.metrics.batch]) if settings.batching else None
+        if self._scheduler:
+            scheduler = self._scheduler
+            self.metrics.watch_queue(lambda: scheduler.waiting_images)
         self.servables = Servables(
             models,
             Loader(self._scheduler).load,
@@ -83,13 +104,16 @@ class ModelServer:
             config_file=settings.config_file,
             config_poll_seconds=settings.config_poll_seconds,
             allow_unavailable_labels=settings.allow_unavailable_labels,
-            on_available=lambda: self._health.set_serving(True),
+            on_available=self._version_is_available,
         )
-        self.answering = Answering(self.servables, settings.limits)
+        self.metrics.watch_versions(self._available)
+        self.answering = Answering(self.servables, settings.limits, [self.metrics.answered])
         # Whoever waits for a batch has a thread; the queue is what bounds them.
         waiting = settings.batching.max_waiting_images if settings.batching else _UNBATCHED_THREADS
+        threads = settings.threads or waiting + _SPARE_THREADS
         self._server = grpc.server(
-            concurrent.futures.ThreadPoolExecutor(settings.threads or waiting + _SPARE_THREADS, "grpc"),
+            concurrent.futures.ThreadPoolExecutor(threads, "grpc"),
+            interceptors=[TokenInterceptor(settings.tokens)] if settings.tokens else [],
             options=[
                 ("grpc.max_receive_message_length", settings.limits.max_message_mib << 20),
                 ("grpc.max_send_message_length", -1),
@@ -105,14 +129,28 @@ class ModelServer:
             ModelService(self.servables, self.answering, roots), self._server
         )
         self._health = Health(self._server)
+        reflection.enable_server_reflection(
+            [
+                "tensorflow.serving.PredictionService",
+                "tensorflow.serving.ModelService",
+                health.SERVICE_NAME,
+                reflection.SERVICE_NAME,
+            ],
+            self._server,
+        )
         address = f"{settings.host}:{settings.port}"
         taken = f"cannot listen on {address}: is another server using the port? (--port 0 picks one)"
         try:
-            self.port = self._server.add_insecure_port(address)
+            if settings.tls:
+                self.port = self._server.add_secure_port(address, settings.tls.credentials)
+            else:
+                self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise PortError(taken) from error
         if self.port == 0:
             raise PortError(taken)
+        self._rest = self._rest_door(settings, settings.rest, threads) if settings.rest else None
+        self.rest_port = self._rest.port if self._rest else None
 
     def start(self, wait: bool = True) -> None:
         """Begins to load and to answer; without a version, requests are NOT_FOUND until one comes.
@@ -121,6 +159,8 @@ class ModelServer:
           wait: until what is there was loaded.
         """
         self._server.start()
+        if self._rest:
+            self._rest.start()
         self.servables.start()
         if wait:
             self.servables.wait_until_looked()
@@ -133,7 +173,39 @@ class ModelServer:
         """
         until = time.monotonic() + grace_seconds
         self._health.end()
-        self._server.stop(grace_seconds).wait(grace_seconds)
+        grpc_ended = self._server.stop(grace_seconds)
+        if self._rest:
+            self._rest.stop(grace_seconds)
+        grpc_ended.wait(max(0.0, until - time.monotonic()))
         if self._scheduler:
             self._scheduler.stop(max(0.0, until - time.monotonic()))
         return self.servables.stop(max(0.0, until - time.monotonic()))
+
+    def _rest_door(self, settings: ServerSettings, rest: RestSettings, threads: int) -> RestDoor:
+        try:
+            return RestDoor(
+                self.answering,
+                rest,
+                host=settings.host,
+                threads=threads,
+                max_message_mib=settings.limits.max_message_mib,
+                metrics_page=self.metrics.page,
+                tokens=settings.tokens,
+                tls=settings.tls.context if settings.tls else None,
+            )
+        except OSError as error:
+            raise PortError(
+                f"cannot listen on {settings.host}:{rest.port}: is another server using the port? "
+                "(--rest_api_port 0 picks one)"
+            ) from error
+
+    def _version_is_available(self) -> None:
+        self.metrics.swaps.inc()
+        self._health.set_serving(True)
+
+    def _available(self) -> list[tuple[str, int]]:
+        return [
+            (model.name, version)
+            for model in self.servables.models()
+            for version in self.servables.versions(model.name)
+        ]

@@ -68,6 +68,35 @@ def _arguments() -> argparse.ArgumentParser:
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for other machines (default: %(default)s)"
     )
     door.add_argument("--port", type=int, default=8500, help="0 picks a free one (default: %(default)s)")
+    door.add_argument(
+        "--rest_api_port",
+        type=int,
+        help="port of TF Serving's REST API and /metrics; 0 is a free one (default: none)",
+    )
+    door.add_argument(
+        "--rest_api_timeout_in_ms",
+        type=int,
+        default=30_000,
+        help="time that a request over REST may take (default: %(default)s)",
+    )
+    door.add_argument(
+        "--enable_cors_support", action="store_true", help="pages of other origins may ask over REST (default: not)"
+    )
+    door.add_argument(
+        "--monitoring_config_file",
+        type=pathlib.Path,
+        help="MonitoringConfig in text format: metrics are at its path too, on the port of REST",
+    )
+    door.add_argument(
+        "--ssl_config_file",
+        type=pathlib.Path,
+        help="SSLConfig in text format: TLS, or mutual TLS with client_verify, on both ports (default: neither)",
+    )
+    door.add_argument(
+        "--token_file",
+        type=pathlib.Path,
+        help="tokens, one a line, read again when it changes: callers send one as 'authorization: Bearer TOKEN'",
+    )
     load = parser.add_argument_group("load")
     load.add_argument(
         "--enable_batching",
@@ -107,16 +136,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if (options.model_base_path is None) == (options.model_config_file is None):
         parser.error("give either --model_base_path or --model_config_file")
-    if not 0 <= options.port <= 65535:
-        parser.error(f"argument --port: must be 0 to 65535, found {options.port}")
-    for name in ("file_system_poll_wait_seconds", "max_message_mib", "max_images", "max_image_pixels", "threads"):
+    for name in ("port", "rest_api_port"):
+        port = getattr(options, name)
+        if port is not None and not 0 <= port <= 65535:
+            parser.error(f"argument --{name}: must be 0 to 65535, found {port}")
+    if options.monitoring_config_file and options.rest_api_port is None:
+        parser.error("argument --monitoring_config_file: metrics are on the port of REST; give --rest_api_port")
+    if options.enable_cors_support and options.rest_api_port is None:
+        parser.error("argument --enable_cors_support: means nothing without --rest_api_port")
+    for name in (
+        "file_system_poll_wait_seconds",
+        "max_message_mib",
+        "max_images",
+        "max_image_pixels",
+        "threads",
+        "rest_api_timeout_in_ms",
+    ):
         value = getattr(options, name)
         if value is not None and value <= 0:
             parser.error(f"argument --{name}: must be positive, found {value}")
     for name in ("model_config_file_poll_wait_seconds", "grace_seconds"):
         if getattr(options, name) < 0:
             parser.error(f"argument --{name}: must not be negative, found {getattr(options, name)}")
-    for name in ("model_config_file", "batching_parameters_file"):
+    files = ("model_config_file", "batching_parameters_file", "monitoring_config_file", "ssl_config_file", "token_file")
+    for name in files:
         path = getattr(options, name)
         if path is not None and not path.is_file():
             parser.error(f"argument --{name}: {path} is no file")
@@ -138,6 +181,10 @@ def _serve(options: argparse.Namespace) -> None:
     )
     from serving.models.models_config import ModelConfig, ModelsConfigError, read_models_config
     from serving.protocol.limits import Limits
+    from serving.wire.rest import RestSettings
+    from serving.wire.text_config import TextConfigError, read_metrics_path
+    from serving.wire.tls import read_tls
+    from serving.wire.token import TokenFileError, Tokens
 
     try:
         if options.model_config_file:
@@ -147,6 +194,14 @@ def _serve(options: argparse.Namespace) -> None:
         batching = BatchingParameters() if options.enable_batching == "true" else None
         if options.batching_parameters_file:
             batching = read_batching_parameters(options.batching_parameters_file)
+        rest = None
+        if options.rest_api_port is not None:
+            rest = RestSettings(
+                options.rest_api_port,
+                options.rest_api_timeout_in_ms / 1000,
+                options.enable_cors_support,
+                read_metrics_path(options.monitoring_config_file) if options.monitoring_config_file else None,
+            )
         server = ModelServer(
             models,
             ServerSettings(
@@ -160,9 +215,12 @@ def _serve(options: argparse.Namespace) -> None:
                 allow_unavailable_labels=options.allow_version_labels_for_unavailable_models,
                 reload_roots=options.reload_root or (),
                 threads=options.threads,
+                rest=rest,
+                tls=read_tls(options.ssl_config_file) if options.ssl_config_file else None,
+                tokens=Tokens(options.token_file) if options.token_file else None,
             ),
         )
-    except (ModelsConfigError, BatchingParametersError, PortError) as error:
+    except (ModelsConfigError, BatchingParametersError, TextConfigError, TokenFileError, PortError) as error:
         sys.exit(f"error: {error}")
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -185,6 +243,8 @@ def _serve(options: argparse.Namespace) -> None:
             _end_at_once(1)
         sys.exit(1)
     if not ended.is_set():
+        if server.rest_port is not None:
+            _LOG.info("REST on %s:%d", options.host, server.rest_port)
         _LOG.info("listening on %s:%d", options.host, server.port)
         ended.wait()
     _LOG.info("stopping: requests in progress have %g s to end", options.grace_seconds)

@@ -34,12 +34,14 @@ class Answered:
       response: None where it was refused.
       error: why it was refused, None where it was answered.
       seconds: from the request's arrival to its answer.
+      entrypoint: the door it came through, "GRPC" or "REST" (TF Serving's words).
     """
 
     request: predict_pb2.PredictRequest
     response: predict_pb2.PredictResponse | None
     error: RequestError | None
     seconds: float
+    entrypoint: str
 
 
 Observer = Callable[[Answered], None]
@@ -61,6 +63,7 @@ class Answering:
         request: predict_pb2.PredictRequest,
         deadline_monotonic: float | None = None,
         is_cancelled: Callable[[], bool] = never,
+        entrypoint: str = "GRPC",
     ) -> predict_pb2.PredictResponse:
         """Runs a signature.
 
@@ -68,6 +71,7 @@ class Answering:
           request: of TF Serving's PredictionService.
           deadline_monotonic: time of ``time.monotonic`` after which nobody waits for the answer; None: there is none.
           is_cancelled: whether the caller has gone.
+          entrypoint: the door it came through, for those who watch.
 
         Raises:
           RequestError: it cannot be answered.
@@ -77,9 +81,9 @@ class Answering:
             with self._nothing_unforeseen():
                 response = self._predict(request, deadline_monotonic, is_cancelled)
         except RequestError as error:
-            self._observe(Answered(request, None, error, time.monotonic() - started))
+            self._observe(Answered(request, None, error, time.monotonic() - started, entrypoint))
             raise
-        self._observe(Answered(request, response, None, time.monotonic() - started))
+        self._observe(Answered(request, response, None, time.monotonic() - started, entrypoint))
         return response
 
     def metadata(
