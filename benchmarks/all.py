@@ -39,6 +39,7 @@ BENCHMARKS = {
     "few_shot": "Few-shot detection against plain fine-tuning on the same shots",
     "domain_adaptation": "From one domain to another without its annotations",
     "transfer_ladder": "Every way of transfer on blood cells, by labelled images",
+    "serving": "The embedded server",
     "run": "A whole run against its unavoidable parts",
     "real_data": "Real data from ImageNet weights",
 }

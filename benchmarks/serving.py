@@ -1,0 +1,384 @@
+"""The embedded server beside the SavedModel in process: latency, throughput, overload, swaps, pushes, damaged input.
+
+    python -m benchmarks.serving                          all parts
+    python -m benchmarks.serving latency swaps            only these
+    python -m benchmarks.serving latency --seconds 2      a look whether it runs
+
+The model is FPNLite 320 with random weights. The server is a process of its own; so are the clients, which are threads
+there. Rounds of the server and of the SavedModel alternate, so that a busy machine slows both; one waits while the
+other works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import concurrent.futures
+import contextlib
+import io
+import json
+import pathlib
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import grpc
+import numpy as np
+from PIL import Image
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from pipeline.tensorflow_environment import prepare_tensorflow
+from serving.protocol import tensors
+
+_ROUNDS: Final = 3
+_CLIENTS: Final = (1, 4, 16)
+_IMAGES: Final = {"25 KB": (400, 300), "300 KB": (1600, 1200)}
+_BATCHES: Final = (1, 8, 16)
+_DEADLINE_SECONDS: Final = 0.3
+_FINE: Final = {
+    grpc.StatusCode.OK,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+"""What a damaged request may be answered with."""
+
+
+def photograph(name: str) -> bytes:
+    """A JPEG of about that size: noise on a ramp, at the quality that gives the bytes."""
+    width, height = _IMAGES[name]
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 255, (height // 20, width // 20, 3), np.uint8)
+    picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    noisy = np.asarray(picture, np.int16) + generator.integers(-12, 12, (height, width, 1))
+    file = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=75)
+    return file.getvalue()
+
+
+def request_of(*images: bytes) -> predict_pb2.PredictRequest:
+    """A Predict request."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "detector"
+    request.inputs["image_bytes"].CopyFrom(tensors.to_message(np.array(images, object)))
+    return request
+
+
+class Server:
+    """The server as a process."""
+
+    def __init__(self, models: pathlib.Path, *flags: str) -> None:
+        command = [sys.executable, "-m", "serving.server", "--model_base_path", str(models), "--port", "0", *flags]
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert self._process.stderr is not None
+        self.lines: list[str] = []
+        line = next(line for line in self._process.stderr if "listening on" in line)
+        self.port = int(line.rsplit(":", 1)[1])
+        threading.Thread(target=lambda: self.lines.extend(self._process.stderr or ()), daemon=True).start()
+
+    def memory_mb(self) -> float:
+        """Resident memory."""
+        status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+    @contextlib.contextmanager
+    def stub(self) -> Iterator[Any]:
+        """A connection."""
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        with grpc.insecure_channel(f"localhost:{self.port}", options) as channel:
+            yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+    def close(self) -> None:
+        """Ends it."""
+        self._process.terminate()
+        self._process.wait(60)
+
+
+def ask(port: int, clients: int, image: bytes, seconds: float, timeout_seconds: float = 60.0) -> dict[str, Any]:
+    """Clients that ask one image at a time, in a process of their own."""
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+        file.write(image)
+        file.flush()
+        command = [sys.executable, "-m", "benchmarks.serving", "--as-clients", str(port), str(clients), file.name]
+        result = subprocess.run(
+            [*command, str(seconds), str(timeout_seconds)], check=True, capture_output=True, text=True
+        )
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def as_clients(port: int, clients: int, path: str, seconds: float, timeout_seconds: float) -> dict[str, Any]:
+    """What the process of the clients does."""
+    request = request_of(pathlib.Path(path).read_bytes())
+    latencies: list[float] = []
+    codes: collections.Counter[str] = collections.Counter()
+    until = time.monotonic() + seconds
+
+    def client() -> None:
+        with grpc.insecure_channel(f"localhost:{port}") as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            while time.monotonic() < until:
+                started = time.monotonic()
+                try:
+                    stub.Predict(request, timeout=timeout_seconds)
+                except grpc.RpcError as error:
+                    codes[error.code().name] += 1
+                else:
+                    codes["OK"] += 1
+                    latencies.append(time.monotonic() - started)
+
+    started = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        for future in [pool.submit(client) for _ in range(clients)]:
+            future.result()
+    return {"latencies": latencies, "codes": codes, "seconds": time.monotonic() - started}
+
+
+def _percentiles(latencies: Sequence[float]) -> str:
+    p50, p95, p99 = (1000 * float(np.percentile(latencies, share)) for share in (50, 95, 99))
+    return f"{p50:.0f} | {p95:.0f} | {p99:.0f}"
+
+
+def latency(models: pathlib.Path, seconds: float) -> str:
+    """p50, p95, p99 and images/s, with the SavedModel in process as the measure."""
+    import tensorflow as tf
+
+    function = tf.saved_model.load(str(models / "1")).signatures["serving_default"]
+    server = Server(models)
+    rows = [
+        "| image | who | p50, ms | p95 | p99 | images/s | of the best batch in process |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    try:
+        for name in _IMAGES:
+            image = photograph(name)
+            inside: dict[int, list[float]] = {batch: [] for batch in _BATCHES}
+            outside: dict[int, list[dict[str, Any]]] = {clients: [] for clients in _CLIENTS}
+            for _ in range(_ROUNDS):
+                for batch, laps in inside.items():
+                    laps.extend(_in_process(function, image, batch, seconds))
+                for clients, answers in outside.items():
+                    answers.append(ask(server.port, clients, image, seconds))
+            best = max(batch / statistics.median(laps) for batch, laps in inside.items())
+            for batch, laps in inside.items():
+                speed = batch / statistics.median(laps)
+                rows.append(
+                    f"| {name} | in process, batch {batch} | {_percentiles(laps)} | {speed:.1f} | {speed / best:.2f} |"
+                )
+            for clients, answers in outside.items():
+                latencies = [lap for answer in answers for lap in answer["latencies"]]
+                speed = statistics.median(len(answer["latencies"]) / answer["seconds"] for answer in answers)
+                rows.append(
+                    f"| {name} | {clients} clients | {_percentiles(latencies)} | {speed:.1f} | {speed / best:.2f} |"
+                )
+    finally:
+        server.close()
+    return "\n".join(rows)
+
+
+def _in_process(function: Callable[..., Mapping[str, Any]], image: bytes, batch: int, seconds: float) -> list[float]:
+    import tensorflow as tf
+
+    images, laps = tf.constant([image] * batch), []
+    for array in function(image_bytes=images).values():
+        array.numpy()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        started = time.monotonic()
+        for array in function(image_bytes=images).values():
+            array.numpy()
+        laps.append(time.monotonic() - started)
+    return laps
+
+
+def overload(models: pathlib.Path, seconds: float) -> str:
+    """Good answers a second when more is asked for than can be given."""
+    server = Server(models)
+    rows = ["| clients, deadline 0.3 s | good answers/s | others |", "|---:|---:|---|"]
+    try:
+        image = photograph("25 KB")
+        ask(server.port, 4, image, seconds)
+        for clients in (4, 16, 64):
+            answer = ask(server.port, clients, image, 3 * seconds, _DEADLINE_SECONDS)
+            good = answer["codes"].pop("OK", 0)
+            others = ", ".join(f"{code} {count}" for code, count in answer["codes"].items()) or "none"
+            rows.append(f"| {clients} | {good / answer['seconds']:.1f} | {others} |")
+    finally:
+        server.close()
+    return "\n".join(rows)
+
+
+def swaps(models: pathlib.Path, seconds: float) -> str:
+    """Versions pushed under the load of four clients."""
+    server = Server(models, "--file_system_poll_wait_seconds", "0.2")
+    image, pushed = photograph("25 KB"), 20
+    try:
+        ask(server.port, 4, image, seconds)
+        quiet = ask(server.port, 4, image, 3 * seconds)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            busy = pool.submit(ask, server.port, 4, image, pushed * max(2.0, seconds))
+            for version in range(2, 2 + pushed):
+                _push(models, version)
+                time.sleep(max(2.0, seconds) * 0.9)
+            during = busy.result()
+        loaded = sum("serving detector version" in line for line in server.lines)
+    finally:
+        server.close()
+        for version in range(2, 2 + pushed):
+            shutil.rmtree(models / str(version), ignore_errors=True)
+    failed = sum(count for code, count in during["codes"].items() if code != "OK")
+    return (
+        "| | p50, ms | p95 | p99 | answers | failed |\n|---|---:|---:|---:|---:|---:|\n"
+        f"| quiet | {_percentiles(quiet['latencies'])} | {len(quiet['latencies'])} | 0 |\n"
+        f"| {loaded} swaps | {_percentiles(during['latencies'])} | {len(during['latencies'])} | {failed} |"
+    )
+
+
+def _push(models: pathlib.Path, version: int) -> None:
+    """As a careful push does: beside, then renamed."""
+    shutil.copytree(models / "1", models / f".{version}")
+    (models / f".{version}").rename(models / str(version))
+
+
+def pushes(models: pathlib.Path, seconds: float) -> str:
+    """Plain copies, file by file, that stop at a random point: none of them may ever answer."""
+    server = Server(models, "--file_system_poll_wait_seconds", "0.05")
+    generator, request, wrong = random.Random(0), request_of(photograph("25 KB")), 0
+    stopped = max(4, min(100, round(20 * seconds)))
+    files = sorted(path for path in (models / "1").rglob("*") if path.is_file())
+    essential = {"saved_model.pb", "variables.index", "variables.data-00000-of-00001"}
+    try:
+        with server.stub() as stub:
+            for version in range(2, 2 + stopped):
+                generator.shuffle(files)
+                # At least one file that the model needs is cut or missing.
+                broken = next(number for number, file in enumerate(files) if file.name in essential)
+                for file in files[: broken + 1]:
+                    target = models / str(version) / file.relative_to(models / "1")
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    content = file.read_bytes()
+                    cut = file == files[broken]
+                    target.write_bytes(content[: generator.randrange(len(content))] if cut else content)
+                time.sleep(0.2)
+                wrong += stub.Predict(request, timeout=60).model_spec.version.value != 1
+            time.sleep(1)
+            wrong += stub.Predict(request, timeout=60).model_spec.version.value != 1
+    finally:
+        server.close()
+        for version in range(2, 2 + stopped):
+            shutil.rmtree(models / str(version), ignore_errors=True)
+    return f"| pushes stopped in the middle | answers by a broken version |\n|---:|---:|\n| {stopped} | {wrong} |"
+
+
+def damage(models: pathlib.Path, seconds: float) -> str:
+    """Damaged images and damaged requests: what they are answered with, and memory before and after."""
+    server, generator = Server(models), random.Random(0)
+    count = max(50, round(2500 * seconds))
+    image = photograph("25 KB")
+    whole = request_of(image).SerializeToString()
+    codes: dict[str, collections.Counter[str]] = {}
+    try:
+        with server.stub() as stub, grpc.insecure_channel(f"localhost:{server.port}") as channel:
+            raw = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+            stub.Predict(request_of(image), timeout=60)
+            before = server.memory_mb()
+            for kind in ("images", "requests"):
+                codes[kind] = collections.Counter()
+                for _ in range(count):
+                    serialized = (
+                        request_of(_mutated(image, generator)).SerializeToString()
+                        if kind == "images"
+                        else _mutated(whole, generator)
+                    )
+                    codes[kind][_code(raw, serialized)] += 1
+            after = server.memory_mb()
+    finally:
+        server.close()
+    fine = {code.name for code in _FINE}
+    rows = ["| damaged | how many | answered | of these not well-formed |", "|---|---:|---|---:|"]
+    for kind, found in codes.items():
+        bad = sum(number for code, number in found.items() if code not in fine)
+        rows.append(f"| {kind} | {count} | {', '.join(f'{code} {n}' for code, n in found.most_common())} | {bad} |")
+    return "\n".join(rows) + f"\n\nMemory of the server: {before:.0f} MB before, {after:.0f} MB after."
+
+
+def _code(raw: Any, serialized: bytes) -> str:
+    try:
+        raw(serialized, timeout=60)
+    except grpc.RpcError as error:
+        name: str = error.code().name
+        # A message that is no request never reaches us: grpc itself answers.
+        return "INVALID_ARGUMENT" if name == "INTERNAL" and "deserializing" in str(error.details()) else name
+    return "OK"
+
+
+def _mutated(data: bytes, generator: random.Random) -> bytes:
+    """Bytes changed, cut out, doubled or cut off."""
+    changed = bytearray(data)
+    for _ in range(generator.choice((1, 2, 8, 64))):
+        at = generator.randrange(len(changed))
+        match generator.randrange(4):
+            case 0:
+                changed[at] = generator.randrange(256)
+            case 1:
+                del changed[at : at + generator.randrange(1, 64)]
+            case 2:
+                changed[at:at] = changed[at : at + generator.randrange(1, 64)]
+            case _:
+                changed[at:] = changed[at : at + generator.randrange(1, len(changed))]
+        if not changed:
+            changed = bytearray(b"\0")
+    return bytes(changed)
+
+
+PARTS: Final[Mapping[str, Callable[[pathlib.Path, float], str]]] = {
+    "latency": latency,
+    "overload": overload,
+    "swaps": swaps,
+    "pushes": pushes,
+    "damage": damage,
+}
+
+
+def _export(folder: pathlib.Path) -> None:
+    from components.detector.registry import build_detector
+    from components.export.saved_model import export
+    from schema.label_map import LabelMap
+
+    names = [f"class {number}" for number in range(10)]
+    detector = build_detector("ssd_mobilenet_v2_fpnlite", num_classes=len(names), image_size=(320, 320))
+    export(str(folder / "1"), detector, LabelMap.of_names(names), serving_batch_size=8)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="PART", help=f"which (default: all): {', '.join(PARTS)}")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a round (default: %(default)s)")
+    parser.add_argument("--as-clients", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.as_clients:
+        port, clients, path, seconds, timeout = options.as_clients
+        print(json.dumps(as_clients(int(port), int(clients), path, float(seconds), float(timeout))))
+        return 0
+    if unknown := set(options.names) - PARTS.keys():
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    prepare_tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        models = pathlib.Path(folder)
+        _export(models)
+        print("\n\n".join(PARTS[name](models, options.seconds) for name in options.names or PARTS))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
