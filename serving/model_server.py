@@ -27,6 +27,7 @@ from serving.wire.health_service import Health
 from serving.wire.metrics import Metrics
 from serving.wire.model_service import ModelService
 from serving.wire.prediction_service import PredictionService
+from serving.wire.request_log import RequestLog, RequestLogSettings
 from serving.wire.rest import RestDoor, RestSettings
 from serving.wire.tls import Tls
 from serving.wire.token import TokenInterceptor, Tokens
@@ -34,6 +35,8 @@ from serving.wire.token import TokenInterceptor, Tokens
 _SPARE_THREADS = 16
 """For requests that are being read, metadata and statuses, beside those that wait for a batch."""
 _UNBATCHED_THREADS = 4
+_LOG_SECONDS = 0.5
+"""For the request log to complete its file, whatever the grace."""
 
 
 class PortError(Exception):
@@ -58,6 +61,7 @@ class ServerSettings:
       rest: how HTTP is listened for; None: not at all.
       tls: of both doors; None: none.
       tokens: that let callers in; None: everybody is.
+      request_log: what is kept of the answers; None: nothing.
     """
 
     host: str = "127.0.0.1"
@@ -73,6 +77,7 @@ class ServerSettings:
     rest: RestSettings | None = None
     tls: Tls | None = None
     tokens: Tokens | None = None
+    request_log: RequestLogSettings | None = None
 
 
 class ModelServer:
@@ -91,6 +96,7 @@ class ModelServer:
 
         Raises:
           PortError: the port is taken or may not be used.
+          OSError: the folder of the request log cannot be written to.
         """
         self.metrics = Metrics(lambda name: any(model.name == name for model in self.servables.models()))
         self._scheduler = BatchScheduler(settings.batching, [self.metrics.batch]) if settings.batching else None
@@ -107,7 +113,14 @@ class ModelServer:
             on_available=self._version_is_available,
         )
         self.metrics.watch_versions(self._available)
-        self.answering = Answering(self.servables, settings.limits, [self.metrics.answered])
+        self._request_log: RequestLog | None = None
+        observers = [self.metrics.answered]
+        if settings.request_log:
+            self._request_log = RequestLog(
+                settings.request_log, lambda reason: self.metrics.log_dropped.labels(reason).inc()
+            )
+            observers.append(self._request_log.answered)
+        self.answering = Answering(self.servables, settings.limits, observers)
         # Whoever waits for a batch has a thread; the queue is what bounds them.
         waiting = settings.batching.max_waiting_images if settings.batching else _UNBATCHED_THREADS
         threads = settings.threads or waiting + _SPARE_THREADS
@@ -179,6 +192,8 @@ class ModelServer:
         grpc_ended.wait(max(0.0, until - time.monotonic()))
         if self._scheduler:
             self._scheduler.stop(max(0.0, until - time.monotonic()))
+        if self._request_log:
+            self._request_log.stop(max(_LOG_SECONDS, until - time.monotonic()))
         return self.servables.stop(max(0.0, until - time.monotonic()))
 
     def _rest_door(self, settings: ServerSettings, rest: RestSettings, threads: int) -> RestDoor:

@@ -97,6 +97,16 @@ def _arguments() -> argparse.ArgumentParser:
         type=pathlib.Path,
         help="tokens, one a line, read again when it changes: callers send one as 'authorization: Bearer TOKEN'",
     )
+    log = parser.add_argument_group("request log")
+    log.add_argument(
+        "--request_log", type=pathlib.Path, help="folder for TFRecords of PredictionLog (default: nothing is logged)"
+    )
+    log.add_argument(
+        "--request_log_sampling", type=float, default=0.01, help="share of the answers, 0 to 1 (default: %(default)s)"
+    )
+    log.add_argument(
+        "--request_log_max_mib", type=float, default=1024, help="all files; the oldest go first (default: %(default)s)"
+    )
     load = parser.add_argument_group("load")
     load.add_argument(
         "--enable_batching",
@@ -142,6 +152,8 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
             parser.error(f"argument --{name}: must be 0 to 65535, found {port}")
     if options.monitoring_config_file and options.rest_api_port is None:
         parser.error("argument --monitoring_config_file: metrics are on the port of REST; give --rest_api_port")
+    if not 0 <= options.request_log_sampling <= 1:
+        parser.error(f"argument --request_log_sampling: must be 0 to 1, found {options.request_log_sampling}")
     if options.enable_cors_support and options.rest_api_port is None:
         parser.error("argument --enable_cors_support: means nothing without --rest_api_port")
     for name in (
@@ -151,6 +163,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         "max_image_pixels",
         "threads",
         "rest_api_timeout_in_ms",
+        "request_log_max_mib",
     ):
         value = getattr(options, name)
         if value is not None and value <= 0:
@@ -181,6 +194,7 @@ def _serve(options: argparse.Namespace) -> None:
     )
     from serving.models.models_config import ModelConfig, ModelsConfigError, read_models_config
     from serving.protocol.limits import Limits
+    from serving.wire.request_log import RequestLogSettings
     from serving.wire.rest import RestSettings
     from serving.wire.text_config import TextConfigError, read_metrics_path
     from serving.wire.tls import read_tls
@@ -202,6 +216,11 @@ def _serve(options: argparse.Namespace) -> None:
                 options.enable_cors_support,
                 read_metrics_path(options.monitoring_config_file) if options.monitoring_config_file else None,
             )
+        request_log = None
+        if options.request_log:
+            request_log = RequestLogSettings(
+                options.request_log, options.request_log_sampling, options.request_log_max_mib
+            )
         server = ModelServer(
             models,
             ServerSettings(
@@ -218,9 +237,10 @@ def _serve(options: argparse.Namespace) -> None:
                 rest=rest,
                 tls=read_tls(options.ssl_config_file) if options.ssl_config_file else None,
                 tokens=Tokens(options.token_file) if options.token_file else None,
+                request_log=request_log,
             ),
         )
-    except (ModelsConfigError, BatchingParametersError, TextConfigError, TokenFileError, PortError) as error:
+    except (ModelsConfigError, BatchingParametersError, TextConfigError, TokenFileError, PortError, OSError) as error:
         sys.exit(f"error: {error}")
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

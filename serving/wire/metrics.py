@@ -35,6 +35,7 @@ class Metrics:
 
     Attributes:
       swaps: a version has begun to answer.
+      log_dropped: sampled answers that are not in the request log, by reason.
     """
 
     def __init__(self, is_served: Callable[[str], bool]) -> None:
@@ -63,6 +64,9 @@ class Metrics:
         )
         self._batch_seconds = prometheus_client.Histogram(
             "serving_batch_seconds", "Time that a batch took.", registry=self._registry
+        )
+        self.log_dropped = self._counter(
+            "serving_request_log_dropped", "Sampled answers that are not in the request log.", "reason"
         )
         self.swaps = self._counter("serving_swaps", "Versions that have begun to answer.")
 

@@ -111,6 +111,26 @@ def test_the_process_serves_without_tfx_and_ends_on_sigterm(
     assert output.strip() == "False False"
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--rest_api_port", "70000"], "argument --rest_api_port: must be 0 to 65535"),
+        (["--monitoring_config_file", __file__], "give --rest_api_port"),
+        (["--enable_cors_support"], "means nothing without --rest_api_port"),
+        (["--ssl_config_file", "absent"], "argument --ssl_config_file: absent is no file"),
+        (["--request_log_sampling", "2"], "must be 0 to 1, found 2.0"),
+    ],
+)
+def test_a_wrong_flag_is_said_before_anything_heavy_is_loaded(flags: list[str], expected: str) -> None:
+    script = (
+        "import sys, atexit, serving.server as m; atexit.register(lambda: print(sorted(sys.modules)));"
+        "m.main(['--model_base_path', '.', *sys.argv[1:]])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, *flags], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2 and expected in ended.stderr
+    assert "'tensorflow'" not in ended.stdout and "'grpc'" not in ended.stdout and "'aiohttp'" not in ended.stdout
+
+
 @pytest.mark.parametrize("module", ["serving.server", "serving.client"])
 def test_help_does_not_load_tensorflow(module: str) -> None:
     script = (

@@ -1,0 +1,111 @@
+"""The request log: what readers find, what is dropped, and what it survives."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import time
+from collections.abc import Callable
+
+import grpc
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
+
+from serving.protocol.errors import RequestError
+from serving.wire import request_log
+from serving.wire.answering import Answered
+from serving.wire.request_log import RequestLog, RequestLogSettings
+from tests.serving.tiny_detector import jpeg, predict_request
+from tests.serving.wire.door import http, open_door
+
+
+def _answer(size: int = 10) -> Answered:
+    response = predict_pb2.PredictResponse()
+    response.model_spec.name = "detector"
+    response.model_spec.version.value = 3
+    return Answered(predict_request(bytes(size)), response, None, 0.1, "GRPC")
+
+
+def _logs(folder: pathlib.Path) -> list[prediction_log_pb2.PredictionLog]:
+    files = sorted(map(str, folder.glob("*.tfrecord")))
+    return [
+        prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        for record in (tf.data.TFRecordDataset(files) if files else ())
+    ]
+
+
+def _wait(is_done: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not is_done() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert is_done()
+
+
+def test_a_server_logs_request_response_and_the_version_that_answered(
+    tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path]
+) -> None:
+    push(1)
+    settings = RequestLogSettings(tmp_path / "log", 1.0)
+    with open_door(tmp_path, request_log=settings) as running:
+        with grpc.insecure_channel(f"localhost:{running.port}") as channel:
+            prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(predict_request(jpeg()))
+        assert http(running, "/v1/models/cat:predict", {"inputs": []})[0] == 404
+        # A file that grows is not a reader's.
+        assert not _logs(settings.folder)
+        running.stop(grace_seconds=10)
+    (log,) = _logs(settings.folder)
+    assert log.predict_log.request == predict_request(jpeg())
+    assert "detection_boxes" in log.predict_log.response.outputs
+    assert log.log_metadata.model_spec.version.value == 1
+    assert log.log_metadata.sampling_config.sampling_rate == 1.0
+
+
+def test_refused_requests_and_those_not_drawn_are_not_logged(tmp_path: pathlib.Path) -> None:
+    log = RequestLog(RequestLogSettings(tmp_path, 0.0), pytest.fail)
+    log.answered(_answer())
+    log.stop(30)
+    log = RequestLog(RequestLogSettings(tmp_path, 1.0), pytest.fail)
+    log.answered(Answered(predict_request(), None, RequestError(grpc.StatusCode.INTERNAL, ""), 0.1, "GRPC"))
+    log.stop(30)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_end_by_size_and_the_disk_is_bounded(tmp_path: pathlib.Path) -> None:
+    left_behind = tmp_path / "requests-0-dead-1-000001.tfrecord.part"
+    left_behind.write_bytes(bytes(1 << 20))
+    log = RequestLog(RequestLogSettings(tmp_path, 1.0, max_mib=0.5, file_mib=0.1), pytest.fail)
+    for _ in range(20):
+        log.answered(_answer(60_000))
+    log.stop(30)
+    files = list(tmp_path.iterdir())
+    assert len(files) > 2 and all(path.suffix == ".tfrecord" for path in files)
+    assert sum(path.stat().st_size for path in files) <= 1 << 19
+
+
+def test_a_queue_that_is_full_drops_and_says_so(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_log, "_QUEUED_BYTES", 1000)
+    dropped: list[str] = []
+    log = RequestLog(RequestLogSettings(tmp_path, 1.0), dropped.append)
+    log.answered(_answer(2000))
+    log.answered(_answer(10))
+    log.stop(30)
+    assert dropped == ["queue"] and len(_logs(tmp_path)) == 1
+
+
+def test_a_disk_that_fails_is_logged_once_and_survived(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "log"
+    dropped: list[str] = []
+    log = RequestLog(RequestLogSettings(folder, 1.0), dropped.append)
+    shutil.rmtree(folder)
+    for _ in range(3):
+        log.answered(_answer())
+    _wait(lambda: len(dropped) == 3)
+    folder.mkdir()
+    log.answered(_answer())
+    log.stop(30)
+    assert dropped == ["disk"] * 3
+    assert sum("request log cannot be written" in record.message for record in caplog.records) == 1
+    assert len(_logs(folder)) == 1
