@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -65,6 +65,11 @@ class DetectorOptions(Settings):
             name: published if given[name] is None else given[name]
             for name, published in self.published_anchors.items()
         }
+
+    @property
+    def may_be_cosine(self) -> bool:
+        """Whether the detector can score classes by cosines."""
+        return "cosine" in get_args(type(self).model_fields["class_head"].annotation)
 
     @property
     def class_scale(self) -> float | None:

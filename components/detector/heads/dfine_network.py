@@ -6,6 +6,7 @@ own way takes the objects once and for all when the model is made, and lets quer
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -157,6 +158,11 @@ class DFineLayers:
             # Places and distributions need more digits than half precision has.
             dtype="float32",
         )
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.Conv2D) and layer.groups > 1:
+                # Each group has one channel. Keras has XLA compile a convolution in groups, which takes long, and whose
+                # variables then cannot be read from a second device.
+                layer.convolution_op = functools.partial(_by_channel, layer)
         self.num_queries: int = model.num_queries
         self.hidden_dim: int = decoder_dim
         self.decoder = model.decoder
@@ -275,6 +281,18 @@ def settings_of(model: keras.Model) -> dict[str, Any]:
     )
     values = {name: getattr(model, name) for name in names}
     return {name: list(value) if isinstance(value, list | tuple) else value for name, value in values.items()}
+
+
+def _by_channel(layer: keras.layers.Conv2D, inputs: Any, kernel: Any) -> Any:
+    """A convolution of each channel with its own kernel, [k, k, 1, C], by TensorFlow's own operation for it."""
+    return keras.ops.depthwise_conv(
+        inputs,
+        keras.ops.transpose(kernel, (0, 1, 3, 2)),
+        strides=layer.strides,
+        padding=layer.padding,
+        data_format=layer.data_format,
+        dilation_rate=layer.dilation_rate,
+    )
 
 
 def _scaled(channels: int, width: float) -> int:

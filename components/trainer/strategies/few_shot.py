@@ -37,8 +37,12 @@ class FewShot(Strategy):
         """Looks at the class head.
 
         Raises:
-          ValueError: it is linear.
+          ValueError: it is linear, or the detector has no other.
         """
+        if not detector.options.may_be_cosine:
+            raise ValueError(
+                f"transfer.strategy: few_shot needs a class head by cosines, which {detector.name} has not"
+            )
         if detector.options.class_head != "cosine":
             raise ValueError(
                 "transfer.strategy: few_shot needs a class head by cosines; set model.options to {class_head: cosine}"

@@ -30,7 +30,7 @@ class TinyCosineDetector(TinyDetector):
 
     def __init__(self) -> None:
         super().__init__(CosineDense(2, scale=5.0))
-        self.options = SimpleNamespace(class_head="cosine")
+        self.options = SimpleNamespace(class_head="cosine", may_be_cosine=True)
 
     @property
     def prediction_layers(self) -> list[keras.layers.Layer]:

@@ -31,6 +31,7 @@ from components.trainer.strategies.strategy import TrainingInputs
 from components.user_error import UserError
 from schema.label_map import LabelMap
 from tests.components.trainer.strategies import resumable_few_shot
+from tests.tiny_detectors import TINY_DETECTORS
 
 REPOSITORY = pathlib.Path(__file__).parents[4]
 PROGRAM = pathlib.Path(__file__).with_name("resumable_few_shot.py")
@@ -66,6 +67,9 @@ def inputs(records: str, folder: pathlib.Path) -> TrainingInputs:
 def test_a_linear_class_head_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.options to \{class_head: cosine\}"):
         FewShot(few_shot()).prepare(small())
+    without = build_detector("dfine_nano", num_classes=2, image_size=(64, 64), **TINY_DETECTORS["dfine_nano"])
+    with pytest.raises(ValueError, match="a class head by cosines, which dfine_nano has not"):
+        FewShot(few_shot()).prepare(without)
 
 
 def test_settings_refuse_a_class_twice_and_none() -> None:
