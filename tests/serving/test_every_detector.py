@@ -22,7 +22,9 @@ from components.export.saved_model import export
 from demo.glyphs import GLYPH_CLASSES, render_glyphs
 from schema import features
 from schema.label_map import LabelMap
+from serving.contract.contract_check import check_contract
 from serving.contract.loaders import PythonLoader
+from serving.contract.options import ContractOptions
 from serving.model_server import ModelServer, ServerSettings
 from serving.models.cpp_session import CppSession
 from serving.models.models_config import ModelConfig
@@ -156,6 +158,17 @@ def test_saved_loaded_exported_and_served_it_detects_the_same(served: _Served, t
     served.detector.save(tmp_path / "detector.keras")
     _assert_same(_detect(keras.models.load_model(tmp_path / "detector.keras"), _PICTURE), expected)
     _assert_same(_ask(served.server, _encoded(_PICTURE, "PNG")), expected)
+
+
+def test_the_export_keeps_its_contract_in_both_loaders_and_on_the_server(
+    served: _Served, tmp_path: pathlib.Path
+) -> None:
+    pictures = [tmp_path / f"{number}.png" for number in range(2)]
+    for number, file in enumerate(pictures):
+        Image.fromarray(render_glyphs(2, _SIDE_PIXELS, seed=2 + number).pixels).save(file)
+    options = ContractOptions(tuple(pictures), (96, 128, 200), latency_runs=0, server=f"localhost:{served.server.port}")
+    report = check_contract(served.export, options)
+    assert report.passed, [check.line for check in report.failures]
 
 
 def test_every_signature_answers_in_the_loader_of_tf_serving(served: _Served) -> None:

@@ -19,6 +19,8 @@ from components.detector.weights.zoo import restore
 from components.export.saved_model import export
 from schema import exported_model
 from schema.label_map import LabelMap
+from serving.contract.contract_check import check_contract
+from serving.contract.options import ContractOptions
 from serving.models.cpp_session import CppSession
 
 TILE = 64
@@ -185,6 +187,8 @@ def test_exported_it_detects_the_same_in_batches_of_any_size(tmp_path: pathlib.P
         encoded[1] = b"no image"
         found = session.run(exported_model.TOLERANT_SIGNATURE, {exported_model.IMAGE_BYTES: encoded})
         np.testing.assert_array_equal(found[exported_model.COUNTS], expected.counts * [1, 0, 1])
+    contract = check_contract(tmp_path / "1", ContractOptions(sides_pixels=(80, 120), latency_runs=0))
+    assert contract.passed, [check.line for check in contract.failures]
     description = json.loads((tmp_path / "1" / exported_model.DESCRIPTION_FILE).read_text())
     assert TilingSettings.model_validate(description["tiling"]) == tiling
     # A warm start from it, with or without tiles.

@@ -28,6 +28,8 @@ from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.training_loop import train
 from components.user_error import UserError
 from schema.label_map import LabelMap
+from serving.contract.contract_check import check_contract
+from serving.contract.options import ContractOptions
 from serving.models.cpp_session import CppSession
 from tests.tiny_detectors import TINY_DETECTORS
 
@@ -87,13 +89,13 @@ def test_it_answers_the_same_before_and_after_export_in_either_loader(
         by_cpp = session.run("serving_tensor", {"images": pixels})
         nothing = session.run("serving_tensor", {"images": pixels[:0]})
         alone = session.run("serving_tensor", {"images": pixels[1:]})
-        no_files = session.run("serving_tolerant", {"image_bytes": np.array([], object)})
     for found in (by_cpp, {key: value.numpy() for key, value in by_python.items()}):
         np.testing.assert_allclose(found["detection_scores"], expected.scores, atol=1e-4)
         np.testing.assert_array_equal(found["num_detections"], expected.counts)
     np.testing.assert_allclose(alone["detection_scores"][0], by_cpp["detection_scores"][1], atol=1e-4)
     assert nothing["detection_boxes"].shape == (0, *by_cpp["detection_boxes"].shape[1:])
-    assert no_files["detection_boxes"].shape == nothing["detection_boxes"].shape
+    contract = check_contract(tmp_path / "1", ContractOptions(sides_pixels=(80, 120), latency_runs=0))
+    assert contract.passed, [check.line for check in contract.failures]
 
     # A push of it is a start for the detector that it was made of, and says what is left behind.
     other = build_detector(**finished.recipe)
