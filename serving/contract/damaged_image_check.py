@@ -25,13 +25,12 @@ def check_damaged_images(loaders: Sequence[Loader], images: Files) -> list[Check
 
 
 def _check_named(loaders: Sequence[Loader], mixed: Files, damaged: list[int]) -> Check:
-    problems = Problems()
+    problems, good = Problems(), np.delete(mixed, damaged)
+    # Each one alone, behind one good image, two and three; then all of them. A server that looks at the files before it
+    # decodes them may name those first that it knows of by then, but no others.
+    batches = [(np.append(good[: n + 1], mixed[[index]]), [n + 1]) for n, index in enumerate(damaged)]
     for loader in loaders:
-        # Each damaged one alone, as the last of a batch, and all of them: a server that looks at the files before it
-        # decodes them may name those first that it knows of then, but no others.
-        for kept in (*([index] for index in damaged), damaged):
-            indices = [index for index in range(kept[-1] + 1) if index in kept or index not in damaged]
-            batch, expected = mixed[indices], [place for place, index in enumerate(indices) if index in kept]
+        for batch, expected in (*batches, (mixed, damaged)):
             with problems.of(loader, names.SERVING_SIGNATURE):
                 try:
                     loader.run(names.SERVING_SIGNATURE, {names.IMAGE_BYTES: batch})
