@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from schema import exported_model
-from serving import drawing, image_files
-from serving.detections import Detection, ImageDetections, table
-from serving.proxy import proxy_advice
+from serving.clients import drawing, image_files
+from serving.clients.detections import Detection, ImageDetections, table
+from serving.clients.proxy import proxy_advice
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis import predict_pb2

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.proxy import proxy_advice
+from serving.clients.proxy import proxy_advice
 
 
 @pytest.fixture(autouse=True)

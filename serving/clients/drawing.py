@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from serving.detections import Detection
+from serving.clients.detections import Detection
 
 Rgb = tuple[int, int, int]
 

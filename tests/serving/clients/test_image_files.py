@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from serving import image_files
+from serving.clients import image_files
 
 
 def _save(path: pathlib.Path, mode: str = "RGB", orientation: int | None = None, **options: object) -> bytes:
