@@ -1,0 +1,1 @@
+"""Which version a label names: moved in models.config, in running servers, and written down."""
