@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -137,22 +138,19 @@ class BatchScheduler:
 
     def _take(self) -> list[_Task] | None:
         """The oldest task that can be answered in time, and others that fit to it; None when the scheduler stops."""
-        parameters = self.parameters
         with self._condition:
             while not self._waiting:
                 if self._is_stopped:
                     return None
                 self._condition.wait()
             self._wait_for_more()
-            first: _Task | None = None
             batch: list[_Task] = []
             images = 0
             left: collections.deque[_Task] = collections.deque()
             for task in self._waiting:
                 if self._is_late(task):
                     self._waiting_images -= task.size
-                elif first is None or (task.key == first.key and images + task.size <= parameters.max_batch_size):
-                    first = first or task
+                elif not batch or self._fits(batch, images, task):
                     batch.append(task)
                     images += task.size
                 else:
@@ -160,6 +158,18 @@ class BatchScheduler:
             self._waiting = left
             self._waiting_images -= images
             return batch
+
+    def _fits(self, batch: Sequence[_Task], images: int, task: _Task) -> bool:
+        """Whether a task can join a batch, and none of them is then answered too late. The caller holds the lock."""
+        size = images + task.size
+        if task.key != batch[0].key or size > self.parameters.max_batch_size:
+            return False
+        deadlines = [one.call.deadline_monotonic for one in (*batch, task) if one.call.deadline_monotonic is not None]
+        return not deadlines or time.monotonic() + size * self._usual_seconds_per_image() < min(deadlines)
+
+    def _usual_seconds_per_image(self) -> float:
+        """What the median of the last batches took, 0 before there was one."""
+        return statistics.median(self._seconds_per_image or [0.0])
 
     def _wait_for_more(self) -> None:
         """Waits for a batch to fill, as long as the parameters allow. The caller holds the lock."""

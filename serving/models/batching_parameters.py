@@ -49,10 +49,10 @@ class BatchingParameters:
       splits_large_requests: requests of more images than a batch are cut; otherwise they are refused.
     """
 
-    max_batch_size: int = 16
+    max_batch_size: int = 8
     batch_timeout_micros: int = 0
     max_enqueued_batches: int = 8
-    num_batch_threads: int = dataclasses.field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2))
+    num_batch_threads: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
     allowed_batch_sizes: tuple[int, ...] = ()
     splits_large_requests: bool = True
 

@@ -147,6 +147,16 @@ def test_nobody_works_for_those_who_have_gone_or_are_late(make: Make) -> None:
     assert model.batches == [[100], [3]]
 
 
+def test_a_batch_is_no_larger_than_its_members_have_time_for(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batched, scheduler = make()
+    monkeypatch.setattr(scheduler, "_usual_seconds_per_image", lambda: 10.0)
+    soon = time.monotonic() + 25
+    calls = [_call(value, deadline_monotonic=soon) for value in (1, 2, 3)]
+    futures = _behind_a_busy_thread(model, batched, scheduler, [*calls, _call(4)])
+    assert [future.result(10)["y"].tolist() for future in futures] == [[2], [4], [6], [8]]
+    assert model.batches == [[100], [1, 2], [3, 4]]
+
+
 def test_large_requests_are_cut_or_refused(make: Make) -> None:
     model, batched, _ = make()
     assert batched.run(_call(*range(10)))["y"].tolist() == [2 * value for value in range(10)]
