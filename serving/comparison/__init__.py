@@ -1,0 +1,1 @@
+"""Two versions of a model on the same images: where their detections differ."""

@@ -1,0 +1,105 @@
+"""A version to be asked: on a server, or in this process from its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from schema import exported_model
+from serving.clients.detections import Detection
+from serving.models import version_folder
+from serving.models.cpp_session import CppSession
+
+Ask = Callable[[bytes], tuple[Detection, ...]]
+"""Detections in one encoded image, best score first; raises `ImageRefusedError`."""
+
+
+class VersionError(Exception):
+    """A version cannot be asked; the message says which and why."""
+
+
+class ImageRefusedError(Exception):
+    """A version does not take this image; another may be fine."""
+
+
+@contextlib.contextmanager
+def on_server(address: str, model_name: str, version: int, timeout_seconds: float) -> Iterator[Ask]:
+    """A version that a server has in memory.
+
+    Asking raises:
+      VersionError: the server does not answer, or has no such version.
+    """
+    size = 256 << 20
+    options = [("grpc.max_send_message_length", size), ("grpc.max_receive_message_length", size)]
+    with grpc.insecure_channel(address, options=options) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+        def ask(encoded: bytes) -> tuple[Detection, ...]:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = model_name
+            request.model_spec.version.value = version
+            request.model_spec.signature_name = exported_model.SERVING_SIGNATURE
+            request.inputs[exported_model.IMAGE_BYTES].CopyFrom(tf.make_tensor_proto([encoded], dtype=tf.string))
+            request.output_filter.extend(exported_model.OUTPUTS)
+            try:
+                response = stub.Predict(request, timeout=timeout_seconds)
+            except grpc.RpcError as error:
+                message = f"{address}, version {version} of {model_name}: {error.code().name}: {error.details()}"
+                kind = ImageRefusedError if error.code() == grpc.StatusCode.INVALID_ARGUMENT else VersionError
+                raise kind(message) from error
+            return _detections({alias: tf.make_ndarray(tensor) for alias, tensor in response.outputs.items()})
+
+        yield ask
+
+
+@contextlib.contextmanager
+def in_process(base_path: pathlib.Path, version: int) -> Iterator[Ask]:
+    """A version in a folder of versions, loaded as TF Serving loads it.
+
+    Raises:
+      VersionError: it is not there, or cannot be loaded.
+    """
+    complete = version_folder.complete_versions(base_path)
+    if version not in complete:
+        there = ", ".join(map(str, complete)) or "none"
+        raise VersionError(f"{base_path}: holds no complete version {version}; complete are: {there}")
+    try:
+        version_folder.check_variables(complete[version])
+        session = CppSession(complete[version])
+    except (ValueError, tf.errors.OpError) as error:
+        raise VersionError(f"{complete[version]}: cannot be loaded: {error}") from error
+    with session:
+
+        def ask(encoded: bytes) -> tuple[Detection, ...]:
+            images = np.array([encoded], object)  # [1]
+            try:
+                outputs = session.run(
+                    exported_model.SERVING_SIGNATURE, {exported_model.IMAGE_BYTES: images}, exported_model.OUTPUTS
+                )
+            except tf.errors.OpError as error:
+                raise ImageRefusedError(f"version {version}: {error.message}") from error
+            except KeyError as error:
+                raise VersionError(f"{complete[version]}: is no export of a detector: it has no {error}") from error
+            return _detections(outputs)
+
+        yield ask
+
+
+def _detections(outputs: Mapping[str, Any]) -> tuple[Detection, ...]:
+    """The first image's, of the outputs of `SERVING_SIGNATURE`."""
+    count = int(outputs[exported_model.COUNTS][0])
+    rows = zip(
+        outputs[exported_model.CLASSES][0][:count].tolist(),
+        outputs[exported_model.CLASS_NAMES][0][:count],
+        outputs[exported_model.SCORES][0][:count].tolist(),
+        outputs[exported_model.BOXES][0][:count].tolist(),
+        strict=True,
+    )
+    return tuple(Detection(class_id, name.decode(), score, tuple(box)) for class_id, name, score, box in rows)
