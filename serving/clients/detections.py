@@ -1,9 +1,8 @@
-"""What a client gets back: detections, and how they are shown as a table or JSON."""
+"""What a client gets back: detections, by image."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 PixelBox = tuple[int, int, int, int]
 
@@ -58,23 +57,3 @@ class ImageDetections:
                 for found in self.detections
             ],
         }
-
-
-def table(results: Sequence[ImageDetections]) -> str:
-    """Text table with one line a detection; an image in which nothing was found has a line that says so."""
-    rows = [("image", "class", "score", "xmin", "ymin", "xmax", "ymax")]
-    for result in results:
-        if not result.detections:
-            rows.append((result.file, "(nothing found)", "", "", "", "", ""))
-        for found in result.detections:
-            corners = [str(value) for value in found.box_xyxy_pixels(result.width, result.height)]
-            rows.append((result.file, found.class_name, f"{found.score:.3f}", *corners))  # type: ignore[arg-type]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

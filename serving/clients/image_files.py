@@ -20,6 +20,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 _ORIENTATION_TAG: Final = 0x0112
 _SIXTEEN_BIT_GREY: Final = ("I;16", "I;16B", "I")
 """Pillow's modes of greyscale above 8 bit; ``I`` is what some of its versions read a 16-bit PNG as."""
+_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+"""Of the files that are taken from a folder."""
 _SENT_AS_THEY_ARE: Final = {
     "JPEG": None,
     "MPO": None,
@@ -42,10 +44,10 @@ class ImageFile:
 
 
 def find(patterns: Iterable[str]) -> list[pathlib.Path]:
-    """Paths of files and glob patterns, each file once, in the order given.
+    """Paths of files, folders (the images in them, at any depth) and glob patterns, each file once, in the order given.
 
     Raises:
-      ImageFileError: a file does not exist, or a pattern matches none.
+      ImageFileError: a file does not exist, a folder holds no image, or a pattern matches none.
     """
     paths: dict[pathlib.Path, None] = {}
     for pattern in patterns:
@@ -55,7 +57,11 @@ def find(patterns: Iterable[str]) -> list[pathlib.Path]:
             paths[path] = None
             continue
         if path.is_dir():
-            raise ImageFileError(f"{pattern}: is a folder; give image files, or a pattern such as '{pattern}/*.jpg'")
+            images = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+            if not images:
+                raise ImageFileError(f"{pattern}: the folder holds no file that ends in {', '.join(_SUFFIXES)}")
+            paths.update(dict.fromkeys(images))
+            continue
         found = sorted(pathlib.Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207
         if not any(match.is_file() for match in found):
             raise ImageFileError(f"{pattern}: no such file, and no file matches it as a pattern")

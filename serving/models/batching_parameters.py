@@ -9,25 +9,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from typing import Any, Final
+from typing import Final
 
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    message_factory,
-    text_format,
-    wrappers_pb2,
-)
+from google.protobuf import text_format
+
+from serving.protocol.message_classes import message_classes
 
 _FIELDS: Final = (
-    # Name, number, type, label; a wrapped field tells unset from zero.
-    ("max_batch_size", 1, ".google.protobuf.Int64Value"),
-    ("batch_timeout_micros", 2, ".google.protobuf.Int64Value"),
-    ("max_enqueued_batches", 3, ".google.protobuf.Int64Value"),
-    ("num_batch_threads", 4, ".google.protobuf.Int64Value"),
-    ("thread_pool_name", 5, ".google.protobuf.StringValue"),
-    ("enable_large_batch_splitting", 8, ".google.protobuf.BoolValue"),
-    ("max_execution_batch_size", 9, ".google.protobuf.Int64Value"),
+    ("max_batch_size", 1, "Int64Value"),
+    ("batch_timeout_micros", 2, "Int64Value"),
+    ("max_enqueued_batches", 3, "Int64Value"),
+    ("num_batch_threads", 4, "Int64Value"),
+    ("thread_pool_name", 5, "StringValue"),
+    ("allowed_batch_sizes", 6, "repeated int64"),
+    ("pad_variable_length_inputs", 7, "bool"),
+    ("enable_large_batch_splitting", 8, "BoolValue"),
+    ("max_execution_batch_size", 9, "Int64Value"),
 )
 
 
@@ -66,37 +63,13 @@ class BatchingParameters:
         return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
 
 
-def _message_class() -> Any:
-    """The class of the message, in a pool of its own: whoever has TF Serving's protos loaded is not disturbed."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="session_bundle_config_batching.proto",
-        package="tensorflow.serving",
-        dependency=["google/protobuf/wrappers.proto"],
-        syntax="proto3",
-    )
-    message = file.message_type.add(name="BatchingParameters")
-    field = descriptor_pb2.FieldDescriptorProto
-    for name, number, type_name in _FIELDS:
-        message.field.add(
-            name=name, number=number, type=field.TYPE_MESSAGE, type_name=type_name, label=field.LABEL_OPTIONAL
-        )
-    message.field.add(name="allowed_batch_sizes", number=6, type=field.TYPE_INT64, label=field.LABEL_REPEATED)
-    message.field.add(name="pad_variable_length_inputs", number=7, type=field.TYPE_BOOL, label=field.LABEL_OPTIONAL)
-    pool = descriptor_pool.DescriptorPool()
-    wrappers = descriptor_pb2.FileDescriptorProto()
-    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
-    pool.Add(wrappers)
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.serving.BatchingParameters"))
-
-
 def read_batching_parameters(path: pathlib.Path) -> BatchingParameters:
     """Reads the file; fields that it does not set have TF Serving's defaults (1000, 0 us, 10, cores, no splitting).
 
     Raises:
       BatchingParametersError: it cannot be read, or asks for something that cannot be done.
     """
-    message = _message_class()()
+    message = message_classes({"BatchingParameters": _FIELDS})["BatchingParameters"]()
     try:
         text_format.Parse(path.read_text(), message)
     except (OSError, UnicodeDecodeError) as error:

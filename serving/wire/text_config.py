@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
 from typing import Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import text_format
 
-_FIELD = descriptor_pb2.FieldDescriptorProto
+from serving.protocol.message_classes import message_classes
+
 _SSL: Final = "SSLConfig"
 _MONITORING: Final = "MonitoringConfig"
 _PROMETHEUS: Final = "PrometheusConfig"
-# Names, numbers and types of tensorflow_serving/config/ssl_config.proto and monitoring_config.proto.
-_FIELDS: Final[Mapping[str, tuple[tuple[str, int, int], ...]]] = {
+# As in tensorflow_serving/config/ssl_config.proto and monitoring_config.proto.
+_FIELDS: Final = {
     _SSL: (
-        ("server_key", 1, _FIELD.TYPE_STRING),
-        ("server_cert", 2, _FIELD.TYPE_STRING),
-        ("custom_ca", 3, _FIELD.TYPE_STRING),
-        ("client_verify", 4, _FIELD.TYPE_BOOL),
+        ("server_key", 1, "string"),
+        ("server_cert", 2, "string"),
+        ("custom_ca", 3, "string"),
+        ("client_verify", 4, "bool"),
     ),
-    _PROMETHEUS: (("enable", 1, _FIELD.TYPE_BOOL), ("path", 2, _FIELD.TYPE_STRING)),
-    _MONITORING: (("prometheus_config", 1, _FIELD.TYPE_MESSAGE),),
+    _PROMETHEUS: (("enable", 1, "bool"), ("path", 2, "string")),
+    _MONITORING: (("prometheus_config", 1, _PROMETHEUS),),
 }
 _METRICS_PATH: Final = "/monitoring/prometheus/metrics"
 """TF Serving's, where the file names none."""
@@ -56,7 +56,7 @@ def read_metrics_path(path: pathlib.Path) -> str | None:
 
 
 def _read(path: pathlib.Path, name: str) -> Any:
-    message = _message_class(name)()
+    message = message_classes(_FIELDS)[name]()
     try:
         text_format.Parse(path.read_text(), message)
     except (OSError, UnicodeDecodeError) as error:
@@ -64,18 +64,3 @@ def _read(path: pathlib.Path, name: str) -> Any:
     except text_format.ParseError as error:
         raise TextConfigError(f"{path}:{error}; expected {name} in text format") from error
     return message
-
-
-def _message_class(name: str) -> Any:
-    """The class of a message, in a pool of its own: whoever has TF Serving's protos loaded is not disturbed."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="tensorflow_serving_config.proto", package="tensorflow.serving", syntax="proto3"
-    )
-    for message_name, fields in _FIELDS.items():
-        message = file.message_type.add(name=message_name)
-        for field, number, kind in fields:
-            type_name = f".tensorflow.serving.{_PROMETHEUS}" if kind == _FIELD.TYPE_MESSAGE else None
-            message.field.add(name=field, number=number, type=kind, label=_FIELD.LABEL_OPTIONAL, type_name=type_name)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tensorflow.serving.{name}"))

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import io
 import json
 import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
 
 import pytest
+import trustme
 from PIL import Image
 
 from serving import client as client_module
-from serving.client import DetectorClient, ImageRefusedError, ServerError
-from serving.model_server import ModelServer
-from tests.serving.tiny_detector import jpeg
+from serving.clients import asking, image_files
+from serving.clients.connection import ClientTls, Connection, ImageRefusedError, ServerError
+from serving.clients.detector_client import AsyncDetectorClient, DetectorClient
+from serving.model_server import ModelServer, ServerSettings
+from serving.models.models_config import ModelConfig
+from serving.wire.tls import read_tls
+from serving.wire.token import Tokens
+from tests.serving.tiny_detector import jpeg, png_header
 
 
 def _run(arguments: list[object]) -> int:
@@ -114,6 +126,139 @@ def test_wrong_arguments_are_said(arguments: list[str], expected: str, capsys: p
 def test_a_missing_file_is_said(tmp_path: pathlib.Path) -> None:
     with pytest.raises(SystemExit, match="no such file, and no file matches"):
         client_module.main([str(tmp_path / "none.jpg")])
+
+
+def test_neither_command_nor_api_needs_tensorflow(server: ModelServer, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "street.jpg").write_bytes(jpeg(220, 80, 40))
+    script = (
+        "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'tensorflow_serving', 'pydantic', 'keras')));"
+        "from serving import client; client.main(sys.argv[1:])"
+    )
+    arguments = [str(tmp_path / "street.jpg"), "--server", f"localhost:{server.port}"]
+    printed = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    assert printed.stdout.splitlines()[1].split()[1:] == ["stop", "0.863", "40", "10", "80", "30"]
+
+
+@pytest.mark.parametrize(("batch", "concurrency"), [(1, 3), (4, 1), (3, 2)])
+def test_batches_and_requests_at_once_give_the_same_in_the_same_order(
+    server: ModelServer, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], batch: int, concurrency: int
+) -> None:
+    for number in range(7):
+        # One passes as a file and is refused by the server: it fails alone.
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(140 + 10 * number))
+    (tmp_path / "5.png").write_bytes(png_header(9, 9))
+    arguments = [tmp_path, "--server", f"localhost:{server.port}", "--json"]
+    assert _run([*arguments, "--batch", batch, "--concurrency", concurrency]) == 1
+    printed = capsys.readouterr()
+    results = [json.loads(line) for line in printed.out.splitlines()]
+    assert [pathlib.Path(result["file"]).name for result in results] == [f"{number}.jpg" for number in range(7)]
+    scores = [result["detections"][0]["score"] for result in results]
+    assert scores == pytest.approx([(140 + 10 * number) / 255 for number in range(7)], abs=0.01)
+    assert "5.png" in printed.err
+
+
+def test_what_a_refused_image_is_sent_with_is_asked_again_alone(server: ModelServer) -> None:
+    with DetectorClient(f"localhost:{server.port}") as client:
+        images = [image_files.ImageFile(pathlib.Path(str(n)), jpeg(), Image.new("RGB", (4, 4))) for n in range(3)]
+        images[1] = dataclasses.replace(images[1], encoded=b"no image")
+        asked = asking._ask_images(client, images, 0.5)
+    assert [asked[image.path].result is not None for image in images] == [True, False, True]
+    assert "at index 0" in asked[images[1].path].error
+
+
+def test_a_server_that_goes_away_leaves_what_was_found_and_says_what_was_not_asked(
+    server: ModelServer, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg())
+    detect = DetectorClient.detect
+    calls = []
+
+    def detect_twice(self: DetectorClient, *given: object) -> object:
+        calls.append(given)
+        if len(calls) == 3:
+            server.stop(0)
+        return detect(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DetectorClient, "detect", detect_twice)
+    arguments = [tmp_path, "--server", f"localhost:{server.port}", "--timeout_seconds", "2", "--format", "csv"]
+    assert _run(arguments) == 1
+    printed = capsys.readouterr()
+    assert [line.split(",")[1] for line in printed.out.splitlines()] == ["class", "stop", "stop"]
+    assert "1 of 4 images have no answer, from" in printed.err and "3.jpg on" in printed.err
+
+
+def test_an_interruption_keeps_what_was_found(
+    server: ModelServer, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg())
+    shown = client_module._show
+    seen = []
+
+    def interrupt(*given: object) -> int:
+        seen.append(given)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return shown(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(client_module, "_show", interrupt)
+    assert _run([tmp_path, "--server", f"localhost:{server.port}", "--format", "coco"]) == 130
+    printed = capsys.readouterr()
+    assert [row["image_id"] for row in json.loads(printed.out)] == [1]
+    assert "have no answer" in printed.err
+
+
+def test_coco_results_have_boxes_in_pixels(
+    server: ModelServer, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(220, 80, 40))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{tmp_path / 'a.jpg'}\n\n"))
+    assert _run(["-", "--server", f"localhost:{server.port}", "--format", "coco"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["image_id"], row["category_id"], row["bbox"]) == (1, 1, [40, 10, 40, 20])
+    assert row["file_name"].endswith("a.jpg") and row["score"] == pytest.approx(0.863, abs=0.01)
+
+
+def test_asyncio(server: ModelServer) -> None:
+    async def detect() -> tuple[list[tuple[object, ...]], int]:
+        async with AsyncDetectorClient(f"localhost:{server.port}", model_version=1) as client:
+            answers = await asyncio.gather(*(client.detect([jpeg(value)], 0.5) for value in (255, 0)))
+            with pytest.raises(ImageRefusedError):
+                await client.detect([b"no image"])
+        return [answer[0][0] for answer in answers], answers[0][1]
+
+    (bright, dark), version = asyncio.run(detect())
+    assert len(bright) == 1 and dark == () and version == 1
+
+
+def test_tls_and_token(tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path]) -> None:
+    push(1)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(tmp_path / "server.key")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "server.crt")
+    ssl_config = tmp_path / "ssl.config"
+    key, certificate = ((tmp_path / name).read_text() for name in ("server.key", "server.crt"))
+    ssl_config.write_text(f"server_key: {json.dumps(key)}\nserver_cert: {json.dumps(certificate)}\n")
+    (tmp_path / "tokens").write_text("0123456789abcdef\n")
+    settings = ServerSettings(port=0, poll_seconds=3600, tls=read_tls(ssl_config), tokens=Tokens(tmp_path / "tokens"))
+    running = ModelServer([ModelConfig("detector", tmp_path / "models")], settings)
+    running.start()
+    try:
+        tls, address = ClientTls(ca_file=tmp_path / "ca.pem"), f"localhost:{running.port}"
+        with DetectorClient(Connection(address, tls=tls, token="0123456789abcdef")) as client:
+            assert client.detect([jpeg()])[1] == 1
+        with (
+            DetectorClient(Connection(address, tls=tls)) as client,
+            pytest.raises(ServerError, match="UNAUTHENTICATED"),
+        ):
+            client.detect([jpeg()])
+        with DetectorClient(Connection(address, 2.0)) as client, pytest.raises(ServerError):
+            client.detect([jpeg()])
+    finally:
+        running.stop(0)
 
 
 def test_python_api(server: ModelServer) -> None:

@@ -79,5 +79,8 @@ def test_find_keeps_the_order_and_each_file_once(tmp_path: pathlib.Path) -> None
         (tmp_path / name).touch()
     patterns = [str(tmp_path / "b.jpg"), str(tmp_path / "a [1].jpg"), str(tmp_path / "*.jpg")]
     assert [path.name for path in image_files.find(patterns)] == ["b.jpg", "a [1].jpg"]
-    with pytest.raises(image_files.ImageFileError, match="is a folder"):
-        image_files.find([str(tmp_path)])
+    (tmp_path / "notes.txt").touch()
+    assert [path.name for path in image_files.find([str(tmp_path)])] == ["a [1].jpg", "b.jpg"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(image_files.ImageFileError, match="holds no file that ends in"):
+        image_files.find([str(tmp_path / "empty")])
