@@ -69,7 +69,7 @@ class Difference:
 
 
 def match(a: Sequence[Detection], b: Sequence[Detection], tolerance: Tolerance) -> Difference:
-    """Pairs the detections of one image, greedily by overlap; each is in one pair at most."""
+    """Pairs the detections of one image, greedily by overlap, then by score; each is in one pair at most."""
     threshold = tolerance.score_threshold
     faint = threshold - tolerance.max_score_shift
     a, b = ([found for found in side if found.score >= faint] for side in (a, b))
@@ -78,7 +78,9 @@ def match(a: Sequence[Detection], b: Sequence[Detection], tolerance: Tolerance) 
     overlaps = np.where(names_a[:, None] == names_b, overlaps, 0.0)  # [A, B]
     pairs: list[Pair] = []
     free_a, free_b = dict(enumerate(a)), dict(enumerate(b))
-    for flat in np.argsort(-overlaps, axis=None, kind="stable"):
+    shifts = np.abs(np.subtract.outer([found.score for found in a], [found.score for found in b]))  # [A, B]
+    # Of boxes that lie on each other, those of the nearest scores.
+    for flat in np.lexsort((shifts.ravel(), -overlaps.ravel())):
         row, column = (int(index) for index in np.unravel_index(flat, overlaps.shape))
         iou = float(overlaps[row, column])
         if iou < tolerance.min_iou or iou == 0:
