@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
+import json
 import math
+import pathlib
 import sys
 import time
 from collections.abc import Sequence
@@ -206,8 +208,39 @@ def _runs_of(store: ml_metadata.MetadataStore, execution_ids: set[int]) -> list[
     return [{execution.id for execution in store.get_executions_by_context(identity)} for identity in contexts]
 
 
-def judge(store: ml_metadata.MetadataStore, name: str, data: DataSettings, limits: DriftSettings) -> tuple[bool, str]:
+def read_served_drift(path: pathlib.Path) -> str | None:
+    """What has drifted of what is served, in words; None: nothing.
+
+    Args:
+      path: the ``drift.json`` of ``python -m pipeline drift``.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        beyond = [name for name, figure in report["figures"].items() if figure["is_beyond"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: is not what `python -m pipeline drift` writes: {error!r}") from error
+    return f"what version {report['version']} is asked has drifted: {', '.join(beyond)}" if beyond else None
+
+
+def judge(
+    store: ml_metadata.MetadataStore,
+    name: str,
+    data: DataSettings,
+    limits: DriftSettings,
+    served_drift: str | None = None,
+) -> tuple[bool, str]:
     """Whether to train again, and why.
+
+    Args:
+      store: ML Metadata.
+      name: of the pipeline.
+      data: where its spans are.
+      limits: what is too different.
+      served_drift: what has drifted of what is served: a reason to learn a span that has come, even one that is like
+        the last; None: nothing.
 
     Raises:
       DataError: a span is not there.
@@ -221,7 +254,11 @@ def judge(store: ml_metadata.MetadataStore, name: str, data: DataSettings, limit
     if examples is None:
         return True, "nothing was pushed yet"
     if newest == trained:
-        return False, f"span {newest} is the one the served model was trained on"
+        # The same data would give the same model.
+        label = f"; {served_drift}: label some of it as span {newest + 1}" if served_drift else ""
+        return False, f"span {newest} is the one the served model was trained on{label}"
+    if served_drift is not None:
+        return True, f"{served_drift}, and span {newest} has come since"
     now, before = profile(data), training_profile(examples)
     if before is None:
         return True, f"the profile of span {trained}, which the served model was trained on, is gone"
@@ -241,6 +278,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_config_arguments(parser)
     parser.add_argument("--trigger", metavar="SCHEDULE", help="start a run of this schedule when there is drift")
     parser.add_argument("--experiment", help="of the schedule; default: the pipeline's name")
+    parser.add_argument(
+        "--served-drift", type=pathlib.Path, metavar="FILE", help="drift.json of `python -m pipeline drift`"
+    )
     kfp_client.add_client_arguments(parser)
     arguments = parser.parse_args(argv)
     try:
@@ -248,7 +288,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         address = StoreAddress.from_environment()
         wait_for_store(address, config.cluster.metadata_store.wait_seconds)
         store = ml_metadata.MetadataStore(address.connection_config())
-        drifted, why = judge(store, config.name, config.data, config.cluster.drift)
+        served_drift = None if arguments.served_drift is None else read_served_drift(arguments.served_drift)
+        drifted, why = judge(store, config.name, config.data, config.cluster.drift, served_drift)
         print(f"{'drift' if drifted else 'no drift'}: {why}", flush=True)
         if not drifted:
             return 0

@@ -18,6 +18,7 @@ VERBS: Final = {
     "doctor": "say what a data folder holds, what is wrong with it, and how to start",
     "augmentations": "draw training images as they are learnt",
     "compare": "train in several ways of transfer on one data set, and say which to take",
+    "drift": "compare what a server was asked with what the model was trained beside, and choose images to label",
     "inspect": "say what a checkpoint holds and which detector it fits",
 }
 """What each verb does, in a line."""

@@ -183,7 +183,8 @@ class NotifySettings(Settings):
 
 
 class DriftSettings(Settings):
-    """When new data is different enough to retrain before the clock says so (`python -m kubeflow.drift`)."""
+    """When new data is different enough to retrain before the clock says so (`python -m kubeflow.drift`), and when what
+    is served is different enough to label some of it."""
 
     max_class_distance: float = pydantic.Field(default=0.1, gt=0, le=1)
     """Largest difference in any class's share of the objects (L-infinity distance), newest span against the span that
@@ -195,6 +196,18 @@ class DriftSettings(Settings):
     it. One that the gate refused a model of is not tried again: it would give the same."""
     min_objects: pydantic.PositiveInt = 50
     """A span with fewer objects is not judged."""
+    max_image_distance: float = pydantic.Field(default=0.3, gt=0, le=1)
+    """Of the images that were served (`python -m pipeline drift`): largest Kolmogorov-Smirnov distance of their
+    brightness, contrast, sharpness or size from the images that the served model was trained beside."""
+    max_score_distance: float = pydantic.Field(default=0.2, gt=0, le=1)
+    """The same of the scores of what the model found."""
+    max_separability: float = pydantic.Field(default=0.9, gt=0.5, le=1)
+    """How well a linear classifier may tell the embeddings of the two sets apart: area under the ROC curve, 0.5 is not
+    at all."""
+    max_ap50_drop: float = pydantic.Field(default=0.1, gt=0, le=1)
+    """Largest drop of the AP50 that is estimated without labels."""
+    min_images: int = pydantic.Field(default=50, ge=10)
+    """Fewer served images are not judged."""
 
 
 class ClusterSettings(Settings):

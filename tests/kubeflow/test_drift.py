@@ -15,6 +15,7 @@ from ml_metadata.proto import metadata_store_pb2
 from PIL import Image
 
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
+from components.example_gen.annotations import DataError
 from components.example_gen.settings import DataSettings
 from kubeflow import drift
 from kubeflow.drift import compare, judge, profile, taken_already
@@ -261,7 +262,7 @@ def test_a_label_map_that_is_gone_is_named(
         monkeypatch.setenv(f"METADATA_STORE_{variable}", "any")
     monkeypatch.setattr(drift, "wait_for_store", lambda address, seconds: None)
     monkeypatch.setattr(ml_metadata, "MetadataStore", lambda connection: None)
-    monkeypatch.setattr(drift, "judge", lambda store, name, data, limits: drift.profile(data))
+    monkeypatch.setattr(drift, "judge", lambda store, name, data, limits, served: drift.profile(data))
     assert drift.main(["--file", str(config)]) == 2
     assert "gone.txt: cannot be read as a label map" in capsys.readouterr().err
 
@@ -282,3 +283,23 @@ def test_the_schedule_is_looked_for_in_the_configs_namespace(
     assert [experiment["namespace"] for experiment in kfp_server.experiments.values()] == ["team-a"]
     drift.main([*watch, "--namespace", "team-b", "--experiment", "other"])
     assert [experiment["namespace"] for experiment in kfp_server.experiments.values()] == ["team-a", "team-b"]
+
+
+def test_what_is_served_starts_a_run_when_there_is_something_new_to_learn(tmp_path: pathlib.Path) -> None:
+    report = tmp_path / "drift.json"
+    report.write_text(json.dumps({"version": 3, "figures": {"brightness": {"is_beyond": True}}}))
+    served = drift.read_served_drift(report)
+    assert served == "what version 3 is asked has drifted: brightness"
+    _span(tmp_path, 1, ["stop"] * 20)
+    store = _store(tmp_path, trained_on=1)
+    drifted, why = judge(store, "signs", _data(tmp_path), LIMITS, served)
+    assert not drifted
+    assert "label some of it as span 2" in why
+    _span(tmp_path, 2, ["stop"] * 20)
+    assert not judge(store, "signs", _data(tmp_path), LIMITS)[0]
+    assert judge(store, "signs", _data(tmp_path), LIMITS, served) == (True, f"{served}, and span 2 has come since")
+    report.write_text(json.dumps({"version": 3, "figures": {"brightness": {"is_beyond": False}}}))
+    assert drift.read_served_drift(report) is None
+    report.write_text("[]")
+    with pytest.raises(DataError, match=r"drift.json: is not what `python -m pipeline drift` writes"):
+        drift.read_served_drift(report)
