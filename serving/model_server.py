@@ -57,7 +57,7 @@ class ServerSettings:
       config_poll_seconds: pause between looks at that file; 0: it is read once.
       allow_unavailable_labels: labels may name versions that are not in memory.
       reload_roots: folders that a reload may serve from; empty: those above the folders of the models.
-      threads: requests at once; None: as many as may wait for a batch, and some.
+      threads: requests at once; None: as many as may wait for a batch or be in one, and some.
       rest: how HTTP is listened for; None: not at all.
       tls: of both doors; None: none.
       tokens: that let callers in; None: everybody is.
@@ -121,9 +121,10 @@ class ModelServer:
             )
             observers.append(self._request_log.answered)
         self.answering = Answering(self.servables, settings.limits, observers)
-        # Whoever waits for a batch has a thread; the queue is what bounds them.
-        waiting = settings.batching.max_waiting_images if settings.batching else _UNBATCHED_THREADS
-        threads = settings.threads or waiting + _SPARE_THREADS
+        # Whoever waits for a batch, or is in one that runs, has a thread; the queue is what bounds them. With fewer
+        # threads it would never be full: requests would pile up before it, where nothing refuses them.
+        most = settings.batching.max_images_inside if settings.batching else _UNBATCHED_THREADS
+        threads = settings.threads or most + _SPARE_THREADS
         self._server = grpc.server(
             concurrent.futures.ThreadPoolExecutor(threads, "grpc"),
             interceptors=[TokenInterceptor(settings.tokens)] if settings.tokens else [],

@@ -117,7 +117,9 @@ def _arguments() -> argparse.ArgumentParser:
     load.add_argument(
         "--batching_parameters_file", type=pathlib.Path, help="BatchingParameters in text format, as TF Serving's"
     )
-    load.add_argument("--threads", type=int, help="requests at once (default: as many as may wait for a batch)")
+    load.add_argument(
+        "--threads", type=int, help="requests at once (default: as many as may wait for a batch or be in one)"
+    )
     load.add_argument("--max_images", type=int, default=64, help="images in a request (default: %(default)s)")
     load.add_argument(
         "--max_image_pixels", type=int, default=64_000_000, help="width x height of an image (default: %(default)s)"

@@ -58,6 +58,11 @@ class BatchingParameters:
         """Images that may wait in the queue."""
         return self.max_enqueued_batches * self.max_batch_size
 
+    @property
+    def max_images_inside(self) -> int:
+        """Images that may wait in the queue or be in a batch that runs."""
+        return self.max_waiting_images + self.num_batch_threads * self.max_batch_size
+
     def padded_size(self, size: int) -> int:
         """The size that a batch of so many images runs with."""
         return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import pathlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import grpc
@@ -77,9 +78,10 @@ class Servables:
     def stop(self, timeout_seconds: float) -> bool:
         """Ends the following; whether its threads ended in time (one may be loading, which cannot be stopped)."""
         self._stop.set()
+        until = time.monotonic() + timeout_seconds
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout_seconds)
+                thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     def models(self) -> list[ModelConfig]:

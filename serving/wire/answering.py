@@ -123,7 +123,8 @@ class Answering:
           RequestError: NOT_FOUND, there is no such model or version.
         """
         known = self._servables.statuses(spec.name)
-        if not spec.HasField("version"):
+        # There are clients that always send a version, 0 where none is meant.
+        if not spec.version.value:
             if not known:
                 raise RequestError(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {spec.name}")
             return known

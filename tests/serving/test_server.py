@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import pathlib
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import prediction_service_pb2_grpc
+from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving import server as server_module
 from serving.model_server import ModelServer, PortError, ServerSettings
+from serving.models.batching_parameters import BatchingParameters
+from serving.models.loaded_model import LoadedModel
 from serving.models.models_config import ModelConfig
+from serving.models.runnable import Array, Call
 from serving.protocol.limits import Limits
 from tests.serving.tiny_detector import jpeg, predict_request
 
@@ -65,6 +70,43 @@ def test_health_follows_the_model(tmp_path: pathlib.Path, push: Callable[[int], 
             running.servables.look(trust_files=True)
             assert health.Check(request).status == health_pb2.HealthCheckResponse.SERVING
     finally:
+        running.stop(grace_seconds=0)
+
+
+def test_when_all_batches_run_and_the_queue_is_full_the_next_is_refused_and_statuses_are_answered(
+    tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(1)
+    batching = BatchingParameters(max_batch_size=1, num_batch_threads=20, max_enqueued_batches=4)
+    running = _server(tmp_path, batching=batching)
+    running.start()
+    run, begun, gate = LoadedModel.run, threading.Semaphore(0), threading.Event()
+
+    def waiting_run(model: LoadedModel, call: Call) -> dict[str, Array]:
+        begun.release()
+        gate.wait(60)
+        return run(model, call)
+
+    monkeypatch.setattr(LoadedModel, "run", waiting_run)
+    try:
+        with grpc.insecure_channel(f"localhost:{running.port}") as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            answers = []
+            for _ in range(batching.num_batch_threads):
+                answers.append(stub.Predict.future(predict_request(jpeg())))
+                assert begun.acquire(timeout=10)
+            answers += [stub.Predict.future(predict_request(jpeg())) for _ in range(batching.max_waiting_images + 1)]
+            ended: queue.Queue[grpc.Future] = queue.Queue()
+            for answer in answers:
+                answer.add_done_callback(ended.put)
+            assert ended.get(timeout=10).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            request = get_model_status_pb2.GetModelStatusRequest()
+            request.model_spec.name = "detector"
+            assert model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, timeout=10)
+            gate.set()
+            assert sum(answer.code() == grpc.StatusCode.OK for answer in answers) == len(answers) - 1
+    finally:
+        gate.set()
         running.stop(grace_seconds=0)
 
 
