@@ -24,11 +24,13 @@ image = open(sys.argv[3], "rb").read()
 answer = client.predict({"image_bytes": [image]}, "detector")
 status = client.get_model_status("detector")
 metadata = client.get_model_metadata("detector")
+nested = lambda found: found["metadata"]["signature_def"]["signature_def"]["serving_default"]
 print(json.dumps({
     "scores": answer["detection_scores"].tolist(),
     "classes": answer["detection_classes"].tolist(),
     "state": status[1]["state"],
-    "inputs": sorted(metadata["inputs"]),
+    # Over HTTP it looks for OpenVINO's spelling and gives back what came otherwise.
+    "inputs": sorted((metadata if "inputs" in metadata else nested(metadata))["inputs"]),
 }))
 """
 
