@@ -3,7 +3,7 @@
 A detection with a calibrated score p is right with probability p, so that the expected number of right ones among the
 best n is the sum of their p (Guillory et al. 2021 and Garg et al. 2022 estimate accuracies alike). How many objects
 there are is not to be seen; they are taken to be as frequent in an image as where the scores were calibrated. Both
-break where the model is sure of what is wrong: benchmarks/RESULTS.md has the error in fog and at night.
+break where the model is sure of what is wrong; how far, in fog and at night, is not measured yet.
 """
 
 from __future__ import annotations
