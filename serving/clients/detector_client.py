@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from types import ModuleType, TracebackType
+from typing import Any, ClassVar, Self
 
 import grpc
+from grpc import aio
 
 from schema import exported_model
 from serving.clients import image_files, messages
@@ -28,7 +29,9 @@ Answer = tuple[list[tuple[Detection, ...]], int]
 
 
 class _Client:
-    """What asking has in common, whether it waits or not."""
+    """What asking has in common, whether it waits or not; subclasses say by which module of grpc."""
+
+    _grpc: ClassVar[ModuleType]
 
     def __init__(
         self,
@@ -54,32 +57,21 @@ class _Client:
         self.model_name = model_name
         self._version = model_version
         self._label = version_label
-
-    def _request(self, images: Sequence[bytes]) -> Any:
-        return messages.predict_request(images, self.model_name, self._version, self._label)
-
-    def _call(self, channel: Any) -> Any:
-        return channel.unary_unary(
+        self._channel = self.connection.channel(self._grpc)
+        self._predict = self._channel.unary_unary(
             messages.PREDICT_METHOD,
             request_serializer=lambda request: request.SerializeToString(),
             response_deserializer=messages.PredictResponse.FromString,
         )
 
+    def _request(self, images: Sequence[bytes]) -> Any:
+        return messages.predict_request(images, self.model_name, self._version, self._label)
+
 
 class DetectorClient(_Client):
     """A connection to one model on a server; safe to use from several threads."""
 
-    def __init__(
-        self,
-        server: str | Connection,
-        model_name: str = exported_model.MODEL_NAME,
-        model_version: int | None = None,
-        version_label: str = "",
-    ) -> None:
-        """See `_Client`."""
-        super().__init__(server, model_name, model_version, version_label)
-        self._channel = self.connection.channel()
-        self._predict = self._call(self._channel)
+    _grpc = grpc
 
     def __enter__(self) -> Self:
         return self
@@ -138,19 +130,7 @@ class DetectorClient(_Client):
 class AsyncDetectorClient(_Client):
     """The same for asyncio; to be made where the loop runs."""
 
-    def __init__(
-        self,
-        server: str | Connection,
-        model_name: str = exported_model.MODEL_NAME,
-        model_version: int | None = None,
-        version_label: str = "",
-    ) -> None:
-        """See `_Client`."""
-        super().__init__(server, model_name, model_version, version_label)
-        from grpc import aio
-
-        self._channel = self.connection.channel(aio)
-        self._predict = self._call(self._channel)
+    _grpc = aio
 
     async def __aenter__(self) -> Self:
         return self

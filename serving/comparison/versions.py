@@ -7,13 +7,14 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from schema import exported_model
+from serving.clients import connection as connection_errors
+from serving.clients.connection import Connection, ServerError
 from serving.clients.detections import Detection
+from serving.clients.detector_client import DetectorClient
 from serving.models import version_folder
 from serving.models.cpp_session import CppSession
 
@@ -36,25 +37,16 @@ def on_server(address: str, model_name: str, version: int, timeout_seconds: floa
     Asking raises:
       VersionError: the server does not answer, or has no such version.
     """
-    size = 256 << 20
-    options = [("grpc.max_send_message_length", size), ("grpc.max_receive_message_length", size)]
-    with grpc.insecure_channel(address, options=options) as channel:
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    connection = Connection(address, timeout_seconds, max_message_mib=256)
+    with DetectorClient(connection, model_name, version) as client:
 
         def ask(encoded: bytes) -> tuple[Detection, ...]:
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = model_name
-            request.model_spec.version.value = version
-            request.model_spec.signature_name = exported_model.SERVING_SIGNATURE
-            request.inputs[exported_model.IMAGE_BYTES].CopyFrom(tf.make_tensor_proto([encoded], dtype=tf.string))
-            request.output_filter.extend(exported_model.OUTPUTS)
             try:
-                response = stub.Predict(request, timeout=timeout_seconds)
-            except grpc.RpcError as error:
-                message = f"{address}, version {version} of {model_name}: {error.code().name}: {error.details()}"
-                kind = ImageRefusedError if error.code() == grpc.StatusCode.INVALID_ARGUMENT else VersionError
-                raise kind(message) from error
-            return _detections({alias: tf.make_ndarray(tensor) for alias, tensor in response.outputs.items()})
+                (detections,), _ = client.detect([encoded])
+            except ServerError as error:
+                kind = ImageRefusedError if isinstance(error, connection_errors.ImageRefusedError) else VersionError
+                raise kind(f"version {version} of {model_name}: {error}") from error
+            return detections
 
         yield ask
 

@@ -64,7 +64,7 @@ def test_versions_on_a_server(models: pathlib.Path, image: str, capsys: pytest.C
         assert _compare(image, 1, 3, *address) == 0
         assert _compare(image, 1, 2, *address) == 1
         assert _compare(image, 1, 9, *address) == 2
-        assert "version 9 of detector: NOT_FOUND" in capsys.readouterr().err
+        assert "answered NOT_FOUND: Servable not found for request: Specific(detector, 9)" in capsys.readouterr().err
     finally:
         server.stop(grace_seconds=0)
 
