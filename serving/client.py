@@ -17,8 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from schema import exported_model
-from serving.clients import drawing, image_files
+from serving.clients import drawing, image_files, server_options
 from serving.clients.outputs import FORMATS, Output, make_output
 
 if TYPE_CHECKING:
@@ -40,23 +39,7 @@ def _arguments() -> argparse.ArgumentParser:
         metavar="IMAGE",
         help="image file, folder, quoted pattern such as 'a/**/*.jpg', or - for a list of them on standard input",
     )
-    server = parser.add_argument_group("who is asked")
-    server.add_argument("--server", default="localhost:8500", metavar="HOST:PORT", help="default: %(default)s")
-    server.add_argument("--model_name", default=exported_model.MODEL_NAME, help="default: %(default)s")
-    chosen = server.add_mutually_exclusive_group()
-    chosen.add_argument("--model_version", type=int, help="insist on a version")
-    chosen.add_argument("--label", default="", help="insist on the version with this label, such as stable")
-    server.add_argument(
-        "--timeout_seconds",
-        type=float,
-        default=30.0,
-        help="for each request, trying again included (default: %(default)s)",
-    )
-    server.add_argument("--tls", action="store_true", help="encrypted, with the certificates that the system trusts")
-    server.add_argument("--ca", type=pathlib.Path, metavar="FILE", help="encrypted, with these certificates (PEM)")
-    server.add_argument("--certificate", type=pathlib.Path, metavar="FILE", help="the client's own (PEM)")
-    server.add_argument("--key", type=pathlib.Path, metavar="FILE", help="key of the client's certificate (PEM)")
-    server.add_argument("--token_file", type=pathlib.Path, metavar="FILE", help="file with the token that lets in")
+    server_options.add_server_options(parser)
     work = parser.add_argument_group("how")
     work.add_argument("--concurrency", type=int, default=1, help="requests at once (default: %(default)s)")
     work.add_argument("--batch", type=int, default=1, help="images in a request (default: %(default)s)")
@@ -85,21 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         paths = image_files.find(patterns)
         if options.output:
             options.output.mkdir(parents=True, exist_ok=True)
-        token = options.token_file.read_text().split()[0] if options.token_file else None
-    except (image_files.ImageFileError, OSError, IndexError, UnicodeDecodeError) as error:
+    except (image_files.ImageFileError, OSError) as error:
         sys.exit(f"error: {error}")
     if not paths:
         sys.exit("error: there is no image to ask about")
-    # Here and not at the top: a wrong flag should not wait for grpc.
-    from serving.clients.connection import ClientTls, Connection
-    from serving.clients.detector_client import DetectorClient
-
-    needs_tls = options.tls or options.ca or options.certificate
-    tls = ClientTls(options.ca, options.certificate, options.key) if needs_tls else None
-    connection = Connection(options.server, options.timeout_seconds, tls=tls, token=token)
     try:
-        client = DetectorClient(connection, options.model_name, options.model_version, options.label)
-    except OSError as error:
+        client = server_options.make_client(options)
+    except server_options.ServerOptionsError as error:
         sys.exit(f"error: {error}")
     with client:
         sys.exit(_ask_and_show(client, paths, options))
@@ -108,14 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if not 0 <= options.score_threshold <= 1:
         parser.error(f"argument --score_threshold: must be 0 to 1, found {options.score_threshold}")
-    for name in ("timeout_seconds", "concurrency", "batch"):
+    for name in ("concurrency", "batch"):
         if getattr(options, name) <= 0:
             parser.error(f"argument --{name}: must be positive, found {getattr(options, name)}")
-    host, _, port = options.server.rpartition(":")
-    if not host or not port.isdecimal():
-        parser.error(f"argument --server: must be HOST:PORT, found {options.server!r}")
-    if (options.certificate is None) != (options.key is None):
-        parser.error("arguments --certificate and --key: give both or none")
+    server_options.check_server_options(parser, options)
 
 
 def _ask_and_show(client: DetectorClient, paths: Sequence[pathlib.Path], options: argparse.Namespace) -> int:
