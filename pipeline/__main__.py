@@ -14,6 +14,8 @@ from typing import Final
 
 VERBS: Final = {
     "run": "run a pipeline on this machine",
+    "runs": "list the runs of a pipeline: how they ended, how good their models are, what was pushed",
+    "report": "print the summary of an earlier run and make its page anew",
     "config": "document every key of the config, or check a file",
     "doctor": "say what a data folder holds, what is wrong with it, and how to start",
     "augmentations": "draw training images as they are learnt",

@@ -1,9 +1,10 @@
-"""What ML Metadata knows about one run: which nodes ran, were cached or failed, and where their artifacts are."""
+"""What ML Metadata knows about runs: which nodes ran, were cached or failed, and where their artifacts are."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
@@ -133,49 +134,117 @@ def read_run(
       RunNotFoundError: there is no such run.
     """
     store = ml_metadata.MetadataStore(connection)
-    pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
-    ours = {execution.id for execution in store.get_executions_by_context(pipeline.id)} if pipeline else set()
-    runs = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda run: -run.create_time_since_epoch)
-    for run in runs:
-        if run_id is not None and run.name != run_id:
-            continue
-        # Clocks of the store and of the caller may differ by rounding.
-        if run.create_time_since_epoch / 1000 < started_after_seconds - 1:
-            break
-        executions = sorted(store.get_executions_by_context(run.id), key=lambda execution: execution.id)
-        if not executions or executions[0].id not in ours:  # a run of another pipeline
-            continue
-        return RunRecord(
-            pipeline_name,
-            run.name,
-            run.create_time_since_epoch / 1000,
-            tuple(_node_run(store, execution, pipeline_name) for execution in executions),
-        )
+    runs = _newest_first(store)
+    # Clocks of the store and of the caller may differ by rounding.
+    earliest = 1000 * (started_after_seconds - 1)
+    wanted_runs = [run for run in runs if run_id in (None, run.name) and run.create_time_since_epoch >= earliest]
+    found = _records(store, pipeline_name, wanted_runs, most=1)
+    if found:
+        return found[0]
     wanted = f"run {run_id!r}" if run_id else "run"
     raise RunNotFoundError(
         f"ML Metadata holds no {wanted} of the pipeline {pipeline_name!r}; expected one of {len(runs)}"
     )
 
 
-def _node_run(store: ml_metadata.MetadataStore, execution: metadata_store_pb2.Execution, pipeline_name: str) -> NodeRun:
-    names = [context.name for context in store.get_contexts_by_execution(execution.id) if context.type == "node"]
-    node = names[0].removeprefix(f"{pipeline_name}.") if names else execution.type.rpartition(".")[2]
-    return NodeRun(
-        node=node,
-        state=_STATES.get(execution.last_known_state, "unfinished"),
-        seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000,
-        execution_id=execution.id,
-        error=read_failure(execution),
-        outputs=_outputs(store, store.get_events_by_execution_ids([execution.id])),
-        properties=_properties(execution),
-    )
+def read_runs(
+    connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str, *, most: int | None = None
+) -> list[RunRecord]:
+    """Reads the runs of a pipeline from ML Metadata, the newest first; empty when there are none.
+
+    Asks the store once a run, and not once a node of it.
+
+    Args:
+      connection: of the store (SQLite or MySQL).
+      pipeline_name: the pipeline.
+      most: so many of them; None for all.
+    """
+    store = ml_metadata.MetadataStore(connection)
+    return _records(store, pipeline_name, _newest_first(store), most)
 
 
-def _outputs(store: ml_metadata.MetadataStore, events: Sequence[metadata_store_pb2.Event]) -> dict[str, Output]:
+def read_only_sqlite(path: pathlib.Path) -> metadata_store_pb2.ConnectionConfig:
+    """The connection to a store that is read and never written."""
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(path)
+    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
+    return connection
+
+
+def _newest_first(store: ml_metadata.MetadataStore) -> list[metadata_store_pb2.Context]:
+    return sorted(store.get_contexts_by_type("pipeline_run"), key=lambda run: -run.create_time_since_epoch)
+
+
+def _records(
+    store: ml_metadata.MetadataStore,
+    pipeline_name: str,
+    runs: Sequence[metadata_store_pb2.Context],
+    most: int | None,
+) -> list[RunRecord]:
+    """The first of these runs that are of the pipeline."""
+    node_of = _nodes_by_execution(store, pipeline_name)
+    executions: dict[int, list[metadata_store_pb2.Execution]] = {}
+    taken: list[metadata_store_pb2.Context] = []
+    for run in runs:
+        if len(taken) == most:
+            break
+        ours = [execution for execution in store.get_executions_by_context(run.id) if execution.id in node_of]
+        if ours:
+            executions[run.id] = sorted(ours, key=lambda execution: execution.id)
+            taken.append(run)
+    outputs = _outputs_by_execution(store, [execution.id for found in executions.values() for execution in found])
+    return [
+        RunRecord(
+            pipeline_name,
+            run.name,
+            run.create_time_since_epoch / 1000,
+            tuple(
+                NodeRun(
+                    node=node_of[execution.id],
+                    state=_STATES.get(execution.last_known_state, "unfinished"),
+                    seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000,
+                    execution_id=execution.id,
+                    error=read_failure(execution),
+                    outputs=outputs.get(execution.id, {}),
+                    properties=_properties(execution),
+                )
+                for execution in executions[run.id]
+            ),
+        )
+        for run in taken
+    ]
+
+
+def _nodes_by_execution(store: ml_metadata.MetadataStore, pipeline_name: str) -> dict[int, str]:
+    """Node by execution id, of all runs of the pipeline: one query a node."""
+    prefix = f"{pipeline_name}."
+    return {
+        execution.id: node.name.removeprefix(prefix)
+        for node in store.get_contexts_by_type("node")
+        if node.name.startswith(prefix)
+        for execution in store.get_executions_by_context(node.id)
+    }
+
+
+def _outputs_by_execution(
+    store: ml_metadata.MetadataStore, execution_ids: Sequence[int]
+) -> dict[int, dict[str, Output]]:
+    """The newest artifact by output key, of each execution that has one."""
     kinds = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
-    keys = {event.artifact_id: event.path.steps[0].key for event in events if event.type in kinds and event.path.steps}
-    artifacts = sorted(store.get_artifacts_by_id(list(keys)), key=lambda artifact: artifact.id)
-    return {keys[artifact.id]: Output(artifact.uri, _properties(artifact)) for artifact in artifacts}
+    events = [
+        event
+        for event in (store.get_events_by_execution_ids(execution_ids) if execution_ids else ())
+        if event.type in kinds and event.path.steps
+    ]
+    artifacts = {
+        artifact.id: Output(artifact.uri, _properties(artifact))
+        for artifact in store.get_artifacts_by_id({event.artifact_id for event in events})
+    }
+    outputs: dict[int, dict[str, Output]] = {}
+    for event in sorted(events, key=lambda event: event.artifact_id):
+        if event.artifact_id in artifacts:
+            outputs.setdefault(event.execution_id, {})[event.path.steps[0].key] = artifacts[event.artifact_id]
+    return outputs
 
 
 def _properties(holder: metadata_store_pb2.Artifact | metadata_store_pb2.Execution) -> dict[str, str]:

@@ -11,9 +11,7 @@ import pathlib
 import re
 from typing import Final
 
-from ml_metadata.proto import metadata_store_pb2
-
-from components.report.run_record import RunNotFoundError, RunRecord, read_run
+from components.report.run_record import RunNotFoundError, RunRecord, read_only_sqlite, read_run
 from components.report.section import Run, Section, read_section
 from components.report.sections.annotations import Annotations
 from components.report.sections.anomalies import Anomalies
@@ -112,13 +110,15 @@ def report_run(
     """
     if not metadata_path.exists():
         return
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(metadata_path)
-    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
     try:
-        record = read_run(connection, pipeline_name, started_after_seconds=started_seconds)
+        record = read_run(read_only_sqlite(metadata_path), pipeline_name, started_after_seconds=started_seconds)
     except RunNotFoundError:
         return
+    print_report(record, push_directory, reports_directory)
+
+
+def print_report(record: RunRecord, push_directory: pathlib.Path, reports_directory: pathlib.Path) -> None:
+    """Prints what happened in a run and writes its page; the folders are those of ``report_run``."""
     report = read_report(record, pipeline_root=str(reports_directory.parent), push_directory=str(push_directory))
     print("\n" + "\n".join(report.lines()), flush=True)
     print(f"{'Page':<11} {write_page(report, reports_directory)}", flush=True)

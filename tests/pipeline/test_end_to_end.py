@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import pathlib
 
@@ -14,6 +15,8 @@ from components.trainer.input.record_stream import matching_files
 from demo.scenes import main as draw_scenes
 from pipeline.config import PipelineConfig, load_config
 from pipeline.local_run import run_locally
+from pipeline.past_runs.run_store import RunStore
+from pipeline.past_runs.run_summary import summarize
 from pipeline.prepared_records import prepare_records
 from schema.label_map import read_label_map
 
@@ -103,3 +106,15 @@ def test_first_unchanged_and_changed_run(workspace, capsys):
     changed = _states_of_newest_run(config)
     assert collections.Counter(changed.values())["CACHED"] == 1, changed  # the schema: it is not made from the data
     assert len(list(config.push_directory.iterdir())) == 2, f"no new version after box {removed} was removed"
+
+    newest, only_prepared, cached, oldest = summarize(RunStore.of_config(config).read())
+    assert [one.described_state for one in (newest, only_prepared, cached, oldest)] == [
+        "finished",
+        "finished at Transform",
+        "finished",
+        "finished",
+    ]
+    assert (oldest.split, oldest.verdict, oldest.version) == ("eval", "blessed", version.name)
+    assert oldest.average_precision is not None
+    assert cached == dataclasses.replace(oldest, run_id=cached.run_id, started_seconds=cached.started_seconds)
+    assert newest.version != oldest.version
