@@ -17,12 +17,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from schema.exported_model import MODEL_NAME
+from serving.clients.server_options import (
+    ServerOptionsError,
+    add_connection_options,
+    check_connection_options,
+    connection_to,
+)
 
 if TYPE_CHECKING:
+    from serving.clients.connection import Connection
     from serving.comparison.matching import Difference, Tolerance
     from serving.comparison.versions import Ask
 
 _DIFFERENT, _FAILED = 1, 2
+_LARGEST_ANSWER_MIB = 256
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -39,6 +47,7 @@ def _arguments() -> argparse.ArgumentParser:
     where.add_argument("--server", metavar="HOST:PORT", help="a server that has both in memory")
     where.add_argument("--model_base_path", type=pathlib.Path, help="folder of numbered versions, loaded here")
     parser.add_argument("--model_name", default=MODEL_NAME, help="on the server (default: %(default)s)")
+    add_connection_options(parser.add_argument_group("how the server is reached"))
     parser.add_argument(
         "--score_threshold", type=float, default=0.5, help="what scores below is no detection (default: %(default)s)"
     )
@@ -64,10 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"argument --timeout_seconds: must be positive, found {options.timeout_seconds}")
     if options.versions[0] == options.versions[1]:
         parser.error("argument --versions: must be two, found the same one twice")
-    if options.server is not None:
-        host, _, port = options.server.rpartition(":")
-        if not host or not port.isdecimal():
-            parser.error(f"argument --server: must be HOST:PORT, found {options.server!r}")
+    check_connection_options(parser, options, [options.server] if options.server is not None else [])
     return _compare(options)
 
 
@@ -86,14 +92,14 @@ def _compare(options: argparse.Namespace) -> int:
         with contextlib.ExitStack() as stack:
             asks: list[Ask] = [
                 stack.enter_context(
-                    versions.on_server(options.server, options.model_name, number, options.timeout_seconds)
+                    versions.on_server(_connection(options), options.model_name, number)
                     if options.server
                     else versions.in_process(options.model_base_path, number)
                 )
                 for number in numbers
             ]
             differences, failed = _ask_all(paths, (asks[0], asks[1]), numbers, tolerance, options.output)
-    except (image_files.ImageFileError, versions.VersionError, OSError) as error:
+    except (image_files.ImageFileError, versions.VersionError, ServerOptionsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return _FAILED
     if not differences:
@@ -107,6 +113,12 @@ def _compare(options: argparse.Namespace) -> int:
         (options.output / "comparison.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
         print(f"comparison.json and {len(differing)} pictures in {options.output}", file=sys.stderr)
     return _DIFFERENT if differing else 0
+
+
+def _connection(options: argparse.Namespace) -> Connection:
+    return connection_to(
+        options.server, options, timeout_seconds=options.timeout_seconds, max_message_mib=_LARGEST_ANSWER_MIB
+    )
 
 
 def _ask_all(

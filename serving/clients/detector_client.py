@@ -20,7 +20,7 @@ import grpc
 from grpc import aio
 
 from schema import exported_model
-from serving.clients import image_files, messages
+from serving.clients import grpc_channel, image_files, messages
 from serving.clients.connection import Connection, ServerError
 from serving.clients.detections import Detection, ImageDetections
 
@@ -57,7 +57,7 @@ class _Client:
         self.model_name = model_name
         self._version = model_version
         self._label = version_label
-        self._channel = self.connection.channel(self._grpc)
+        self._channel = grpc_channel.make_channel(self.connection, self._grpc)
         self._predict = self._channel.unary_unary(
             messages.PREDICT_METHOD,
             request_serializer=lambda request: request.SerializeToString(),
@@ -99,7 +99,9 @@ class DetectorClient(_Client):
         connection = self.connection
         try:
             response = self._predict(
-                self._request(images), timeout=connection.timeout_seconds, metadata=connection.metadata()
+                self._request(images),
+                timeout=connection.timeout_seconds,
+                metadata=grpc_channel.call_metadata(connection),
             )
         except grpc.RpcError as error:
             raise connection.explained(error) from error
@@ -149,7 +151,9 @@ class AsyncDetectorClient(_Client):
         connection = self.connection
         try:
             response = await self._predict(
-                self._request(images), timeout=connection.timeout_seconds, metadata=connection.metadata()
+                self._request(images),
+                timeout=connection.timeout_seconds,
+                metadata=grpc_channel.call_metadata(connection),
             )
         except grpc.RpcError as error:
             raise connection.explained(error) from error

@@ -1,15 +1,24 @@
-"""The options of a command line that say which server is asked, and how; whatever asks one takes the same."""
+"""The options of a command line that say which server is asked, and how; whatever asks one takes the same.
+
+gRPC is imported when a connection is made, so that --help and a wrong option do not wait for it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import pathlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from schema.exported_model import MODEL_NAME
 
 if TYPE_CHECKING:
+    from serving.clients.connection import Connection
     from serving.clients.detector_client import DetectorClient
+
+_PEM_OPTIONS: Final = ("ca", "certificate", "key")
+_CONNECTION_OPTIONS: Final = ("tls", *_PEM_OPTIONS, "token_file")
+_PEM: Final = b"-----BEGIN "
 
 
 class ServerOptionsError(Exception):
@@ -17,7 +26,7 @@ class ServerOptionsError(Exception):
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """Adds them, in a group of their own."""
+    """Adds those of a client of one model, in a group of their own."""
     server = parser.add_argument_group("who is asked")
     server.add_argument("--server", default="localhost:8500", metavar="HOST:PORT", help="default: %(default)s")
     server.add_argument("--model_name", default=MODEL_NAME, help="default: %(default)s")
@@ -30,49 +39,100 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
         default=30.0,
         help="for each request, trying again included (default: %(default)s)",
     )
-    server.add_argument("--tls", action="store_true", help="encrypted, with the certificates that the system trusts")
-    server.add_argument("--ca", type=pathlib.Path, metavar="FILE", help="encrypted, with these certificates (PEM)")
-    server.add_argument("--certificate", type=pathlib.Path, metavar="FILE", help="the client's own (PEM)")
-    server.add_argument("--key", type=pathlib.Path, metavar="FILE", help="key of the client's certificate (PEM)")
-    server.add_argument("--token_file", type=pathlib.Path, metavar="FILE", help="file with the token that lets in")
+    add_connection_options(server)
+
+
+def add_connection_options(container: argparse._ActionsContainer) -> None:
+    """Adds those of TLS and token to a parser or to a group of one."""
+    container.add_argument("--tls", action="store_true", help="encrypted, with the certificates that the system trusts")
+    container.add_argument("--ca", type=pathlib.Path, metavar="FILE", help="encrypted, with these certificates (PEM)")
+    container.add_argument("--certificate", type=pathlib.Path, metavar="FILE", help="the client's own (PEM)")
+    container.add_argument("--key", type=pathlib.Path, metavar="FILE", help="key of the client's certificate (PEM)")
+    container.add_argument("--token_file", type=pathlib.Path, metavar="FILE", help="file with the token that lets in")
 
 
 def check_server_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Ends the program when one of them has a value that means nothing."""
+    """Ends the program when one of `add_server_options` has a value that means nothing."""
     if options.timeout_seconds <= 0:
         parser.error(f"argument --timeout_seconds: must be positive, found {options.timeout_seconds}")
-    host, _, port = options.server.rpartition(":")
-    if not host or not port.isdecimal():
-        parser.error(f"argument --server: must be HOST:PORT, found {options.server!r}")
+    check_connection_options(parser, options, [options.server])
+
+
+def check_connection_options(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, servers: Sequence[str]
+) -> None:
+    """Ends the program when an address is none, or one of `add_connection_options` means nothing.
+
+    Args:
+      parser: whose usage is shown.
+      options: what was parsed.
+      servers: what was given for ``--server``.
+    """
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdecimal():
+            parser.error(f"argument --server: must be HOST:PORT, found {server!r}")
+    given = [name for name in _CONNECTION_OPTIONS if getattr(options, name)]
+    if given and not servers:
+        parser.error(f"argument --{given[0]}: means nothing without --server")
     if (options.certificate is None) != (options.key is None):
         parser.error("arguments --certificate and --key: give both or none")
 
 
-def make_client(options: argparse.Namespace) -> DetectorClient:
-    """A client of the server that they name; it connects on first use.
+def connection_to(server: str, options: argparse.Namespace, **settings: Any) -> Connection:
+    """How a command reaches a server.
+
+    Args:
+      server: HOST:PORT.
+      options: with those of `add_connection_options`.
+      settings: of `Connection`, beside what they say.
 
     Raises:
-      ServerOptionsError: a file for TLS or the token cannot be read.
+      ServerOptionsError: a file for TLS or the token is of no use.
     """
     # Here and not at the top: a wrong flag should not wait for grpc.
     from serving.clients.connection import ClientTls, Connection
-    from serving.clients.detector_client import DetectorClient
 
+    for name in _PEM_OPTIONS:
+        path = getattr(options, name)
+        if path is not None and _PEM not in _read(name, path):
+            raise ServerOptionsError(f"--{name}: {path} holds no {_PEM.decode()!r}, expected a file in PEM")
     needs_tls = options.tls or options.ca or options.certificate
     tls = ClientTls(options.ca, options.certificate, options.key) if needs_tls else None
     token = _read_token(options.token_file) if options.token_file else None
-    connection = Connection(options.server, options.timeout_seconds, tls=tls, token=token)
+    return Connection(server, tls=tls, token=token, **settings)
+
+
+def make_client(options: argparse.Namespace) -> DetectorClient:
+    """A client of the server that `add_server_options` name; it connects on first use.
+
+    Raises:
+      ServerOptionsError: a file for TLS or the token is of no use.
+    """
+    from serving.clients.detector_client import DetectorClient
+
+    connection = connection_to(options.server, options, timeout_seconds=options.timeout_seconds)
     try:
         return DetectorClient(connection, options.model_name, options.model_version, options.label)
     except OSError as error:
         raise ServerOptionsError(str(error)) from error
 
 
-def _read_token(path: pathlib.Path) -> str:
+def _read(name: str, path: pathlib.Path) -> bytes:
     try:
-        words = path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServerOptionsError(f"--token_file: {path} cannot be read: {error}") from error
-    if not words:
-        raise ServerOptionsError(f"--token_file: {path} is empty; its first line is to be the token")
-    return words[0]
+        return path.read_bytes()
+    except OSError as error:
+        raise ServerOptionsError(f"--{name}: {path} cannot be read: {error.strerror}") from error
+
+
+def _read_token(path: pathlib.Path) -> str:
+    """The first token of a file, which may be a server's with comments and several of them."""
+    lines = [line.strip() for line in _read("token_file", path).splitlines()]
+    tokens = [line for line in lines if line and not line.startswith(b"#")]
+    if not tokens:
+        raise ServerOptionsError(f"--token_file: {path} holds no token; its first line is to be one")
+    if not tokens[0].isascii() or len(tokens[0].split()) != 1:
+        raise ServerOptionsError(
+            f"--token_file: {path}: the first line is no token; expected ASCII characters without spaces"
+        )
+    return tokens[0].decode()

@@ -31,13 +31,15 @@ class ImageRefusedError(Exception):
 
 
 @contextlib.contextmanager
-def on_server(address: str, model_name: str, version: int, timeout_seconds: float) -> Iterator[Ask]:
+def on_server(connection: Connection, model_name: str, version: int) -> Iterator[Ask]:
     """A version that a server has in memory.
+
+    Raises:
+      OSError: a file of the connection's TLS cannot be read.
 
     Asking raises:
       VersionError: the server does not answer, or has no such version.
     """
-    connection = Connection(address, timeout_seconds, max_message_mib=256)
     with DetectorClient(connection, model_name, version) as client:
 
         def ask(encoded: bytes) -> tuple[Detection, ...]:

@@ -12,9 +12,21 @@ import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from schema.exported_model import MODEL_NAME, SAVED_MODEL_FILE
+from serving.clients.server_options import (
+    ServerOptionsError,
+    add_connection_options,
+    check_connection_options,
+    connection_to,
+)
 from serving.contract.options import ContractOptions
+
+if TYPE_CHECKING:
+    from serving.clients.connection import Connection
+
+_ANSWER_SECONDS = 300.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{arguments.model}: found no {SAVED_MODEL_FILE}, expected the folder of a version; give, for example, "
             "build/pipelines/demo/served/detector/1700000000"
         )
+    check_connection_options(parser, arguments, [arguments.server] if arguments.server is not None else [])
     missing = [file for file in arguments.images if not file.is_file()]
     if missing:
         parser.error(f"--images: {missing[0]} is no file; give JPEG or PNG files, as in --images photos/*.jpg")
@@ -35,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         latency_runs=arguments.latency_runs,
         latency_batch_sizes=tuple(arguments.latency_batch_sizes),
         max_reply_bytes=arguments.max_reply_bytes,
-        server=arguments.server,
+        server=None if arguments.server is None else _connection(parser, arguments),
         model_name=arguments.model_name,
     )
     # Here and not at the top: TensorFlow takes seconds, which --help and a wrong flag should not.
@@ -50,6 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json is not None:
         arguments.json.write_text(report.to_json(), encoding="utf-8")
     return 0 if report.passed else 1
+
+
+def _connection(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Connection:
+    """Takes answers of any size, since a check says what is too large; what a server refuses is not asked again."""
+    try:
+        return connection_to(
+            arguments.server, arguments, timeout_seconds=_ANSWER_SECONDS, max_message_mib=None, retries=False
+        )
+    except ServerOptionsError as error:
+        parser.error(str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model_name", default=MODEL_NAME, help="what the server calls the model (default: %(default)s)"
     )
+    add_connection_options(parser.add_argument_group("how the server is reached"))
     parser.add_argument(
         "--sides",
         metavar="PIXELS",

@@ -29,8 +29,8 @@ def check_contract(model: pathlib.Path, options: ContractOptions) -> ContractRep
         (CppLoader.name, lambda: CppLoader(model)),
     ]
     if options.server is not None:
-        address = options.server
-        makers.append((f"server {address}", lambda: ServerLoader(address, options.model_name)))
+        connection = options.server
+        makers.append((f"server {connection.server}", lambda: ServerLoader(connection, options.model_name)))
     loaders: list[Loader] = []
     refused = []
     for name, make in makers:

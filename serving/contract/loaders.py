@@ -15,6 +15,8 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
 from schema.exported_model import SAVED_MODEL_FILE
+from serving.clients.connection import Connection
+from serving.clients.grpc_channel import call_metadata, make_channel
 from serving.models.cpp_session import CppSession
 from serving.protocol import errors, tensors
 from serving.protocol.errors import RequestError
@@ -22,8 +24,6 @@ from serving.protocol.errors import RequestError
 Array = npt.NDArray[np.generic]
 Arrays = dict[str, Array]
 
-_ANSWER_SECONDS = 300
-_NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _SIGNATURE_DEF = "signature_def"
 
 
@@ -109,17 +109,21 @@ class CppLoader:
 
 
 class ServerLoader:
-    """A server that has loaded the model, over TF Serving's gRPC and without TLS."""
+    """A server that has loaded the model, over TF Serving's gRPC."""
 
-    def __init__(self, address: str, model_name: str) -> None:
-        """Connects to HOST:PORT; `LoadError` when it does not tell the signatures of the model."""
-        self.name = f"server {address}"
+    def __init__(self, connection: Connection, model_name: str) -> None:
+        """Raises `LoadError` when the server does not tell the signatures of the model."""
+        self.name = f"server {connection.server}"
         self._model_name = model_name
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address, _NO_LIMIT))
+        self._timeout_seconds, self._metadata = connection.timeout_seconds, call_metadata(connection)
+        try:
+            self._stub = prediction_service_pb2_grpc.PredictionServiceStub(make_channel(connection))
+        except OSError as error:
+            raise LoadError(_first_line(error)) from error
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=[_SIGNATURE_DEF])
         request.model_spec.name = model_name
         try:
-            answer = self._stub.GetModelMetadata(request, timeout=_ANSWER_SECONDS)
+            answer = self._stub.GetModelMetadata(request, timeout=self._timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise LoadError(f"{error.code().name}: {error.details()}") from error
         signatures = get_model_metadata_pb2.SignatureDefMap()
@@ -139,7 +143,7 @@ class ServerLoader:
         for alias, array in inputs.items():
             request.inputs[alias].CopyFrom(tensors.to_message(array))
         try:
-            answer = self._stub.Predict(request, timeout=_ANSWER_SECONDS)
+            answer = self._stub.Predict(request, timeout=self._timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise RequestError(error.code(), error.details()) from error
         return {alias: tensors.to_array(alias, message) for alias, message in answer.outputs.items()}

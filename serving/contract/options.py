@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import TYPE_CHECKING
 
 from schema.exported_model import MODEL_NAME
+
+if TYPE_CHECKING:
+    from serving.clients.connection import Connection
 
 BATCH: int = 8
 """Images that are asked about together."""
@@ -21,7 +25,7 @@ class ContractOptions:
       latency_runs: timed requests of each size.
       latency_batch_sizes: images in a timed request.
       max_reply_bytes: largest answer that clients take; gRPC's clients take 4 MiB unless they are told otherwise.
-      server: HOST:PORT of a server that is asked the same, None without one.
+      server: how a server that is asked the same is reached, None without one.
       model_name: what that server calls the model.
     """
 
@@ -30,5 +34,5 @@ class ContractOptions:
     latency_runs: int = 20
     latency_batch_sizes: tuple[int, ...] = (1, 8)
     max_reply_bytes: int = 4 << 20
-    server: str | None = None
+    server: Connection | None = None
     model_name: str = MODEL_NAME

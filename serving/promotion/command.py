@@ -9,6 +9,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from schema.exported_model import MODEL_NAME
+from serving.clients.server_options import (
+    ServerOptionsError,
+    add_connection_options,
+    check_connection_options,
+    connection_to,
+)
 
 if TYPE_CHECKING:
     from serving.promotion.history import Move
@@ -35,6 +41,7 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="change this server now and not when it looks at the file; once for each server",
     )
+    add_connection_options(made.add_argument_group("how the servers are reached"))
     made.add_argument(
         "--timeout_seconds", type=float, default=120.0, help="for a server to load the version (default: %(default)s)"
     )
@@ -51,10 +58,7 @@ def check(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         made.error("argument --label: is empty")
     if options.timeout_seconds <= 0:
         made.error(f"argument --timeout_seconds: must be positive, found {options.timeout_seconds}")
-    for server in options.server:
-        host, _, port = server.rpartition(":")
-        if not host or not port.isdecimal():
-            made.error(f"argument --server: must be HOST:PORT, found {server!r}")
+    check_connection_options(made, options, options.server)
 
 
 def run(options: argparse.Namespace, move: Callable[[Request], Move | None]) -> int:
@@ -63,19 +67,19 @@ def run(options: argparse.Namespace, move: Callable[[Request], Move | None]) -> 
     from serving.promotion.errors import PromotionError
     from serving.promotion.moving import Request
 
-    request = Request(
-        options.config,
-        options.model_name,
-        options.label,
-        options.why,
-        options.server,
-        options.timeout_seconds,
-        options.model_base_path,
-        options.dry_run,
-    )
     try:
+        servers = [connection_to(server, options, timeout_seconds=options.timeout_seconds) for server in options.server]
+        request = Request(
+            options.config,
+            options.model_name,
+            options.label,
+            options.why,
+            servers,
+            options.model_base_path,
+            options.dry_run,
+        )
         made = move(request)
-    except PromotionError as error:
+    except (PromotionError, ServerOptionsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return _REFUSED
     if made is None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from serving.clients.connection import Connection
 from serving.models import version_folder
 from serving.promotion import config_file, history, labels
 from serving.promotion.errors import PromotionError
@@ -24,8 +25,8 @@ class Request:
       model_name: whose label.
       label: which.
       why: for the history.
-      servers: HOST:PORT of each server to change now; without any, servers find the file changed when they look.
-      timeout_seconds: for a server to load the version, and for each of its answers.
+      servers: how each server to change now is reached; without any, servers find the file changed when they look.
+        A server has the connection's time to load the version, and for each of its answers.
       base_path: the folder of versions as this machine sees it; None: as models.config says.
       is_dry_run: only say what would be done.
     """
@@ -34,8 +35,7 @@ class Request:
     model_name: str
     label: str
     why: str
-    servers: Sequence[str] = ()
-    timeout_seconds: float = 120.0
+    servers: Sequence[Connection] = ()
     base_path: pathlib.Path | None = None
     is_dry_run: bool = False
 
@@ -116,7 +116,7 @@ def _change_servers(
     which looks at it does not undo the first step.
     """
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(RunningServer(a, request.timeout_seconds)) for a in request.servers]
+        servers = [stack.enter_context(RunningServer(connection)) for connection in request.servers]
         with _undone_on_error(request.config_path, before, servers):
             config_file.write(request.config_path, loaded)
             for server in servers:

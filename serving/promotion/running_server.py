@@ -10,6 +10,8 @@ import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from serving.clients.connection import Connection
+from serving.clients.grpc_channel import call_metadata, make_channel
 from serving.promotion.errors import PromotionError
 
 _POLL_SECONDS = 0.5
@@ -17,13 +19,20 @@ _STATE = get_model_status_pb2.ModelVersionStatus.State
 
 
 class RunningServer:
-    """A server's ModelService; every call ends within `timeout_seconds`."""
+    """A server's ModelService; every call ends within the connection's time."""
 
-    def __init__(self, address: str, timeout_seconds: float) -> None:
-        """Nothing is sent yet; `address` is HOST:PORT."""
-        self.address = address
-        self._timeout_seconds = timeout_seconds
-        self._channel = grpc.insecure_channel(address)
+    def __init__(self, connection: Connection) -> None:
+        """Nothing is sent yet.
+
+        Raises:
+          PromotionError: a file of the connection's TLS cannot be read.
+        """
+        self.address = connection.server
+        self._timeout_seconds, self._metadata = connection.timeout_seconds, call_metadata(connection)
+        try:
+            self._channel = make_channel(connection)
+        except OSError as error:
+            raise PromotionError(f"{error.filename}: cannot be read ({error.strerror})") from error
         self._stub = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -42,7 +51,9 @@ class RunningServer:
         """
         try:
             response = self._stub.HandleReloadConfigRequest(
-                model_management_pb2.ReloadConfigRequest(config=config), timeout=self._timeout_seconds
+                model_management_pb2.ReloadConfigRequest(config=config),
+                timeout=self._timeout_seconds,
+                metadata=self._metadata,
             )
         except grpc.RpcError as error:
             raise self._failed("does not take the config", error) from error
@@ -73,7 +84,8 @@ class RunningServer:
 
     def _state(self, request: get_model_status_pb2.GetModelStatusRequest) -> tuple[int | None, str]:
         try:
-            [status] = self._stub.GetModelStatus(request, timeout=self._timeout_seconds).model_version_status
+            answer = self._stub.GetModelStatus(request, timeout=self._timeout_seconds, metadata=self._metadata)
+            [status] = answer.model_version_status
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.NOT_FOUND:
                 # It has not looked into the folder yet.

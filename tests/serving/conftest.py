@@ -12,6 +12,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.model_server import ModelServer, ServerSettings
 from serving.models.models_config import ModelConfig
+from tests.serving.guard import Guard, make_guard
 from tests.serving.tiny_detector import TinyDetector, jpeg, predict_request
 
 
@@ -46,6 +47,12 @@ def push(tmp_path: pathlib.Path, exports: dict[int, pathlib.Path]) -> Callable[[
         return target
 
     return copy
+
+
+@pytest.fixture
+def guard(tmp_path: pathlib.Path) -> Guard:
+    """Mutual TLS and a token."""
+    return make_guard(tmp_path / "guard")
 
 
 @pytest.fixture

@@ -12,17 +12,15 @@ import sys
 from collections.abc import Callable
 
 import pytest
-import trustme
 from PIL import Image
 
 from serving import client as client_module
 from serving.clients import asking, image_files
-from serving.clients.connection import ClientTls, Connection, ImageRefusedError, ServerError
+from serving.clients.connection import Connection, ImageRefusedError, ServerError
 from serving.clients.detector_client import AsyncDetectorClient, DetectorClient
 from serving.model_server import ModelServer, ServerSettings
 from serving.models.models_config import ModelConfig
-from serving.wire.tls import read_tls
-from serving.wire.token import Tokens
+from tests.serving.guard import Guard
 from tests.serving.tiny_detector import jpeg, png_header
 
 
@@ -232,29 +230,23 @@ def test_asyncio(server: ModelServer) -> None:
     assert len(bright) == 1 and dark == () and version == 1
 
 
-def test_tls_and_token(tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path]) -> None:
+def test_tls_and_token(
+    tmp_path: pathlib.Path,
+    push: Callable[[int], pathlib.Path],
+    guard: Guard,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     push(1)
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    issued = authority.issue_cert("localhost")
-    issued.private_key_pem.write_to_path(tmp_path / "server.key")
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "server.crt")
-    ssl_config = tmp_path / "ssl.config"
-    key, certificate = ((tmp_path / name).read_text() for name in ("server.key", "server.crt"))
-    ssl_config.write_text(f"server_key: {json.dumps(key)}\nserver_cert: {json.dumps(certificate)}\n")
-    (tmp_path / "tokens").write_text("0123456789abcdef\n")
-    settings = ServerSettings(port=0, poll_seconds=3600, tls=read_tls(ssl_config), tokens=Tokens(tmp_path / "tokens"))
+    (tmp_path / "street.jpg").write_bytes(jpeg())
+    settings = ServerSettings(port=0, poll_seconds=3600, **guard.settings)
     running = ModelServer([ModelConfig("detector", tmp_path / "models")], settings)
     running.start()
     try:
-        tls, address = ClientTls(ca_file=tmp_path / "ca.pem"), f"localhost:{running.port}"
-        with DetectorClient(Connection(address, tls=tls, token="0123456789abcdef")) as client:
-            assert client.detect([jpeg()])[1] == 1
-        with (
-            DetectorClient(Connection(address, tls=tls)) as client,
-            pytest.raises(ServerError, match="UNAUTHENTICATED"),
-        ):
-            client.detect([jpeg()])
+        address = f"localhost:{running.port}"
+        asked = [tmp_path / "street.jpg", "--server", address]
+        assert _run([*asked, *guard.flags]) == 0
+        assert _run([*asked, *guard.flags_without_token]) == 1
+        assert "UNAUTHENTICATED" in capsys.readouterr().err
         with DetectorClient(Connection(address, 2.0)) as client, pytest.raises(ServerError):
             client.detect([jpeg()])
     finally:

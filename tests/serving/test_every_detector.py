@@ -22,6 +22,7 @@ from components.export.saved_model import export
 from demo.glyphs import GLYPH_CLASSES, render_glyphs
 from schema import features
 from schema.label_map import LabelMap
+from serving.clients.connection import Connection
 from serving.contract.contract_check import check_contract
 from serving.contract.loaders import PythonLoader
 from serving.contract.options import ContractOptions
@@ -166,7 +167,9 @@ def test_the_export_keeps_its_contract_in_both_loaders_and_on_the_server(
     pictures = [tmp_path / f"{number}.png" for number in range(2)]
     for number, file in enumerate(pictures):
         Image.fromarray(render_glyphs(2, _SIDE_PIXELS, seed=2 + number).pixels).save(file)
-    options = ContractOptions(tuple(pictures), (96, 128, 200), latency_runs=0, server=f"localhost:{served.server.port}")
+    options = ContractOptions(
+        tuple(pictures), (96, 128, 200), latency_runs=0, server=Connection(f"localhost:{served.server.port}")
+    )
     report = check_contract(served.export, options)
     assert report.passed, [check.line for check in report.failures]
 

@@ -13,6 +13,7 @@ from serving import compare
 from serving.model_server import ModelServer, ServerSettings
 from serving.models.models_config import ModelConfig
 from serving.models.version_policy import ALL
+from tests.serving.guard import Guard
 from tests.serving.tiny_detector import jpeg
 
 
@@ -69,6 +70,21 @@ def test_versions_on_a_server(models: pathlib.Path, image: str, capsys: pytest.C
         server.stop(grace_seconds=0)
 
 
+def test_versions_on_a_server_with_tls_and_a_token(
+    models: pathlib.Path, image: str, guard: Guard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ServerSettings(port=0, poll_seconds=3600, **guard.settings)
+    server = ModelServer([ModelConfig("detector", models, ALL)], settings)
+    server.start()
+    try:
+        address = ["--server", f"localhost:{server.port}"]
+        assert _compare(image, 1, 2, *address, *guard.flags) == 1
+        assert _compare(image, 1, 2, *address, *guard.flags_without_token) == 2
+        assert "answered UNAUTHENTICATED" in capsys.readouterr().err
+    finally:
+        server.stop(grace_seconds=0)
+
+
 def test_an_image_that_cannot_be_read_does_not_stop_the_others(
     models: pathlib.Path, image: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +107,7 @@ def test_a_version_that_is_not_there(models: pathlib.Path, image: str, capsys: p
         ["--versions", "1", "2"],
         ["--versions", "1", "2", "--server", "a"],
         ["--versions", "1", "2", "--server", "a:1", "--min_iou", "2"],
+        ["--versions", "1", "2", "--model_base_path", "models", "--tls"],
     ],
 )
 def test_flags_that_mean_nothing(flags: list[str]) -> None:

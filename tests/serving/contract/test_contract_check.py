@@ -10,12 +10,14 @@ import sys
 import pytest
 
 from schema.contract_report import ContractReport
+from serving.clients.connection import Connection
 from serving.contract.__main__ import main
 from serving.contract.contract_check import check_contract
 from serving.contract.options import ContractOptions
 from serving.model_server import ModelServer, ServerSettings
 from serving.models.models_config import ModelConfig
 from tests.serving.contract.tiny_export import write_export, write_photos
+from tests.serving.guard import Guard
 
 FAST = ContractOptions(sides_pixels=(40, 80, 120), latency_runs=3, latency_batch_sizes=(1, 3))
 
@@ -96,7 +98,7 @@ def test_a_server_is_asked_the_same_and_one_with_another_model_is_found_out(
     server = ModelServer([ModelConfig("detector", tmp_path / "models")], ServerSettings(port=0, poll_seconds=3600))
     server.start()
     try:
-        options = ContractOptions(sides_pixels=(40,), latency_runs=1, server=f"localhost:{server.port}")
+        options = ContractOptions(sides_pixels=(40,), latency_runs=1, server=Connection(f"localhost:{server.port}"))
         report = check_contract(good, options)
         assert report.passed, failures(report)
         assert {latency.loader for latency in report.latencies} == {"C++ loader", f"server localhost:{server.port}"}
@@ -107,6 +109,24 @@ def test_a_server_is_asked_the_same_and_one_with_another_model_is_found_out(
     assert list(failures(other)) == ["agreement with evaluate"]
     gone = check_contract(good, options)
     assert "UNAVAILABLE" in failures(gone)["loads"]
+
+
+def test_a_server_with_tls_and_a_token(
+    good: pathlib.Path, tmp_path: pathlib.Path, guard: Guard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "1").symlink_to(good)
+    settings = ServerSettings(port=0, poll_seconds=3600, **guard.settings)
+    server = ModelServer([ModelConfig("detector", tmp_path / "models")], settings)
+    server.start()
+    command = [str(good), "--sides", "40", "--latency_runs", "0", "--server", f"localhost:{server.port}"]
+    try:
+        assert main([*command, *guard.flags]) == 0
+        assert f"Python loader, C++ loader, server localhost:{server.port}" in capsys.readouterr().out
+        assert main([*command, *guard.flags_without_token]) == 1
+        assert f"FAIL  loads: found server localhost:{server.port}: UNAUTHENTICATED" in capsys.readouterr().out
+    finally:
+        server.stop(grace_seconds=0)
 
 
 def test_by_hand_in_a_process_of_its_own(tmp_path: pathlib.Path) -> None:
@@ -135,6 +155,8 @@ def test_by_hand_in_a_process_of_its_own(tmp_path: pathlib.Path) -> None:
         (["/nowhere"], "/nowhere: found no saved_model.pb"),
         (["{good}", "--images", "/nowhere.jpg"], "/nowhere.jpg is no file"),
         (["{good}", "--sides", "0"], "expected 1 or more"),
+        (["{good}", "--server", "nowhere"], "argument --server: must be HOST:PORT"),
+        (["{good}", "--token_file", "tokens"], "argument --token_file: means nothing without --server"),
     ],
 )
 def test_a_wrong_command_is_told_at_once(

@@ -7,6 +7,7 @@ import json
 import pathlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -18,6 +19,7 @@ from serving import promote, rollback
 from serving.model_server import ModelServer, ServerSettings
 from serving.models.models_config import read_models_config
 from serving.promotion import config_file
+from tests.serving.guard import Guard
 from tests.serving.tiny_detector import jpeg, predict_request
 
 CONFIG = """# Kept.
@@ -151,13 +153,28 @@ def test_whoever_reads_the_file_reads_a_whole_one(config: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _serving(config: pathlib.Path) -> Iterator[ModelServer]:
-    running = ModelServer(read_models_config(config), ServerSettings(port=0, poll_seconds=3600))
+def _serving(config: pathlib.Path, **settings: Any) -> Iterator[ModelServer]:
+    running = ModelServer(read_models_config(config), ServerSettings(port=0, poll_seconds=3600, **settings))
     running.start()
     try:
         yield running
     finally:
         running.stop(grace_seconds=0)
+
+
+def test_a_server_with_tls_and_a_token_follows_who_is_let_in(
+    config: pathlib.Path, guard: Guard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _serving(config, **guard.settings) as server:
+        to_it = ["--server", f"localhost:{server.port}", "--timeout_seconds", "10"]
+        assert _promote(config, 2, *to_it, *guard.flags_without_token) == 2
+        assert "does not take the config: UNAUTHENTICATED" in capsys.readouterr().err
+        assert server.servables.models()[0].labels == {"stable": 1}
+        assert _promote(config, 2, *to_it, *guard.flags) == 0
+        assert server.servables.models()[0].labels == {"stable": 2}
+        assert server.servables.versions("detector") == [1, 2]
+        assert _rollback(config, *to_it, *guard.flags) == 0
+        assert server.servables.models()[0].labels == {"stable": 1}
 
 
 def _version_that_answers(server: ModelServer, label: str) -> int:
@@ -203,7 +220,12 @@ def test_a_server_that_is_not_there_changes_nothing(config: pathlib.Path, capsys
 
 @pytest.mark.parametrize(
     "flags",
-    [["--version", "0"], ["--version", "2", "--server", "nowhere"], ["--version", "2", "--timeout_seconds", "0"]],
+    [
+        ["--version", "0"],
+        ["--version", "2", "--server", "nowhere"],
+        ["--version", "2", "--timeout_seconds", "0"],
+        ["--version", "2", "--tls"],
+    ],
 )
 def test_flags_that_mean_nothing(flags: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
