@@ -1,32 +1,10 @@
-"""What a client gets back: detections, by image."""
+"""What a client gets back: the detections of an image file."""
 
 from __future__ import annotations
 
 import dataclasses
 
-PixelBox = tuple[int, int, int, int]
-
-
-@dataclasses.dataclass(frozen=True)
-class Detection:
-    """One object found.
-
-    Attributes:
-      class_id: 1-based id of the model's label map.
-      class_name: name of the class.
-      score: 0..1.
-      box_yxyx_normalized: (ymin, xmin, ymax, xmax), 0..1 of the upright image.
-    """
-
-    class_id: int
-    class_name: str
-    score: float
-    box_yxyx_normalized: tuple[float, float, float, float]
-
-    def box_xyxy_pixels(self, width: int, height: int) -> PixelBox:
-        """(xmin, ymin, xmax, ymax) in whole pixels of an upright image of this size."""
-        ymin, xmin, ymax, xmax = self.box_yxyx_normalized
-        return round(xmin * width), round(ymin * height), round(xmax * width), round(ymax * height)
+from serving.protocol.detections import Detection
 
 
 @dataclasses.dataclass(frozen=True)

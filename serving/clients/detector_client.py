@@ -22,7 +22,8 @@ from grpc import aio
 from schema import exported_model
 from serving.clients import grpc_channel, image_files, messages
 from serving.clients.connection import Connection, ServerError
-from serving.clients.detections import Detection, ImageDetections
+from serving.clients.detections import ImageDetections
+from serving.protocol.detections import Detection, detections_of_image
 
 Answer = tuple[list[tuple[Detection, ...]], int]
 """Detections by image, best score first, and the version of the model that answered."""
@@ -166,23 +167,11 @@ def _answer(response: Any, score_threshold: float) -> Answer:
     if missing:
         raise ServerError(f"the model is no detector of ours: its answer has no {', '.join(missing)}")
     try:
-        boxes, scores, classes, names, counts = (
-            messages.to_array(name, response.outputs[name]) for name in exported_model.OUTPUTS
-        )
+        outputs = {name: messages.to_array(name, response.outputs[name]) for name in exported_model.OUTPUTS}
     except messages.MessageError as error:
         raise ServerError(f"the model is no detector of ours: {error}") from error
     images = []
-    for image, count in enumerate(counts.tolist()):
-        rows = [
-            Detection(class_id, name.decode("utf-8", "replace"), score, tuple(box))
-            for class_id, name, score, box in zip(
-                classes[image, :count].tolist(),
-                names[image, :count],
-                scores[image, :count].tolist(),
-                boxes[image, :count].tolist(),
-                strict=True,
-            )
-            if score >= score_threshold
-        ]
+    for image in range(len(outputs[exported_model.COUNTS])):
+        rows = [found for found in detections_of_image(outputs, image) if found.score >= score_threshold]
         images.append(tuple(sorted(rows, key=lambda found: -found.score)))
     return images, response.model_spec.version.value

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from serving.clients.detections import Detection
+from serving.protocol.detections import Detection
 
 Rgb = tuple[int, int, int]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from serving.clients.detections import Detection
+from serving.protocol.detections import Detection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +61,14 @@ class Difference:
     only_a: tuple[Detection, ...]
     only_b: tuple[Detection, ...]
 
+    @property
+    def has_unmatched(self) -> bool:
+        """Whether one finds an object that the other does not."""
+        return bool(self.only_a or self.only_b)
+
     def is_beyond(self, tolerance: Tolerance) -> bool:
-        """Whether the versions differ in this image."""
-        return bool(self.only_a or self.only_b) or any(
-            abs(pair.score_shift) > tolerance.max_score_shift for pair in self.pairs
-        )
+        """Whether the versions differ in this image, be it only in a score."""
+        return self.has_unmatched or any(abs(pair.score_shift) > tolerance.max_score_shift for pair in self.pairs)
 
 
 def match(a: Sequence[Detection], b: Sequence[Detection], tolerance: Tolerance) -> Difference:

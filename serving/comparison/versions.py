@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -13,10 +12,10 @@ import tensorflow as tf
 from schema import exported_model
 from serving.clients import connection as connection_errors
 from serving.clients.connection import Connection, ServerError
-from serving.clients.detections import Detection
 from serving.clients.detector_client import DetectorClient
 from serving.models import version_folder
 from serving.models.cpp_session import CppSession
+from serving.protocol.detections import Detection, detections_of_image
 
 Ask = Callable[[bytes], tuple[Detection, ...]]
 """Detections in one encoded image, best score first; raises `ImageRefusedError`."""
@@ -81,19 +80,6 @@ def in_process(base_path: pathlib.Path, version: int) -> Iterator[Ask]:
                 raise ImageRefusedError(f"version {version}: {error.message}") from error
             except KeyError as error:
                 raise VersionError(f"{complete[version]}: is no export of a detector: it has no {error}") from error
-            return _detections(outputs)
+            return detections_of_image(outputs, 0)
 
         yield ask
-
-
-def _detections(outputs: Mapping[str, Any]) -> tuple[Detection, ...]:
-    """The first image's, of the outputs of `SERVING_SIGNATURE`."""
-    count = int(outputs[exported_model.COUNTS][0])
-    rows = zip(
-        outputs[exported_model.CLASSES][0][:count].tolist(),
-        outputs[exported_model.CLASS_NAMES][0][:count],
-        outputs[exported_model.SCORES][0][:count].tolist(),
-        outputs[exported_model.BOXES][0][:count].tolist(),
-        strict=True,
-    )
-    return tuple(Detection(class_id, name.decode(), score, tuple(box)) for class_id, name, score, box in rows)

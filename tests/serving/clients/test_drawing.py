@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from serving.clients.detections import Detection
 from serving.clients.drawing import class_colour, draw_detections
+from serving.protocol.detections import Detection
 
 _EDGE = st.floats(0, 1)
 

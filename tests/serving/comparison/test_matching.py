@@ -6,8 +6,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from serving.clients.detections import Detection
 from serving.comparison.matching import Tolerance, match
+from serving.protocol.detections import Detection
 
 TOLERANCE = Tolerance()
 
