@@ -27,16 +27,16 @@ from serving.wire.health_service import Health
 from serving.wire.metrics import Metrics
 from serving.wire.model_service import ModelService
 from serving.wire.prediction_service import PredictionService
-from serving.wire.request_log import RequestLog, RequestLogSettings
+from serving.wire.request_sampling import RequestLogSettings, RequestSampling
 from serving.wire.rest import RestDoor, RestSettings
+from serving.wire.shadow import Shadow, ShadowSettings
+from serving.wire.shadow_metrics import ShadowMetrics
 from serving.wire.tls import Tls
 from serving.wire.token import TokenInterceptor, Tokens
 
 _SPARE_THREADS = 16
 """For requests that are being read, metadata and statuses, beside those that wait for a batch."""
 _UNBATCHED_THREADS = 4
-_LOG_SECONDS = 0.5
-"""For the request log to complete its file, whatever the grace."""
 
 
 class PortError(Exception):
@@ -62,6 +62,7 @@ class ServerSettings:
       tls: of both doors; None: none.
       tokens: that let callers in; None: everybody is.
       request_log: what is kept of the answers; None: nothing.
+      shadow: which version is asked too, and its answers compared; None: none.
     """
 
     host: str = "127.0.0.1"
@@ -78,6 +79,7 @@ class ServerSettings:
     tls: Tls | None = None
     tokens: Tokens | None = None
     request_log: RequestLogSettings | None = None
+    shadow: ShadowSettings | None = None
 
 
 class ModelServer:
@@ -96,7 +98,7 @@ class ModelServer:
 
         Raises:
           PortError: the port is taken or may not be used.
-          OSError: the folder of the request log cannot be written to.
+          OSError: the folder of the request log, or of the shadow's, cannot be written to.
         """
         self.metrics = Metrics(lambda name: any(model.name == name for model in self.servables.models()))
         self._scheduler = BatchScheduler(settings.batching, [self.metrics.batch]) if settings.batching else None
@@ -113,13 +115,16 @@ class ModelServer:
             on_available=self._version_is_available,
         )
         self.metrics.watch_versions(self._available)
-        self._request_log: RequestLog | None = None
+        self._request_log: RequestSampling | None = None
         observers = [self.metrics.answered]
         if settings.request_log:
-            self._request_log = RequestLog(
+            self._request_log = RequestSampling(
                 settings.request_log, lambda reason: self.metrics.log_dropped.labels(reason).inc()
             )
             observers.append(self._request_log.answered)
+        self._shadow = self._make_shadow(settings, settings.shadow) if settings.shadow else None
+        if self._shadow:
+            observers.append(self._shadow.answered)
         self.answering = Answering(self.servables, settings.limits, observers)
         # Whoever waits for a batch, or is in one that runs, has a thread; the queue is what bounds them. With fewer
         # threads it would never be full: requests would pile up before it, where nothing refuses them.
@@ -183,10 +188,13 @@ class ModelServer:
         """Refuses new requests at once, and gives what is in progress `grace_seconds` to end.
 
         Returns:
-          Whether everything has ended: a version that is being loaded, or a batch, cannot be stopped.
+          Whether everything has ended: a version that is being loaded, a batch or a candidate's answer cannot be
+          stopped.
         """
         until = time.monotonic() + grace_seconds
         self._health.end()
+        if self._shadow:
+            self._shadow.end()
         grpc_ended = self._server.stop(grace_seconds)
         if self._rest:
             self._rest.stop(grace_seconds)
@@ -194,8 +202,19 @@ class ModelServer:
         if self._scheduler:
             self._scheduler.stop(max(0.0, until - time.monotonic()))
         if self._request_log:
-            self._request_log.stop(max(_LOG_SECONDS, until - time.monotonic()))
-        return self.servables.stop(max(0.0, until - time.monotonic()))
+            self._request_log.stop(max(0.0, until - time.monotonic()))
+        shadow_ended = not self._shadow or self._shadow.wait(max(0.0, until - time.monotonic()))
+        return self.servables.stop(max(0.0, until - time.monotonic())) and shadow_ended
+
+    def _make_shadow(self, settings: ServerSettings, shadow: ShadowSettings) -> Shadow:
+        scheduler = self._scheduler
+        return Shadow(
+            shadow,
+            self.servables,
+            settings.limits,
+            ShadowMetrics(self.metrics.registry),
+            (lambda: scheduler.waiting_images > 0) if scheduler else (lambda: False),
+        )
 
     def _rest_door(self, settings: ServerSettings, rest: RestSettings, threads: int) -> RestDoor:
         try:

@@ -18,10 +18,13 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from schema.exported_model import MODEL_NAME
 from serving.models import version_folder
+
+if TYPE_CHECKING:
+    from serving.wire.shadow import ShadowSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -107,6 +110,21 @@ def _arguments() -> argparse.ArgumentParser:
     log.add_argument(
         "--request_log_max_mib", type=float, default=1024, help="all files; the oldest go first (default: %(default)s)"
     )
+    shadow = parser.add_argument_group("shadow", "another version, the candidate, is asked too, and compared")
+    candidate = shadow.add_mutually_exclusive_group()
+    candidate.add_argument("--shadow_label", help="label of the candidate, such as canary (default: none is asked)")
+    candidate.add_argument("--shadow_version", type=int, help="number of the candidate")
+    shadow.add_argument(
+        "--shadow_share", type=float, default=0.1, help="share of the answers, 0 to 1 (default: %(default)s)"
+    )
+    shadow.add_argument(
+        "--shadow_score", type=float, default=0.5, help="what scores below is no detection (default: %(default)s)"
+    )
+    shadow.add_argument(
+        "--shadow_log",
+        type=pathlib.Path,
+        help="folder for images that differ, with both answers, as large as the request log (default: none is kept)",
+    )
     load = parser.add_argument_group("load")
     load.add_argument(
         "--enable_batching",
@@ -154,8 +172,10 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
             parser.error(f"argument --{name}: must be 0 to 65535, found {port}")
     if options.monitoring_config_file and options.rest_api_port is None:
         parser.error("argument --monitoring_config_file: metrics are on the port of REST; give --rest_api_port")
-    if not 0 <= options.request_log_sampling <= 1:
-        parser.error(f"argument --request_log_sampling: must be 0 to 1, found {options.request_log_sampling}")
+    for name in ("request_log_sampling", "shadow_share", "shadow_score"):
+        if not 0 <= getattr(options, name) <= 1:
+            parser.error(f"argument --{name}: must be 0 to 1, found {getattr(options, name)}")
+    _check_shadow(parser, options)
     if options.enable_cors_support and options.rest_api_port is None:
         parser.error("argument --enable_cors_support: means nothing without --rest_api_port")
     for name in (
@@ -166,6 +186,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         "threads",
         "rest_api_timeout_in_ms",
         "request_log_max_mib",
+        "shadow_version",
     ):
         value = getattr(options, name)
         if value is not None and value <= 0:
@@ -182,6 +203,23 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error("argument --batching_parameters_file: means nothing with --enable_batching false")
 
 
+def _check_shadow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    candidate = "shadow_label" if options.shadow_label else "shadow_version" if options.shadow_version else None
+    if candidate and options.model_config_file is None:
+        parser.error(
+            f"argument --{candidate}: needs --model_config_file, whose policy has two versions in memory; "
+            "--model_base_path has the newest alone"
+        )
+    if options.shadow_log is None:
+        return
+    if candidate is None:
+        parser.error("argument --shadow_log: means nothing without --shadow_label or --shadow_version")
+    if options.request_log and options.shadow_log.resolve() == options.request_log.resolve():
+        parser.error(
+            "argument --shadow_log: must be another folder than --request_log, which is a fair sample of the requests"
+        )
+
+
 def _serve(options: argparse.Namespace) -> None:
     # TensorFlow's start-up notices about the processor are not the user's concern.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -196,7 +234,8 @@ def _serve(options: argparse.Namespace) -> None:
     )
     from serving.models.models_config import ModelConfig, ModelsConfigError, read_models_config
     from serving.protocol.limits import Limits
-    from serving.wire.request_log import RequestLogSettings
+    from serving.wire.request_log import LogFiles
+    from serving.wire.request_sampling import RequestLogSettings
     from serving.wire.rest import RestSettings
     from serving.wire.text_config import TextConfigError, read_metrics_path
     from serving.wire.tls import read_tls
@@ -220,9 +259,8 @@ def _serve(options: argparse.Namespace) -> None:
             )
         request_log = None
         if options.request_log:
-            request_log = RequestLogSettings(
-                options.request_log, options.request_log_sampling, options.request_log_max_mib
-            )
+            files = LogFiles(options.request_log, max_mib=options.request_log_max_mib)
+            request_log = RequestLogSettings(files, options.request_log_sampling)
         server = ModelServer(
             models,
             ServerSettings(
@@ -240,6 +278,7 @@ def _serve(options: argparse.Namespace) -> None:
                 tls=read_tls(options.ssl_config_file) if options.ssl_config_file else None,
                 tokens=Tokens(options.token_file) if options.token_file else None,
                 request_log=request_log,
+                shadow=_shadow_settings(options),
             ),
         )
     except (ModelsConfigError, BatchingParametersError, TextConfigError, TokenFileError, PortError, OSError) as error:
@@ -275,6 +314,23 @@ def _serve(options: argparse.Namespace) -> None:
     _LOG.info("stopped after %.1f s%s", time.monotonic() - started, "" if is_over else ", in the middle of work")
     if not is_over:
         _end_at_once(0)
+
+
+def _shadow_settings(options: argparse.Namespace) -> ShadowSettings | None:
+    if not (options.shadow_label or options.shadow_version):
+        return None
+    from serving.comparison.matching import Tolerance
+    from serving.wire.request_log import LogFiles
+    from serving.wire.shadow import ShadowSettings
+
+    files = LogFiles(options.shadow_log, "shadow", options.request_log_max_mib) if options.shadow_log else None
+    return ShadowSettings(
+        label=options.shadow_label or "",
+        version=options.shadow_version or 0,
+        share=options.shadow_share,
+        tolerance=Tolerance(score_threshold=options.shadow_score),
+        files=files,
+    )
 
 
 def _end_at_once(status: int) -> NoReturn:

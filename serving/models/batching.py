@@ -250,7 +250,7 @@ class BatchedModel:
 
     def run(self, call: Call) -> dict[str, Array]:
         """See `Runnable.run` and `BatchScheduler.run`."""
-        if call.signature_name in self._batched and _images(call.inputs) > 0:
+        if call.joins_batches and call.signature_name in self._batched and _images(call.inputs) > 0:
             return self._scheduler.run(self._model, call)
         return self._model.run(call)
 

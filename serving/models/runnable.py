@@ -28,6 +28,7 @@ class Call:
       output_aliases: outputs that are wanted, all when empty.
       deadline_monotonic: time of ``time.monotonic`` after which nobody waits for the answer; None: there is none.
       is_cancelled: whether the caller has gone.
+      joins_batches: it may run together with others; otherwise it runs alone, at once, and has no place in a queue.
     """
 
     signature_name: str
@@ -35,6 +36,7 @@ class Call:
     output_aliases: Sequence[str] = ()
     deadline_monotonic: float | None = None
     is_cancelled: Callable[[], bool] = never
+    joins_batches: bool = True
 
 
 class Runnable(Protocol):

@@ -35,6 +35,7 @@ class Answered:
       error: why it was refused, None where it was answered.
       seconds: from the request's arrival to its answer.
       entrypoint: the door it came through, "GRPC" or "REST" (TF Serving's words).
+      is_cancelled: the caller had gone by then, so that nobody has seen the answer.
     """
 
     request: predict_pb2.PredictRequest
@@ -42,6 +43,7 @@ class Answered:
     error: RequestError | None
     seconds: float
     entrypoint: str
+    is_cancelled: bool = False
 
 
 Observer = Callable[[Answered], None]
@@ -83,7 +85,7 @@ class Answering:
         except RequestError as error:
             self._observe(Answered(request, None, error, time.monotonic() - started, entrypoint))
             raise
-        self._observe(Answered(request, response, None, time.monotonic() - started, entrypoint))
+        self._observe(Answered(request, response, None, time.monotonic() - started, entrypoint, is_cancelled()))
         return response
 
     def metadata(

@@ -34,6 +34,7 @@ class Metrics:
     """Counts; safe to use from several threads.
 
     Attributes:
+      registry: what the page shows; for those who count something of their own.
       swaps: a version has begun to answer.
       log_dropped: sampled answers that are not in the request log, by reason.
     """
@@ -41,7 +42,7 @@ class Metrics:
     def __init__(self, is_served: Callable[[str], bool]) -> None:
         """`is_served`: is there a model of this name? Names that callers make up get no series of their own."""
         self._is_served = is_served
-        self._registry = prometheus_client.CollectorRegistry()
+        self.registry = prometheus_client.CollectorRegistry()
         self._requests = self._counter(
             ":tensorflow:serving:request_count", "The total number of requests.", "model_name", "status"
         )
@@ -49,7 +50,7 @@ class Metrics:
             ":tensorflow:serving:request_latency",
             "Distribution of wall time (in microseconds) for Tensorflow Serving request.",
             ("model_name", "API", "entrypoint"),
-            registry=self._registry,
+            registry=self.registry,
             buckets=_LATENCY_BUCKETS,
         )
         self._detections = self._counter(
@@ -60,10 +61,10 @@ class Metrics:
             "class_name",
         )
         self._batch_images = prometheus_client.Histogram(
-            "serving_batch_images", "Images that ran as one batch.", registry=self._registry, buckets=_BATCH_BUCKETS
+            "serving_batch_images", "Images that ran as one batch.", registry=self.registry, buckets=_BATCH_BUCKETS
         )
         self._batch_seconds = prometheus_client.Histogram(
-            "serving_batch_seconds", "Time that a batch took.", registry=self._registry
+            "serving_batch_seconds", "Time that a batch took.", registry=self.registry
         )
         self.log_dropped = self._counter(
             "serving_request_log_dropped", "Sampled answers that are not in the request log.", "reason"
@@ -73,12 +74,12 @@ class Metrics:
     def watch_queue(self, waiting_images: Callable[[], int]) -> None:
         """Shows how many images wait for a batch, as they are when the page is read."""
         prometheus_client.Gauge(
-            "serving_queue_images", "Images that wait for a batch.", registry=self._registry
+            "serving_queue_images", "Images that wait for a batch.", registry=self.registry
         ).set_function(waiting_images)
 
     def watch_versions(self, versions: Callable[[], Iterable[tuple[str, int]]]) -> None:
         """Shows which versions answer: pairs of a model's name and a number, as they are when the page is read."""
-        self._registry.register(_Versions(versions))
+        self.registry.register(_Versions(versions))
 
     def answered(self, answered: Answered) -> None:
         """Counts a Predict; an `Observer`."""
@@ -105,11 +106,11 @@ class Metrics:
 
     def page(self) -> str:
         """Everything, in Prometheus' text format."""
-        text = prometheus_client.generate_latest(self._registry).decode()
+        text = prometheus_client.generate_latest(self.registry).decode()
         return _TOTAL_OF_TF_SERVING.sub(r"\1", _CREATED.sub("", text))
 
     def _counter(self, name: str, documentation: str, *labels: str) -> prometheus_client.Counter:
-        return prometheus_client.Counter(name, documentation, labels, registry=self._registry)
+        return prometheus_client.Counter(name, documentation, labels, registry=self.registry)
 
 
 class _Versions:

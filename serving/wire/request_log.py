@@ -1,4 +1,4 @@
-"""Answers kept for later: a sample of requests and responses, as TF Serving logs them.
+"""Answers kept for later: requests and responses, as TF Serving logs them.
 
 TFRecords of `PredictionLog` in files that are renamed when they are complete; a thread of its own writes them.
 """
@@ -6,11 +6,11 @@ TFRecords of `PredictionLog` in files that are renamed when they are complete; a
 from __future__ import annotations
 
 import dataclasses
+import glob
+import itertools
 import logging
 import os
 import pathlib
-import queue
-import random
 import socket
 import threading
 import time
@@ -18,115 +18,123 @@ from collections.abc import Callable
 from typing import Final
 
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from serving.wire.answering import Answered
+from serving.wire.bounded_queue import BoundedQueue
 
 _LOG = logging.getLogger(__name__)
 _QUEUED_ANSWERS: Final = 256
 _QUEUED_BYTES: Final = 64 << 20
 _PART_SUFFIX: Final = ".part"
 _SUFFIX: Final = ".tfrecord"
+_STAMP_PATTERN: Final = "[0-9]" * 8 + "T" + "[0-9]" * 6
 _TAG: Final = "serve"
 _LOOK_SECONDS: Final = 0.2
+_LEAST_STOP_SECONDS: Final = 0.5
+_NUMBERS: Final = itertools.count(1)
+"""Of this process' files, whichever log they belong to: a log may follow another under the same prefix."""
 
 DropObserver = Callable[[str], None]
-"""Is told why a sampled answer is not logged: "queue" (it is full) or "disk" (it cannot be written)."""
+"""Is told why an answer is not logged: "queue" (it is full) or "disk" (it cannot be written)."""
 
 
 @dataclasses.dataclass(frozen=True)
-class RequestLogSettings:
-    """What is kept, and where.
+class LogFiles:
+    """Where answers are kept, and how many.
 
     Attributes:
       folder: of the files; it may be shared with other servers.
-      sampling_rate: share of the answers, 0..1.
-      max_mib: all files together; the oldest go first.
+      prefix: that their names begin with; one folder may hold several logs.
+      max_mib: all files of the prefix together; the oldest go first.
       file_mib: a file that is so large is complete.
       file_seconds: so is one that is so old.
     """
 
     folder: pathlib.Path
-    sampling_rate: float = 0.01
+    prefix: str = "requests"
     max_mib: float = 1024
     file_mib: float = 64
     file_seconds: float = 300
 
 
-class RequestLog:
-    """Writes a sample of what was answered; never delays an answer."""
+@dataclasses.dataclass(frozen=True)
+class _Waiting:
+    """An answer that is to be written."""
 
-    def __init__(self, settings: RequestLogSettings, on_dropped: DropObserver) -> None:
+    request: predict_pb2.PredictRequest
+    response: predict_pb2.PredictResponse
+    sampling_rate: float
+    timestamp_seconds: int
+
+    def record(self) -> bytes:
+        """The serialised `PredictionLog`."""
+        log = prediction_log_pb2.PredictionLog()
+        log.predict_log.request.CopyFrom(self.request)
+        log.predict_log.response.CopyFrom(self.response)
+        # The request may name a label or nothing: what answered is what counts.
+        log.log_metadata.model_spec.CopyFrom(self.response.model_spec)
+        log.log_metadata.sampling_config.sampling_rate = self.sampling_rate
+        log.log_metadata.saved_model_tags.append(_TAG)
+        log.log_metadata.timestamp_secs = self.timestamp_seconds
+        record: bytes = log.SerializeToString()
+        return record
+
+
+class RequestLog:
+    """Writes what it is given; never delays whoever gives it."""
+
+    def __init__(self, files: LogFiles, on_dropped: DropObserver) -> None:
         """Makes the folder.
 
         Raises:
           OSError: it cannot be made or written to.
         """
-        self._settings = settings
+        self._settings = files
         self._on_dropped = on_dropped
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(settings.folder, os.W_OK):
-            raise PermissionError(f"{settings.folder}: cannot be written to")
-        self._waiting: queue.Queue[tuple[prediction_log_pb2.PredictionLog, int]] = queue.Queue(_QUEUED_ANSWERS)
-        self._waiting_bytes = 0
-        self._lock = threading.Lock()
+        files.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(files.folder, os.W_OK):
+            raise PermissionError(f"{files.folder}: cannot be written to")
+        self._waiting: BoundedQueue[_Waiting] = BoundedQueue(_QUEUED_ANSWERS, _QUEUED_BYTES)
         self._part: pathlib.Path | None = None
         self._writer: tf.io.TFRecordWriter | None = None
         self._part_bytes = 0
         self._part_began = 0.0
-        self._files = 0
         self._is_failing = False
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="request-log", daemon=True)
         self._thread.start()
 
-    def answered(self, answered: Answered) -> None:
-        """Takes an answer, if it is one of the sample; an `Observer`."""
-        # Not a secret: which answers are drawn may be guessed.
-        if answered.response is None or random.random() >= self._settings.sampling_rate:
-            return
-        size = answered.request.ByteSize() + answered.response.ByteSize()
-        with self._lock:
-            if self._waiting_bytes + size > _QUEUED_BYTES:
-                self._on_dropped("queue")
-                return
-            self._waiting_bytes += size
-        log = prediction_log_pb2.PredictionLog()
-        log.predict_log.request.CopyFrom(answered.request)
-        log.predict_log.response.CopyFrom(answered.response)
-        # The request may name a label or nothing: what answered is what counts.
-        log.log_metadata.model_spec.CopyFrom(answered.response.model_spec)
-        log.log_metadata.sampling_config.sampling_rate = self._settings.sampling_rate
-        log.log_metadata.saved_model_tags.append(_TAG)
-        log.log_metadata.timestamp_secs = int(time.time())
-        try:
-            self._waiting.put_nowait((log, size))
-        except queue.Full:
-            self._release(size)
+    def write_later(
+        self, request: predict_pb2.PredictRequest, response: predict_pb2.PredictResponse, sampling_rate: float
+    ) -> None:
+        """Takes an answer; neither message may change any more.
+
+        Args:
+          request: as it came.
+          response: its `model_spec` names the version that answered.
+          sampling_rate: the share of all answers that those written stand for.
+        """
+        waiting = _Waiting(request, response, sampling_rate, int(time.time()))
+        if not self._waiting.offer(waiting, request.ByteSize() + response.ByteSize()):
             self._on_dropped("queue")
 
     def stop(self, timeout_seconds: float) -> None:
-        """Writes what waits, if there is time, and completes the file."""
+        """Writes what waits, if there is time, and completes the file, for which there is always half a second."""
         self._is_ending.set()
-        self._thread.join(timeout_seconds)
+        self._thread.join(max(_LEAST_STOP_SECONDS, timeout_seconds))
 
     def _write_all(self) -> None:
-        while not (self._is_ending.is_set() and self._waiting.empty()):
-            try:
-                log, size = self._waiting.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
-                log, size = None, 0
-            try:
-                if log is not None:
-                    self._write(log.SerializeToString())
-                self._rotate()
-                self._is_failing = self._is_failing and log is None
-            except (OSError, tf.errors.OpError) as error:
-                self._give_up_file(error)
-                if log is not None:
-                    self._on_dropped("disk")
-            finally:
-                self._release(size)
+        while not (self._is_ending.is_set() and self._waiting.is_empty()):
+            with self._waiting.take(_LOOK_SECONDS) as waiting:
+                try:
+                    if waiting is not None:
+                        self._write(waiting.record())
+                    self._rotate()
+                    self._is_failing = self._is_failing and waiting is None
+                except (OSError, tf.errors.OpError) as error:
+                    self._give_up_file(error)
+                    if waiting is not None:
+                        self._on_dropped("disk")
         try:
             self._complete()
         except (OSError, tf.errors.OpError) as error:
@@ -134,9 +142,9 @@ class RequestLog:
 
     def _write(self, record: bytes) -> None:
         if self._writer is None:
-            self._files += 1
             stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-            name = f"requests-{stamp}-{socket.gethostname()}-{os.getpid()}-{self._files:06d}{_SUFFIX}"
+            writer = f"{socket.gethostname()}-{os.getpid()}-{next(_NUMBERS):06d}"
+            name = f"{self._settings.prefix}-{stamp}-{writer}{_SUFFIX}"
             self._part = self._settings.folder / f"{name}{_PART_SUFFIX}"
             self._writer = tf.io.TFRecordWriter(str(self._part))
             self._part_bytes, self._part_began = 0, time.monotonic()
@@ -165,7 +173,9 @@ class RequestLog:
     def _prune(self) -> None:
         """Deletes the oldest files, and what servers that died left behind, until the rest is small enough."""
         files = []
-        for path in self._settings.folder.glob(f"requests-*{_SUFFIX}*"):
+        # With the time: another prefix may begin like this one.
+        pattern = f"{glob.escape(self._settings.prefix)}-{_STAMP_PATTERN}-*{_SUFFIX}*"
+        for path in self._settings.folder.glob(pattern):
             try:
                 found = path.stat()
             except FileNotFoundError:
@@ -200,7 +210,3 @@ class RequestLog:
                 part.unlink(missing_ok=True)
         except OSError:
             _LOG.debug("%s: cannot be deleted either", part)
-
-    def _release(self, size: int) -> None:
-        with self._lock:
-            self._waiting_bytes -= size

@@ -161,6 +161,10 @@ def test_the_process_serves_without_tfx_and_ends_on_sigterm(
         (["--enable_cors_support"], "means nothing without --rest_api_port"),
         (["--ssl_config_file", "absent"], "argument --ssl_config_file: absent is no file"),
         (["--request_log_sampling", "2"], "must be 0 to 1, found 2.0"),
+        (["--shadow_share", "-1"], "argument --shadow_share: must be 0 to 1, found -1.0"),
+        (["--shadow_label", "canary"], "argument --shadow_label: needs --model_config_file"),
+        (["--shadow_version", "0"], "argument --shadow_version: must be positive, found 0"),
+        (["--shadow_log", "log"], "means nothing without --shadow_label or --shadow_version"),
     ],
 )
 def test_a_wrong_flag_is_said_before_anything_heavy_is_loaded(flags: list[str], expected: str) -> None:

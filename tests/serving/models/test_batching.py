@@ -107,6 +107,21 @@ def test_what_is_at_fault_fails_alone(make: Make) -> None:
         futures[1].result(10)
 
 
+def test_what_joins_no_batch_runs_at_once_whatever_waits(make: Make) -> None:
+    model, batched, _ = make()
+    model.gate.clear()
+    pool = concurrent.futures.ThreadPoolExecutor(2)
+    first = pool.submit(batched.run, _call(1))
+    assert model.is_running.wait(10)
+    model.is_running.clear()
+    beside = pool.submit(batched.run, _call(2, 3, joins_batches=False))
+    # The one thread of batches is busy.
+    assert model.is_running.wait(10)
+    model.gate.set()
+    assert first.result(10)["y"].tolist() == [2] and beside.result(10)["y"].tolist() == [4, 6]
+    assert sorted(model.batches) == [[1], [2, 3]]
+
+
 def test_a_full_queue_refuses(make: Make) -> None:
     model, batched, scheduler = make(max_enqueued_batches=1)
     futures = _behind_a_busy_thread(model, batched, scheduler, [_call(1, 2), _call(3, 4), _call(5)])

@@ -15,16 +15,17 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_
 from serving.protocol.errors import RequestError
 from serving.wire import request_log
 from serving.wire.answering import Answered
-from serving.wire.request_log import RequestLog, RequestLogSettings
+from serving.wire.request_log import LogFiles, RequestLog
+from serving.wire.request_sampling import RequestLogSettings, RequestSampling
 from tests.serving.tiny_detector import jpeg, predict_request
 from tests.serving.wire.door import http, open_door
 
 
-def _answer(size: int = 10) -> Answered:
+def _answer(size: int = 10) -> tuple[predict_pb2.PredictRequest, predict_pb2.PredictResponse, float]:
     response = predict_pb2.PredictResponse()
     response.model_spec.name = "detector"
     response.model_spec.version.value = 3
-    return Answered(predict_request(bytes(size)), response, None, 0.1, "GRPC")
+    return predict_request(bytes(size)), response, 1.0
 
 
 def _logs(folder: pathlib.Path) -> list[prediction_log_pb2.PredictionLog]:
@@ -46,15 +47,15 @@ def test_a_server_logs_request_response_and_the_version_that_answered(
     tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path]
 ) -> None:
     push(1)
-    settings = RequestLogSettings(tmp_path / "log", 1.0)
+    settings = RequestLogSettings(LogFiles(tmp_path / "log"), 1.0)
     with open_door(tmp_path, request_log=settings) as running:
         with grpc.insecure_channel(f"localhost:{running.port}") as channel:
             prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(predict_request(jpeg()))
         assert http(running, "/v1/models/cat:predict", {"inputs": []})[0] == 404
         # A file that grows is not a reader's.
-        assert not _logs(settings.folder)
+        assert not _logs(settings.files.folder)
         running.stop(grace_seconds=10)
-    (log,) = _logs(settings.folder)
+    (log,) = _logs(settings.files.folder)
     assert log.predict_log.request == predict_request(jpeg())
     assert "detection_boxes" in log.predict_log.response.outputs
     assert log.log_metadata.model_spec.version.value == 1
@@ -62,23 +63,29 @@ def test_a_server_logs_request_response_and_the_version_that_answered(
 
 
 def test_refused_requests_and_those_not_drawn_are_not_logged(tmp_path: pathlib.Path) -> None:
-    log = RequestLog(RequestLogSettings(tmp_path, 0.0), pytest.fail)
-    log.answered(_answer())
-    log.stop(30)
-    log = RequestLog(RequestLogSettings(tmp_path, 1.0), pytest.fail)
-    log.answered(Answered(predict_request(), None, RequestError(grpc.StatusCode.INTERNAL, ""), 0.1, "GRPC"))
-    log.stop(30)
+    request, response, _ = _answer()
+    for rate, answered in (
+        (0.0, Answered(request, response, None, 0.1, "GRPC")),
+        (1.0, Answered(request, None, RequestError(grpc.StatusCode.INTERNAL, ""), 0.1, "GRPC")),
+    ):
+        sampling = RequestSampling(RequestLogSettings(LogFiles(tmp_path), rate), pytest.fail)
+        sampling.answered(answered)
+        sampling.stop(30)
     assert not list(tmp_path.iterdir())
 
 
 def test_files_end_by_size_and_the_disk_is_bounded(tmp_path: pathlib.Path) -> None:
-    left_behind = tmp_path / "requests-0-dead-1-000001.tfrecord.part"
+    left_behind = tmp_path / "requests-20260101T000000-dead-1-000001.tfrecord.part"
     left_behind.write_bytes(bytes(1 << 20))
-    log = RequestLog(RequestLogSettings(tmp_path, 1.0, max_mib=0.5, file_mib=0.1), pytest.fail)
+    # Of another log in the same folder, whose prefix begins like this one's.
+    other = tmp_path / "requests-night-20260101T000000-a-1-000001.tfrecord"
+    other.write_bytes(bytes(1 << 20))
+    log = RequestLog(LogFiles(tmp_path, max_mib=0.5, file_mib=0.1), pytest.fail)
     for _ in range(20):
-        log.answered(_answer(60_000))
+        log.write_later(*_answer(60_000))
     log.stop(30)
-    files = list(tmp_path.iterdir())
+    assert other.exists()
+    files = [path for path in tmp_path.iterdir() if path != other]
     assert len(files) > 2 and all(path.suffix == ".tfrecord" for path in files)
     assert sum(path.stat().st_size for path in files) <= 1 << 19
 
@@ -86,9 +93,9 @@ def test_files_end_by_size_and_the_disk_is_bounded(tmp_path: pathlib.Path) -> No
 def test_a_queue_that_is_full_drops_and_says_so(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_log, "_QUEUED_BYTES", 1000)
     dropped: list[str] = []
-    log = RequestLog(RequestLogSettings(tmp_path, 1.0), dropped.append)
-    log.answered(_answer(2000))
-    log.answered(_answer(10))
+    log = RequestLog(LogFiles(tmp_path), dropped.append)
+    log.write_later(*_answer(2000))
+    log.write_later(*_answer(10))
     log.stop(30)
     assert dropped == ["queue"] and len(_logs(tmp_path)) == 1
 
@@ -98,13 +105,13 @@ def test_a_disk_that_fails_is_logged_once_and_survived(
 ) -> None:
     folder = tmp_path / "log"
     dropped: list[str] = []
-    log = RequestLog(RequestLogSettings(folder, 1.0), dropped.append)
+    log = RequestLog(LogFiles(folder), dropped.append)
     shutil.rmtree(folder)
     for _ in range(3):
-        log.answered(_answer())
+        log.write_later(*_answer())
     _wait(lambda: len(dropped) == 3)
     folder.mkdir()
-    log.answered(_answer())
+    log.write_later(*_answer())
     log.stop(30)
     assert dropped == ["disk"] * 3
     assert sum("request log cannot be written" in record.message for record in caplog.records) == 1
