@@ -61,7 +61,7 @@ class ServerSettings:
       rest: how HTTP is listened for; None: not at all.
       tls: of both doors; None: none.
       tokens: that let callers in; None: everybody is.
-      request_log: what is kept of the answers; None: nothing.
+      request_log: what is kept of the answers, beside what the models' configs say.
       shadow: which version is asked too, and its answers compared; None: none.
     """
 
@@ -78,7 +78,7 @@ class ServerSettings:
     rest: RestSettings | None = None
     tls: Tls | None = None
     tokens: Tokens | None = None
-    request_log: RequestLogSettings | None = None
+    request_log: RequestLogSettings = dataclasses.field(default_factory=RequestLogSettings)
     shadow: ShadowSettings | None = None
 
 
@@ -98,6 +98,7 @@ class ModelServer:
 
         Raises:
           PortError: the port is taken or may not be used.
+          ModelsConfigError: the folder of a logging_config cannot be written to.
           OSError: the folder of the request log, or of the shadow's, cannot be written to.
         """
         self.metrics = Metrics(lambda name: any(model.name == name for model in self.servables.models()))
@@ -105,6 +106,10 @@ class ModelServer:
         if self._scheduler:
             scheduler = self._scheduler
             self.metrics.watch_queue(lambda: scheduler.waiting_images)
+        self._request_log = RequestSampling(
+            settings.request_log, lambda reason: self.metrics.log_dropped.labels(reason).inc()
+        )
+        self._request_log.follow(models)
         self.servables = Servables(
             models,
             Loader(self._scheduler).load,
@@ -113,15 +118,10 @@ class ModelServer:
             config_poll_seconds=settings.config_poll_seconds,
             allow_unavailable_labels=settings.allow_unavailable_labels,
             on_available=self._version_is_available,
+            prepare=self._request_log.follow,
         )
         self.metrics.watch_versions(self._available)
-        self._request_log: RequestSampling | None = None
-        observers = [self.metrics.answered]
-        if settings.request_log:
-            self._request_log = RequestSampling(
-                settings.request_log, lambda reason: self.metrics.log_dropped.labels(reason).inc()
-            )
-            observers.append(self._request_log.answered)
+        observers = [self.metrics.answered, self._request_log.answered]
         self._shadow = self._make_shadow(settings, settings.shadow) if settings.shadow else None
         if self._shadow:
             observers.append(self._shadow.answered)
@@ -145,7 +145,8 @@ class ModelServer:
         )
         roots = settings.reload_roots or [model.base_path.resolve().parent for model in models]
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(self.servables, self.answering, roots), self._server
+            ModelService(self.servables, self.answering, roots, [model.logging for model in models if model.logging]),
+            self._server,
         )
         self._health = Health(self._server)
         reflection.enable_server_reflection(
@@ -201,8 +202,7 @@ class ModelServer:
         grpc_ended.wait(max(0.0, until - time.monotonic()))
         if self._scheduler:
             self._scheduler.stop(max(0.0, until - time.monotonic()))
-        if self._request_log:
-            self._request_log.stop(max(0.0, until - time.monotonic()))
+        self._request_log.stop(max(0.0, until - time.monotonic()))
         shadow_ended = not self._shadow or self._shadow.wait(max(0.0, until - time.monotonic()))
         return self.servables.stop(max(0.0, until - time.monotonic())) and shadow_ended
 

@@ -102,13 +102,18 @@ def _arguments() -> argparse.ArgumentParser:
     )
     log = parser.add_argument_group("request log")
     log.add_argument(
-        "--request_log", type=pathlib.Path, help="folder for TFRecords of PredictionLog (default: nothing is logged)"
+        "--request_log",
+        type=pathlib.Path,
+        help="folder for TFRecords of PredictionLog, for models without a logging_config (default: nothing is logged)",
     )
     log.add_argument(
         "--request_log_sampling", type=float, default=0.01, help="share of the answers, 0 to 1 (default: %(default)s)"
     )
     log.add_argument(
-        "--request_log_max_mib", type=float, default=1024, help="all files; the oldest go first (default: %(default)s)"
+        "--request_log_max_mib",
+        type=float,
+        default=1024,
+        help="all files of a log; the oldest go first (default: %(default)s)",
     )
     shadow = parser.add_argument_group("shadow", "another version, the candidate, is asked too, and compared")
     candidate = shadow.add_mutually_exclusive_group()
@@ -123,7 +128,7 @@ def _arguments() -> argparse.ArgumentParser:
     shadow.add_argument(
         "--shadow_log",
         type=pathlib.Path,
-        help="folder for images that differ, with both answers, as large as the request log (default: none is kept)",
+        help="folder for images that differ, with both answers, of --request_log_max_mib (default: none is kept)",
     )
     load = parser.add_argument_group("load")
     load.add_argument(
@@ -234,7 +239,6 @@ def _serve(options: argparse.Namespace) -> None:
     )
     from serving.models.models_config import ModelConfig, ModelsConfigError, read_models_config
     from serving.protocol.limits import Limits
-    from serving.wire.request_log import LogFiles
     from serving.wire.request_sampling import RequestLogSettings
     from serving.wire.rest import RestSettings
     from serving.wire.text_config import TextConfigError, read_metrics_path
@@ -257,10 +261,6 @@ def _serve(options: argparse.Namespace) -> None:
                 options.enable_cors_support,
                 read_metrics_path(options.monitoring_config_file) if options.monitoring_config_file else None,
             )
-        request_log = None
-        if options.request_log:
-            files = LogFiles(options.request_log, max_mib=options.request_log_max_mib)
-            request_log = RequestLogSettings(files, options.request_log_sampling)
         server = ModelServer(
             models,
             ServerSettings(
@@ -277,7 +277,9 @@ def _serve(options: argparse.Namespace) -> None:
                 rest=rest,
                 tls=read_tls(options.ssl_config_file) if options.ssl_config_file else None,
                 tokens=Tokens(options.token_file) if options.token_file else None,
-                request_log=request_log,
+                request_log=RequestLogSettings(
+                    options.request_log, options.request_log_sampling, options.request_log_max_mib
+                ),
                 shadow=_shadow_settings(options),
             ),
         )

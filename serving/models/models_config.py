@@ -12,10 +12,24 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving.models.version_policy import ALL, NEWEST, VersionPolicy
 
 _PLATFORM = "tensorflow"
+_COLLECTOR = "tfrecord"
 
 
 class ModelsConfigError(Exception):
     """A models.config that cannot be served; the message names the file, the model and the field."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelLogging:
+    """How a model's answers are logged.
+
+    Attributes:
+      filename_prefix: a folder, and what the names of the files in it begin with.
+      sampling_rate: share of the answers, 0..1.
+    """
+
+    filename_prefix: pathlib.Path
+    sampling_rate: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +41,14 @@ class ModelConfig:
       base_path: folder of numbered versions.
       policy: which versions ought to be in memory.
       labels: version by label.
+      logging: of its answers; None: as the server logs those of any model.
     """
 
     name: str
     base_path: pathlib.Path
     policy: VersionPolicy = NEWEST
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    logging: ModelLogging | None = None
 
 
 def read_models_config(path: pathlib.Path) -> list[ModelConfig]:
@@ -90,6 +106,10 @@ def message_of(models: Sequence[ModelConfig]) -> model_server_config_pb2.ModelSe
             policy.latest.num_versions = model.policy.latest
         for label, version in model.labels.items():
             entry.version_labels[label] = version
+        if model.logging:
+            entry.logging_config.log_collector_config.type = _COLLECTOR
+            entry.logging_config.log_collector_config.filename_prefix = str(model.logging.filename_prefix)
+            entry.logging_config.sampling_config.sampling_rate = model.logging.sampling_rate
     return message
 
 
@@ -107,7 +127,8 @@ def _model_of(entry: model_server_config_pb2.ModelConfig, origin: str) -> ModelC
             raise ModelsConfigError(
                 f"{where}: version_labels maps {label!r} to {version}; expected a word and a version's number"
             )
-    return ModelConfig(entry.name, pathlib.Path(entry.base_path), _policy_of(entry, where), labels)
+    logging = _logging_of(entry, where) if entry.HasField("logging_config") else None
+    return ModelConfig(entry.name, pathlib.Path(entry.base_path), _policy_of(entry, where), labels, logging)
 
 
 def _policy_of(entry: model_server_config_pb2.ModelConfig, where: str) -> VersionPolicy:
@@ -121,3 +142,38 @@ def _policy_of(entry: model_server_config_pb2.ModelConfig, where: str) -> Versio
         return VersionPolicy(None, versions)
     # Without a number TF Serving keeps one.
     return VersionPolicy(entry.model_version_policy.latest.num_versions or 1)
+
+
+def _logging_of(entry: model_server_config_pb2.ModelConfig, where: str) -> ModelLogging:
+    where = f"{where}: logging_config"
+    message = entry.logging_config
+    if message.HasField("custom_logging_config"):
+        raise ModelsConfigError(
+            f"{where}.custom_logging_config is {message.custom_logging_config.type_url!r}; expected none: this server "
+            "logs by log_collector_config alone"
+        )
+    collector = message.log_collector_config
+    # TF Serving has no collector of its own: types are names of what was compiled into a server.
+    if collector.type not in ("", _COLLECTOR):
+        raise ModelsConfigError(
+            f"{where}.log_collector_config.type is {collector.type!r}; expected {_COLLECTOR!r}, the one that this "
+            "server has"
+        )
+    prefix = pathlib.Path(collector.filename_prefix)
+    if collector.filename_prefix.endswith("/") or prefix.name in ("", ".."):
+        raise ModelsConfigError(
+            f"{where}.log_collector_config.filename_prefix is {collector.filename_prefix!r}; expected a folder and "
+            f"what the files' names begin with, such as /logs/{entry.name}"
+        )
+    sampling = message.sampling_config
+    if not message.HasField("sampling_config") or not 0 <= sampling.sampling_rate <= 1:
+        found = sampling.sampling_rate if message.HasField("sampling_config") else "missing"
+        raise ModelsConfigError(
+            f"{where}.sampling_config.sampling_rate is {found}; expected the share of the answers to log, 0 to 1"
+        )
+    if sampling.attributes:
+        raise ModelsConfigError(
+            f"{where}.sampling_config.attributes is {sampling.attributes}; expected none: what asks this server does "
+            "not say its origin or criticality"
+        )
+    return ModelLogging(prefix, sampling.sampling_rate)

@@ -38,6 +38,7 @@ class Servables:
         config_poll_seconds: float = 0.0,
         allow_unavailable_labels: bool = False,
         on_available: Callable[[], None] = lambda: None,
+        prepare: Callable[[Sequence[ModelConfig]], None] = lambda models: None,
     ) -> None:
         """Nothing is loaded yet.
 
@@ -49,6 +50,8 @@ class Servables:
           config_poll_seconds: pause between looks at that file; 0: it is read once.
           allow_unavailable_labels: labels may name versions that are not in memory.
           on_available: is called whenever a version has begun to answer.
+          prepare: is called with another list of models before it is taken, never twice at once; by a
+            `ModelsConfigError` it refuses the list.
         """
         self._load = load
         self._poll_seconds = poll_seconds
@@ -56,6 +59,7 @@ class Servables:
         self._config_poll_seconds = config_poll_seconds
         self._allow_unavailable_labels = allow_unavailable_labels
         self._on_available = on_available
+        self._prepare = prepare
         self._lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._followers = {model.name: self._follower(model) for model in models}
@@ -130,12 +134,14 @@ class Servables:
         """Serves these models from now on; waits until the new ones were tried.
 
         Raises:
-          ModelsConfigError: a label names a version that does not answer; everything stays as it was.
+          ModelsConfigError: a label names a version that does not answer, or `prepare` refuses; everything stays as
+            it was.
         """
         with self._reload_lock:
             if not self._allow_unavailable_labels:
                 for model in models:
                     self._check_labels(model)
+            self._prepare(models)
             self._apply(models)
             self.look(trust_files=True)
 
@@ -204,6 +210,7 @@ class Servables:
                 # A file says how it ought to be: what a label names may be loaded by the same change.
                 models = read_models_config(self._config_file)
                 with self._reload_lock:
+                    self._prepare(models)
                     self._apply(models)
                     self.look(trust_files=True)
                 self._warn_of_labels()

@@ -118,9 +118,13 @@ class RequestLog:
         if not self._waiting.offer(waiting, request.ByteSize() + response.ByteSize()):
             self._on_dropped("queue")
 
-    def stop(self, timeout_seconds: float) -> None:
-        """Writes what waits, if there is time, and completes the file, for which there is always half a second."""
+    def end(self) -> None:
+        """Takes nothing more: what waits is written and the file completed, by the log's thread."""
         self._is_ending.set()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Ends, and waits for it: as long as this, and half a second at least."""
+        self.end()
         self._thread.join(max(_LEAST_STOP_SECONDS, timeout_seconds))
 
     def _write_all(self) -> None:

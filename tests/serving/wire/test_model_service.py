@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server import ModelServer
+from serving.models.models_config import ModelLogging
 
 
 @pytest.fixture
@@ -121,3 +123,24 @@ def test_a_reload_that_cannot_be_done_changes_nothing(
         stub.HandleReloadConfigRequest(_reload(*placed))
     assert caught.value.code() == code and message in caught.value.details()
     assert server.servables.models() == before and server.servables.versions("detector") == [1]
+
+
+def test_a_reload_writes_its_log_where_it_may_only(
+    stub: model_service_pb2_grpc.ModelServiceStub, server: ModelServer, tmp_path: pathlib.Path
+) -> None:
+    def logged(prefix: pathlib.Path) -> model_management_pb2.ReloadConfigRequest:
+        collector = {"type": "tfrecord", "filename_prefix": str(prefix)}
+        logging = {"log_collector_config": collector, "sampling_config": {"sampling_rate": 1.0}}
+        return _reload({"name": "detector", "base_path": str(tmp_path / "models"), "logging_config": logging})
+
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.HandleReloadConfigRequest(logged(outside / "log"))
+    assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    assert "outside of what a reload may write to" in caught.value.details() and not outside.exists()
+    stub.HandleReloadConfigRequest(logged(tmp_path / "logs" / "detector"))
+    assert (tmp_path / "logs").is_dir()
+    # Where the models' own file says so, a reload may repeat it.
+    [model] = server.servables.models()
+    server.servables.reload([dataclasses.replace(model, logging=ModelLogging(outside / "log", 1.0))])
+    stub.HandleReloadConfigRequest(logged(outside / "log"))

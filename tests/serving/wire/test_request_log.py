@@ -12,11 +12,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
 
-from serving.protocol.errors import RequestError
 from serving.wire import request_log
-from serving.wire.answering import Answered
 from serving.wire.request_log import LogFiles, RequestLog
-from serving.wire.request_sampling import RequestLogSettings, RequestSampling
+from serving.wire.request_sampling import RequestLogSettings
 from tests.serving.tiny_detector import jpeg, predict_request
 from tests.serving.wire.door import http, open_door
 
@@ -47,31 +45,19 @@ def test_a_server_logs_request_response_and_the_version_that_answered(
     tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path]
 ) -> None:
     push(1)
-    settings = RequestLogSettings(LogFiles(tmp_path / "log"), 1.0)
-    with open_door(tmp_path, request_log=settings) as running:
+    folder = tmp_path / "log"
+    with open_door(tmp_path, request_log=RequestLogSettings(folder, 1.0)) as running:
         with grpc.insecure_channel(f"localhost:{running.port}") as channel:
             prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(predict_request(jpeg()))
         assert http(running, "/v1/models/cat:predict", {"inputs": []})[0] == 404
         # A file that grows is not a reader's.
-        assert not _logs(settings.files.folder)
+        assert not _logs(folder)
         running.stop(grace_seconds=10)
-    (log,) = _logs(settings.files.folder)
+    (log,) = _logs(folder)
     assert log.predict_log.request == predict_request(jpeg())
     assert "detection_boxes" in log.predict_log.response.outputs
     assert log.log_metadata.model_spec.version.value == 1
     assert log.log_metadata.sampling_config.sampling_rate == 1.0
-
-
-def test_refused_requests_and_those_not_drawn_are_not_logged(tmp_path: pathlib.Path) -> None:
-    request, response, _ = _answer()
-    for rate, answered in (
-        (0.0, Answered(request, response, None, 0.1, "GRPC")),
-        (1.0, Answered(request, None, RequestError(grpc.StatusCode.INTERNAL, ""), 0.1, "GRPC")),
-    ):
-        sampling = RequestSampling(RequestLogSettings(LogFiles(tmp_path), rate), pytest.fail)
-        sampling.answered(answered)
-        sampling.stop(30)
-    assert not list(tmp_path.iterdir())
 
 
 def test_files_end_by_size_and_the_disk_is_bounded(tmp_path: pathlib.Path) -> None:
