@@ -1,9 +1,9 @@
 """What is deleted when it is old: ``python -m kubeflow.retention``, by hand or as the last step of a run.
 
 Kept is everything that the newest runs and those under way made or used, that the runs of the kept pushed versions made
-or used (so that a rolled-back model still has its examples and its verdict), and the run of the last blessed model,
-which the next run is compared with and starts from. The rest is first marked in ML Metadata, so that no run takes it up
-any more, and then deleted.
+or used (so that a rolled-back model still has its examples and its verdict), and the run of the last blessed model that
+the contract check did not refuse, which the next run is compared with and starts from. The rest is first marked in ML
+Metadata, so that no run takes it up any more, and then deleted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import Final
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
+from components.evaluator.blessed_models import Judgement, blessed_models
+from components.serving_contract.keys import BLESSED, MODEL_ID
 from components.trainer.input.feature_folders import remove_unused
 from kubeflow.metadata_store import StoreAddress, UnreachableError, wait_for_store
 from kubeflow.step_config import add_config_arguments, config_from_arguments
@@ -102,7 +104,7 @@ def make_plan(store: ml_metadata.MetadataStore, config: PipelineConfig, now_seco
         or run.execution_ids & under_way
         or _is_served(run.artifacts(used), artifacts, kept_versions)
     ]
-    blessed = _run_of_last_blessed(runs, artifacts, used)
+    blessed = _run_of_last_blessed(runs, artifacts, used, has_contract=config.push.contract.enabled)
     if blessed is not None and blessed not in kept:
         kept.append(blessed)
     kept_ids = {artifact_id for run in kept for artifact_id in run.artifacts(used)}
@@ -223,15 +225,28 @@ def _is_served(
 
 
 def _run_of_last_blessed(
-    runs: list[_Run], artifacts: dict[int, metadata_store_pb2.Artifact], used: dict[int, set[int]]
+    runs: list[_Run],
+    artifacts: dict[int, metadata_store_pb2.Artifact],
+    used: dict[int, set[int]],
+    *,
+    has_contract: bool,
 ) -> _Run | None:
-    """The newest run with a blessing."""
-    blessed = {
-        artifact.id
-        for artifact in artifacts.values()
-        if artifact.type == "ModelBlessing" and artifact.custom_properties["blessed"].int_value == 1
-    }
-    return next((run for run in runs if run.artifacts(used) & blessed), None)
+    """The newest run with what `LatestBlessedBefore` resolves: the model, and everything that blesses it."""
+    live = [artifact for artifact in artifacts.values() if artifact.state == metadata_store_pb2.Artifact.LIVE]
+    gate = {artifact.id: _judgement(artifact) for artifact in live if artifact.type == "ModelBlessing"}
+    contract = {artifact.id: _judgement(artifact) for artifact in live if artifact.type == "InfraBlessing"}
+    models = {artifact.id for artifact in live if artifact.type == "Model"}
+    blessed = models & blessed_models(gate.values(), contract.values() if has_contract else ())
+    if not blessed:
+        return None
+    wanted = Judgement(max(blessed), is_blessed=True)
+    blessings = [{i for i, said in judgements.items() if said == wanted} for judgements in (gate, contract)]
+    return next((run for run in runs if all(run.artifacts(used) & ids for ids in blessings if ids)), None)
+
+
+def _judgement(blessing: metadata_store_pb2.Artifact) -> Judgement:
+    properties = blessing.custom_properties
+    return Judgement(properties[MODEL_ID].int_value, properties[BLESSED].int_value == 1)
 
 
 def _is_ours(folder: pathlib.Path, root: pathlib.Path, kept: Iterable[pathlib.Path]) -> bool:

@@ -5,6 +5,7 @@ all the same, is in docs/kubeflow.md, "Vertex AI":
 
 - ``LatestBlessedBefore`` becomes Vertex's latest blessed model, ``LatestBefore`` the latest artifact. They lose the
   input ``reference`` and with it their place in the order: they run at the start, before there is anything of this run.
+  The contract check's verdict is no input of theirs, either: what it refused may be what the next run starts from.
 - ExampleGen's driver, which chooses the span, does not run. Its step (kubeflow.vertex_step) does it instead, and is
   never taken from the cache.
 """
@@ -24,11 +25,14 @@ from tfx.types import channel as tfx_channel
 
 from components.evaluator.baseline import REFERENCE_KEY, LatestBefore, LatestBlessedBefore
 from components.example_gen.component import ObjectDetectionExampleGen
+from components.serving_contract.keys import INFRA_BLESSING
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
 from pipeline.graph import create_pipeline
 
 _MOUNT: Final = "/gcs/"
+_UNKNOWN_INPUTS: Final = (REFERENCE_KEY, INFRA_BLESSING)
+"""Of resolvers; Vertex's have none of the kind."""
 _STRATEGIES: Final = {
     LatestBlessedBefore: latest_blessed_model_strategy.LatestBlessedModelStrategy,
     LatestBefore: latest_artifact_strategy.LatestArtifactStrategy,
@@ -93,7 +97,7 @@ def _for_vertex(pipeline: tfx_pipeline.Pipeline, root: str) -> tfx_pipeline.Pipe
 
 
 def _replace_strategy(node: resolver.Resolver) -> None:
-    """Gives a resolver its counterpart on Vertex, without the input it is relative to.
+    """Gives a resolver its counterpart on Vertex, without the inputs that that one does not have.
 
     Raises:
       ConfigError: it has none.
@@ -101,7 +105,7 @@ def _replace_strategy(node: resolver.Resolver) -> None:
     strategy = node.exec_properties[resolver.RESOLVER_STRATEGY_CLASS]
     if strategy not in _STRATEGIES:
         raise ConfigError(f"{node.id}: Vertex AI has no resolver like {strategy.__name__}")
-    channels = {key: channel for key, channel in node.raw_inputs.items() if key != REFERENCE_KEY}
+    channels = {key: channel for key, channel in node.raw_inputs.items() if key not in _UNKNOWN_INPUTS}
     replacement = resolver.Resolver(
         strategy_class=_STRATEGIES[strategy],
         **{key: tfx_channel.Channel(type=channel.type) for key, channel in channels.items()},
@@ -109,6 +113,7 @@ def _replace_strategy(node: resolver.Resolver) -> None:
     # Others refer to the node and to its output channels: it has to stay the same object.
     node._strategy_class = replacement._strategy_class
     node._input_dict, node._raw_inputs = replacement._input_dict, replacement._raw_inputs
-    node._output_dict.pop(REFERENCE_KEY)
+    for key in _UNKNOWN_INPUTS:
+        node._output_dict.pop(key, None)
     for upstream in list(node.upstream_nodes):
         node.remove_upstream_node(upstream)

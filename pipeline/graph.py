@@ -18,6 +18,7 @@ from components.evaluator.baseline import LatestBefore, LatestBlessedBefore
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ObjectDetectionExampleGen
 from components.serving_contract.component import ServingContract
+from components.serving_contract.keys import INFRA_BLESSING
 from components.split_names import UNLABELLED
 from components.trainer.comparison.training_process import PROGRAM
 from components.trainer.strategies.settings.auto import AutoSettings
@@ -32,6 +33,7 @@ SCHEMA_FILE = pathlib.Path(schema.__file__).with_name("schema.pbtxt")
 """The curated schema of a record."""
 TRAINER = "Trainer"
 EVALUATOR = "Evaluator"
+SERVING_CONTRACT = "ServingContract"
 PREPROCESSING_MODULE = "components.transform.preprocessing"
 TUNER_MODULE = "components.trainer.tuning.tuner"
 TRAINER_MODULE = "components.trainer.run"
@@ -73,8 +75,16 @@ def tuner_config(config: PipelineConfig, settings: TunerSettings) -> dict[str, s
     }
 
 
-def _latest_blessed(reference: tfx.types.BaseChannel) -> tfx.dsl.Resolver:
-    """The newest model of the Trainer that the Evaluator blessed before ``reference`` existed."""
+def _latest_blessed(config: PipelineConfig, reference: tfx.types.BaseChannel) -> tfx.dsl.Resolver:
+    """The newest model of the Trainer from before ``reference`` that the Evaluator blessed.
+
+    Where the pipeline has a ServingContract, that must not have refused it: such a model was never pushed.
+    """
+    contract = {}
+    if config.push.contract.enabled:
+        contract[INFRA_BLESSING] = tfx.dsl.Channel(
+            type=tfx.types.standard_artifacts.InfraBlessing, producer_component_id=SERVING_CONTRACT
+        )
     # Without output_key: the compiler would take the channel for the reference's and merge the two.
     return tfx.dsl.Resolver(
         strategy_class=LatestBlessedBefore,
@@ -83,6 +93,7 @@ def _latest_blessed(reference: tfx.types.BaseChannel) -> tfx.dsl.Resolver:
             type=tfx.types.standard_artifacts.ModelBlessing, producer_component_id=EVALUATOR
         ),
         reference=reference,
+        **contract,
     )
 
 
@@ -160,7 +171,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
     base_model = None
     if config.transfer.warm_start_from_blessed:
         # The newest model blessed before these examples existed: a retry of the same span starts from the same weights.
-        warm_start = _latest_blessed(example_gen.outputs["examples"]).with_id("WarmStartModel")
+        warm_start = _latest_blessed(config, example_gen.outputs["examples"]).with_id("WarmStartModel")
         base_model = warm_start.outputs["model"]
         nodes.append(warm_start)
 
@@ -198,7 +209,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
 
     # The newest model blessed before this candidate existed: comparing a model with itself says nothing, and would
     # keep the Evaluator and the Pusher out of the cache.
-    baseline = _latest_blessed(trainer.outputs["model"]).with_id("BlessedBaseline")
+    baseline = _latest_blessed(config, trainer.outputs["model"]).with_id("BlessedBaseline")
 
     evaluator = Evaluator(
         examples=example_gen.outputs["examples"],
@@ -214,7 +225,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
             model=trainer.outputs["model"],
             model_blessing=evaluator.outputs["blessing"],
             settings=config.push.contract,
-        )
+        ).with_id(SERVING_CONTRACT)
         infra_blessing = serving_contract.outputs["infra_blessing"]
         gates.append(serving_contract)
 

@@ -12,6 +12,7 @@ Both are used in a ``Resolver`` with the input ``reference`` beside the channels
         strategy_class=LatestBlessedBefore,
         model=Channel(type=Model, producer_component_id="Trainer"),
         model_blessing=Channel(type=ModelBlessing, producer_component_id="Evaluator"),
+        infra_blessing=Channel(type=InfraBlessing, producer_component_id="ServingContract"),
         reference=trainer.outputs["model"],
     ).with_id("baseline_model")
     Evaluator(..., baseline_model=baseline.outputs["model"])
@@ -32,6 +33,8 @@ from tfx.components.evaluator import constants
 from tfx.dsl.components.common import resolver
 from tfx.types import standard_artifacts
 
+from components.evaluator.blessed_models import Judgement, blessed_models
+
 REFERENCE_KEY: Final = "reference"
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -47,14 +50,18 @@ def _oldest_id(input_dict: Artifacts) -> int:
 
 
 class LatestBlessedBefore(resolver.ResolverStrategy):
-    """Resolves the newest blessed ``Model`` older than the reference, and its ``ModelBlessing``.
+    """Resolves the newest model older than the reference that nobody refused, and the blessings of it.
 
     The reference of an Evaluator's baseline is the model of this run; the reference of a Trainer that starts from the
     last blessed model is this run's examples.
+
+    Where the pipeline has a ServingContract, its ``InfraBlessing`` is an input, too: what it refused was not pushed,
+    and is nothing to be compared with or to start from. `blessed_models` says what follows from blessings that
+    contradict each other or are missing. Those that name no model, as they did at first, say nothing of any.
     """
 
     def resolve_artifacts(self, store: ml_metadata.MetadataStore, input_dict: Artifacts) -> Artifacts:
-        """Inputs ``reference``, one of type Model and one of type ModelBlessing -> the same keys.
+        """Inputs ``reference``, one of type Model, one of ModelBlessing, maybe one of InfraBlessing -> the same keys.
 
         Raises:
           ValueError: ``reference`` is missing.
@@ -62,23 +69,29 @@ class LatestBlessedBefore(resolver.ResolverStrategy):
         del store
         before = _oldest_id(input_dict)
         candidates = {key: found for key, found in input_dict.items() if key != REFERENCE_KEY}
-        blessings = {
-            blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY): blessing
-            for found in candidates.values()
-            for blessing in found
-            if isinstance(blessing, standard_artifacts.ModelBlessing)
-            and blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == constants.BLESSED_VALUE
-        }
-        qualified = [
-            artifact
-            for found in candidates.values()
-            for artifact in found
-            if isinstance(artifact, standard_artifacts.Model) and artifact.id < before and artifact.id in blessings
-        ]
-        newest = max(qualified, key=lambda model: model.id, default=None)
-        chosen = {newest.id, blessings[newest.id].id} if newest else set()
+        artifacts = [artifact for found in candidates.values() for artifact in found]
+        gate, contract = (
+            {artifact.id: _judgement(artifact) for artifact in artifacts if isinstance(artifact, kind)}
+            for kind in (standard_artifacts.ModelBlessing, standard_artifacts.InfraBlessing)
+        )
+        qualified = blessed_models(gate.values(), contract.values())
+        models = {artifact.id for artifact in artifacts if isinstance(artifact, standard_artifacts.Model)}
+        newest = max((identity for identity in models & qualified if identity < before), default=None)
+        chosen = set() if newest is None else {newest, *_newest_of(gate, newest), *_newest_of(contract, newest)}
         resolved = {key: [artifact for artifact in found if artifact.id in chosen] for key, found in candidates.items()}
         return {**resolved, REFERENCE_KEY: input_dict[REFERENCE_KEY]}
+
+
+def _judgement(blessing: types.Artifact) -> Judgement:
+    return Judgement(
+        blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY),
+        blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == constants.BLESSED_VALUE,
+    )
+
+
+def _newest_of(judgements: dict[int, Judgement], model_id: int) -> list[int]:
+    """Id of the newest artifact that blesses a model; of none where none does."""
+    return sorted(identity for identity, said in judgements.items() if said == Judgement(model_id, True))[-1:]
 
 
 class LatestBefore(resolver.ResolverStrategy):

@@ -33,8 +33,9 @@ class ServingContract(base_component.BaseComponent):
     """Stands where TFX has its InfraValidator, which needs a container engine for what a process does here.
 
     Output:
-      infra_blessing: ``standard_artifacts.InfraBlessing``; with it the Pusher pushes a model or leaves it. Its folder
-        holds ``schema.contract_report.CONTRACT_FILE``, unless the model was not blessed: then nothing is checked.
+      infra_blessing: ``standard_artifacts.InfraBlessing``; with it the Pusher pushes a model or leaves it, and later
+        runs take the model for their baseline or pass it over. Its folder holds
+        ``schema.contract_report.CONTRACT_FILE``, unless the model was not blessed: then nothing is checked.
     """
 
     SPEC_CLASS = ServingContractSpec

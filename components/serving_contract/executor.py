@@ -16,7 +16,15 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.serving_contract.contract_process import run_contract_check
-from components.serving_contract.keys import BLESSED, EXAMPLES, INFRA_BLESSING, MODEL, MODEL_BLESSING, SETTINGS
+from components.serving_contract.keys import (
+    BLESSED,
+    EXAMPLES,
+    INFRA_BLESSING,
+    MODEL,
+    MODEL_BLESSING,
+    MODEL_ID,
+    SETTINGS,
+)
 from components.serving_contract.settings import ContractSettings
 from schema import features
 from schema.contract_report import CONTRACT_FILE
@@ -38,9 +46,11 @@ class Executor(base_executor.BaseExecutor):
         settings = ContractSettings.model_validate_json(exec_properties[SETTINGS])
         infra_blessing = artifact_utils.get_single_instance(output_dict[INFRA_BLESSING])
         infra_blessing.set_int_custom_property(BLESSED, 0)
+        candidate = artifact_utils.get_single_instance(input_dict[MODEL])
+        infra_blessing.set_int_custom_property(MODEL_ID, candidate.id)
         if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict[MODEL_BLESSING])):
             return
-        model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL]))
+        model = path_utils.serving_model_path(candidate.uri)
         examples = artifact_utils.get_single_uri(input_dict[EXAMPLES])
         with tempfile.TemporaryDirectory() as local:
             folder = pathlib.Path(local)

@@ -41,16 +41,31 @@ class History:
         (folder / "data").write_text("x")
         return Artifact(type_id=type_id, uri=str(folder), state=Artifact.LIVE)
 
-    def run(self, number: int, *, blessed: bool = True, state: int = Execution.COMPLETE) -> int:
-        """One run: a model, its blessing and, if blessed, its pushed version ``number``; returns the execution's id."""
+    def run(
+        self, number: int, *, blessed: bool = True, contract: bool | None = None, state: int = Execution.COMPLETE
+    ) -> int:
+        """One run; returns the execution's id.
+
+        Args:
+          number: of the run, and of the version that it pushes.
+          blessed: whether the gate blesses its model.
+          contract: whether the contract check lets it pass; None: nothing is said.
+          state: of the execution.
+        """
         context = self._context("pipeline_run", f"run-{number}")
         type_id = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name="Node"))
         execution = Execution(type_id=type_id, last_known_state=state)
         model = self._artifact("Model", self.root / "Trainer" / "model" / str(number))
         blessing = self._artifact("ModelBlessing", self.root / "Evaluator" / "blessing" / str(number))
         blessing.custom_properties["blessed"].int_value = int(blessed)
+        [model.id] = self.store.put_artifacts([model])
         artifacts = [model, blessing]
-        if blessed:
+        if contract is not None:
+            artifacts.append(self._artifact("InfraBlessing", self.root / "ServingContract" / str(number)))
+            artifacts[-1].custom_properties["blessed"].int_value = int(contract)
+        for judgement in artifacts[1:]:
+            judgement.custom_properties["current_model_id"].int_value = model.id
+        if blessed and contract is not False:
             version = self.root / "served" / "detector" / str(number)
             version.mkdir(parents=True)
             pushed = self._artifact("PushedModel", self.root / "Pusher" / "pushed_model" / str(number))
@@ -118,6 +133,30 @@ def test_the_last_blessed_model_stays_even_when_its_version_is_gone(history: His
         history.run(number, blessed=False)
     _clean(history, config)
     assert history.models() == ["1", "3", "4"]
+
+
+def test_the_last_model_that_the_contract_check_did_not_refuse_stays(history: History, config: PipelineConfig) -> None:
+    history.run(1, contract=True)
+    (config.push_directory / "1").rmdir()
+    history.run(2, contract=False)
+    for number in range(3, 5):
+        history.run(number, blessed=False)
+    _clean(history, config)
+    # The next run is compared with 1, and 2 was never pushed.
+    assert history.models() == ["1", "3", "4"]
+
+
+def test_who_leaves_the_contract_check_out_does_not_ask_it(history: History, config: PipelineConfig) -> None:
+    history.run(1)
+    (config.push_directory / "1").rmdir()
+    history.run(2, contract=False)
+    for number in range(3, 5):
+        history.run(number, blessed=False)
+    without = {
+        "push": config.push.model_copy(update={"contract": config.push.contract.model_copy(update={"enabled": False})})
+    }
+    _clean(history, config.model_copy(update=without))
+    assert history.models() == ["2", "3", "4"]
 
 
 def test_repeating_it_changes_nothing(history: History, config: PipelineConfig) -> None:

@@ -37,6 +37,11 @@ def test_the_graph_with_vertexs_own_resolvers(tmp_path: pathlib.Path) -> None:
     assert not tasks["PreviousStatistics"].get("dependentTasks")
     assert not tasks["ObjectDetectionExampleGen"].get("cachingOptions", {}).get("enableCache")
     assert tasks["Trainer"]["cachingOptions"]["enableCache"]
+    # Vertex finds a blessed model in two steps of its own, and knows no other judge.
+    assert {task for task in tasks if "Baseline" in task} == {
+        "BlessedBaseline-model-blessing-resolver",
+        "BlessedBaseline-model-resolver",
+    }
     executors = job["pipelineSpec"]["deploymentSpec"]["executors"]
     assert sum("resolver" in executor for executor in executors.values()) >= 3
     assert executors["Trainer_executor"]["container"]["command"] == ["python3", "-m", "kubeflow.vertex_step"]

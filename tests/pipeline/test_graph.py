@@ -122,6 +122,7 @@ def test_resolvers_look_at_the_trainers_models_and_the_gates_blessings_only(
         }
         assert producers["Model"] == "signs.Trainer"
         assert producers["ModelBlessing"] == "signs.Evaluator"
+        assert producers["InfraBlessing"] == "signs.ServingContract"
     # What is trained from the last blessed model comes after it, and not before.
     assert "WarmStartModel" in nodes["Trainer"].upstream_nodes
     assert "Trainer" not in nodes["WarmStartModel"].upstream_nodes
@@ -156,8 +157,12 @@ def test_the_pusher_waits_for_the_contract_check_unless_it_is_switched_off(tmp_p
     nodes = nodes_of({})
     assert set(nodes["ServingContract"].upstream_nodes) == {"ObjectDetectionExampleGen", "Trainer", "Evaluator"}
     assert nodes["Pusher"].inputs.inputs["infra_blessing"].channels[0].producer_node_query.id == "ServingContract"
+    assert "infra_blessing" in nodes["BlessedBaseline"].inputs.inputs
+    # What a resolver finds is of earlier runs: it waits for nothing of this one but its reference.
+    assert set(nodes["BlessedBaseline"].upstream_nodes) == {"Trainer"}
     without = nodes_of({"contract": {"enabled": False}})
     assert "ServingContract" not in without
+    assert "infra_blessing" not in without["BlessedBaseline"].inputs.inputs
     assert "infra_blessing" not in without["Pusher"].inputs.inputs
 
 

@@ -26,6 +26,7 @@ from serving.contract.probe_images import as_png
 from tests.serving.contract.tiny_export import write_export
 
 FAST = ContractSettings(sides_pixels=[40, 80], images=3, latency_runs=2, latency_batch_sizes=[1])
+MODEL_ID = 7
 
 Run = Callable[..., standard_artifacts.InfraBlessing]
 
@@ -54,6 +55,7 @@ def run_node(tmp_path: pathlib.Path) -> Run:
         for name, artifact in artifacts.items():
             artifact.uri = str(tmp_path / name)
             pathlib.Path(artifact.uri).mkdir(exist_ok=True)
+        artifacts["model"].id = MODEL_ID
         artifacts["model_blessing"].set_int_custom_property("blessed", blessed)
         output = artifacts.pop("infra_blessing")
         inputs = {name: [artifact] for name, artifact in artifacts.items()}
@@ -72,12 +74,14 @@ def test_a_good_model_is_blessed_and_its_latencies_are_kept(run_node: Run) -> No
     report = read(blessing)
     assert model_utils.is_infra_validated(blessing), report.failures
     assert [(latency.batch_size, latency.runs) for latency in report.latencies] == [(1, 2)]
+    assert blessing.get_int_custom_property("current_model_id") == MODEL_ID
 
 
 def test_a_broken_model_is_not_blessed_and_says_why(run_node: Run) -> None:
     blessing = run_node("no empty batch")
     assert not model_utils.is_infra_validated(blessing)
     assert [check.name for check in read(blessing).failures] == ["empty batch"]
+    assert blessing.get_int_custom_property("current_model_id") == MODEL_ID
 
 
 def test_a_model_that_is_not_blessed_is_not_looked_at(run_node: Run) -> None:
