@@ -14,18 +14,18 @@ import pathlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving.wire.bounded_queue import BoundedQueue
+from serving.wire.part_file import PART_SUFFIX, PartFile, salvage
 
 _LOG = logging.getLogger(__name__)
 _QUEUED_ANSWERS: Final = 256
 _QUEUED_BYTES: Final = 64 << 20
-_PART_SUFFIX: Final = ".part"
 _SUFFIX: Final = ".tfrecord"
 _STAMP_PATTERN: Final = "[0-9]" * 8 + "T" + "[0-9]" * 6
 _TAG: Final = "serve"
@@ -84,7 +84,7 @@ class RequestLog:
     """Writes what it is given; never delays whoever gives it."""
 
     def __init__(self, files: LogFiles, on_dropped: DropObserver) -> None:
-        """Makes the folder.
+        """Makes the folder; what servers that were killed left in it is completed, in the log's thread.
 
         Raises:
           OSError: it cannot be made or written to.
@@ -95,10 +95,8 @@ class RequestLog:
         if not os.access(files.folder, os.W_OK):
             raise PermissionError(f"{files.folder}: cannot be written to")
         self._waiting: BoundedQueue[_Waiting] = BoundedQueue(_QUEUED_ANSWERS, _QUEUED_BYTES)
-        self._part: pathlib.Path | None = None
-        self._writer: tf.io.TFRecordWriter | None = None
-        self._part_bytes = 0
-        self._part_began = 0.0
+        self._file: PartFile | None = None
+        self._file_began = 0.0
         self._is_failing = False
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="request-log", daemon=True)
@@ -128,6 +126,7 @@ class RequestLog:
         self._thread.join(max(_LEAST_STOP_SECONDS, timeout_seconds))
 
     def _write_all(self) -> None:
+        self._salvage()
         while not (self._is_ending.is_set() and self._waiting.is_empty()):
             with self._waiting.take(_LOOK_SECONDS) as waiting:
                 try:
@@ -145,41 +144,45 @@ class RequestLog:
             self._give_up_file(error)
 
     def _write(self, record: bytes) -> None:
-        if self._writer is None:
+        if self._file is None:
             stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
             writer = f"{socket.gethostname()}-{os.getpid()}-{next(_NUMBERS):06d}"
-            name = f"{self._settings.prefix}-{stamp}-{writer}{_SUFFIX}"
-            self._part = self._settings.folder / f"{name}{_PART_SUFFIX}"
-            self._writer = tf.io.TFRecordWriter(str(self._part))
-            self._part_bytes, self._part_began = 0, time.monotonic()
-        self._writer.write(record)
-        # A disk that is full is to be seen now, and not when the file is complete.
-        self._writer.flush()
-        self._part_bytes += len(record)
+            self._file = PartFile(self._settings.folder / f"{self._settings.prefix}-{stamp}-{writer}{_SUFFIX}")
+            self._file_began = time.monotonic()
+        self._file.write(record)
 
     def _rotate(self) -> None:
-        settings = self._settings
-        is_old = time.monotonic() - self._part_began >= settings.file_seconds
-        if self._writer is not None and (
-            is_old or self._part_bytes >= min(settings.file_mib, settings.max_mib) * 2**20
-        ):
+        settings, file = self._settings, self._file
+        if file is None:
+            return
+        is_old = time.monotonic() - self._file_began >= settings.file_seconds
+        if is_old or file.bytes_written >= min(settings.file_mib, settings.max_mib) * 2**20:
             self._complete()
 
     def _complete(self) -> None:
-        writer, part = self._writer, self._part
-        if writer is None or part is None:
+        if self._file is None:
             return
-        writer.close()
-        self._writer = self._part = None
-        part.rename(part.with_suffix(""))
+        self._file.complete()
+        self._file = None
         self._prune()
 
-    def _prune(self) -> None:
-        """Deletes the oldest files, and what servers that died left behind, until the rest is small enough."""
-        files = []
+    def _salvage(self) -> None:
+        """Completes what servers that were killed left behind."""
+        for part in sorted(self._paths(f"{_SUFFIX}{PART_SUFFIX}")):
+            try:
+                salvage(part)
+            except (OSError, tf.errors.OpError) as error:
+                _LOG.error("%s: left behind by a server that was killed, and cannot be salvaged: %s", part, error)
+
+    def _paths(self, suffix: str) -> Iterator[pathlib.Path]:
+        """Files of this log; `suffix` is a pattern."""
         # With the time: another prefix may begin like this one.
-        pattern = f"{glob.escape(self._settings.prefix)}-{_STAMP_PATTERN}-*{_SUFFIX}*"
-        for path in self._settings.folder.glob(pattern):
+        return self._settings.folder.glob(f"{glob.escape(self._settings.prefix)}-{_STAMP_PATTERN}-*{suffix}")
+
+    def _prune(self) -> None:
+        """Deletes the oldest files, and what could not be salvaged, until the rest is small enough."""
+        files = []
+        for path in self._paths(f"{_SUFFIX}*"):
             try:
                 found = path.stat()
             except FileNotFoundError:
@@ -202,15 +205,6 @@ class RequestLog:
                 error,
             )
         self._is_failing = True
-        writer, part = self._writer, self._part
-        self._writer = self._part = None
-        try:
-            if writer is not None:
-                writer.close()
-        except (OSError, tf.errors.OpError):
-            _LOG.debug("%s: cannot be closed either", part)
-        try:
-            if part is not None:
-                part.unlink(missing_ok=True)
-        except OSError:
-            _LOG.debug("%s: cannot be deleted either", part)
+        file, self._file = self._file, None
+        if file is not None:
+            file.give_up()

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
 
+from pipeline.served_drift.seen_images import read_log
 from schema.exported_model import (
     BOXES,
     CLASS_NAMES,
@@ -206,6 +207,10 @@ def test_a_server_compares_two_exports_and_keeps_what_differs(
         assert set(log.predict_log.response.outputs) == set(OUTPUTS)
     assert served.predict_log.request.model_spec.version_label == "stable"
     assert candidate.predict_log.request.model_spec.version.value == 2
+    # Who chooses images to label reads it as any log, and finds each image once.
+    for version, name in ((1, "stop"), (2, "yield")):
+        [image], _ = read_log(tmp_path / "log", version, most=10)
+        assert image.encoded == bright and image.found.class_names == (name,)
 
 
 def test_objects_are_matched_by_class_and_place_above_a_score(serve: Serve) -> None:
