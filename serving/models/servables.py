@@ -7,7 +7,7 @@ import logging
 import pathlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import grpc
 from tensorflow_serving.apis import model_pb2
@@ -26,6 +26,10 @@ class Servables:
     """The models that are served; safe to use from several threads.
 
     `start` begins to load and to follow in a thread of its own.
+
+    A model that is to be served from another folder is answered from the old one until a version of the new one is
+    available, as in TF Serving, whose policy is to unload nothing that has no replacement yet. Until then the old
+    versions have the labels that they had.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class Servables:
         self._lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._followers = {model.name: self._follower(model) for model in models}
+        self._successors: dict[str, VersionFollower] = {}
+        """Of another folder, by model: in place of its follower as soon as there is a version that answers."""
         self._config_bytes = self._read_config_bytes()
         self._has_looked = threading.Event()
         self._stop = threading.Event()
@@ -89,19 +95,24 @@ class Servables:
         return not any(thread.is_alive() for thread in self._threads)
 
     def models(self) -> list[ModelConfig]:
-        """What is served."""
+        """What is to be served."""
         with self._lock:
-            return [follower.config for follower in self._followers.values()]
+            return [follower.config for follower in self._followed()]
 
     def versions(self, model_name: str) -> list[int]:
         """Versions of a model that answer, oldest first; none of a model that is not served."""
-        follower = self._find(model_name)
+        with self._lock:
+            follower = self._followers.get(model_name)
         return follower.store.versions() if follower else []
 
     def statuses(self, model_name: str) -> dict[int, VersionStatus]:
-        """Status by version of everything seen so far of a model."""
-        follower = self._find(model_name)
-        return follower.store.statuses() if follower else {}
+        """Status by version of everything seen so far of a model; of a number in both folders, that in the new one."""
+        with self._lock:
+            followers = (self._followers.get(model_name), self._successors.get(model_name))
+        found: dict[int, VersionStatus] = {}
+        for follower in followers:
+            found |= follower.store.statuses() if follower else {}
+        return dict(sorted(found.items()))
 
     @contextlib.contextmanager
     def use(self, spec: model_pb2.ModelSpec) -> Iterator[Runnable]:
@@ -112,41 +123,70 @@ class Servables:
         """
         if not spec.name:
             raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
-        follower = self._find(spec.name)
-        if follower is None:
-            served = ", ".join(sorted(model.name for model in self.models()))
-            message = f"Servable not found for request: Latest({spec.name}) (served here: {served})"
-            raise RequestError(grpc.StatusCode.NOT_FOUND, message)
-        labels = follower.config.labels
-        with follower.store.use(lambda available: version_resolver.resolve(spec, available, labels)) as model:
+        with contextlib.ExitStack() as used:
+            # Under the lock, so that a version is in use before another folder's takes over.
+            with self._lock:
+                follower = self._followers.get(spec.name)
+                if follower is None:
+                    served = ", ".join(sorted(self._followers))
+                    message = f"Servable not found for request: Latest({spec.name}) (served here: {served})"
+                    raise RequestError(grpc.StatusCode.NOT_FOUND, message)
+                labels = follower.config.labels
+                model = used.enter_context(
+                    follower.store.use(lambda available: version_resolver.resolve(spec, available, labels))
+                )
             yield model
 
     def look(self, trust_files: bool = False) -> None:
         """Looks into every folder once; see `VersionFollower.look`."""
         with self._lock:
-            followers = list(self._followers.values())
+            followers = self._followed()
         for follower in followers:
             if self._stop.is_set():
                 return
             follower.look(trust_files)
+            self._take_over(follower)
 
-    def reload(self, models: Sequence[ModelConfig]) -> None:
+    def reload(self, models: Sequence[ModelConfig]) -> list[ModelConfig]:
         """Serves these models from now on; waits until the new ones were tried.
+
+        Labels of a model that is served from another folder already are of the versions in the new one: it is loaded
+        before anything is changed.
+
+        Returns:
+          Those of which no version can be loaded yet.
 
         Raises:
           ModelsConfigError: a label names a version that does not answer, or `prepare` refuses; everything stays as
             it was.
         """
         with self._reload_lock:
-            if not self._allow_unavailable_labels:
-                for model in models:
-                    self._check_labels(model)
-            self._prepare(models)
-            self._apply(models)
+            staged: dict[str, VersionFollower] = {}
+            try:
+                if not self._allow_unavailable_labels:
+                    self._stage(models, staged)
+                    for model in models:
+                        self._check_labels(model, self._available(model, staged))
+                self._prepare(models)
+            except BaseException:
+                for follower in staged.values():
+                    follower.retire_all()
+                raise
+            self._apply(models, staged)
             self.look(trust_files=True)
+            return [model for model in models if not self._available(model, {})]
 
-    def _check_labels(self, model: ModelConfig) -> None:
-        available = self.versions(model.name)
+    def _stage(self, models: Sequence[ModelConfig], staged: dict[str, VersionFollower]) -> None:
+        """Loads what labels may name in folders that are served under a name from now on; adds them as they come."""
+        for model in models:
+            with self._lock:
+                is_served = model.name in self._followers
+                is_followed = self._same_folder(model) is not None
+            if model.labels and is_served and not is_followed:
+                staged[model.name] = self._follower(model)
+                staged[model.name].look(trust_files=True)
+
+    def _check_labels(self, model: ModelConfig, available: Sequence[int]) -> None:
         for label, version in model.labels.items():
             if version not in available:
                 raise ModelsConfigError(
@@ -155,29 +195,58 @@ class Servables:
                     "the label, or start with --allow_version_labels_for_unavailable_models"
                 )
 
-    def _apply(self, models: Sequence[ModelConfig]) -> None:
+    def _apply(self, models: Sequence[ModelConfig], staged: Mapping[str, VersionFollower]) -> None:
         """Takes another list of models; those that go are retired, the others are looked at by the caller."""
         with self._lock:
-            before = self._followers
-            self._followers = {}
+            before = [*self._followers.values(), *self._successors.values()]
+            followers: dict[str, VersionFollower] = {}
+            successors: dict[str, VersionFollower] = {}
             for model in models:
-                kept = before.get(model.name)
-                if kept is not None and kept.config.base_path == model.base_path:
-                    kept.config = model
-                    self._followers[model.name] = kept
+                current = self._followers.get(model.name)
+                follower = self._same_folder(model) or staged.get(model.name) or self._follower(model)
+                follower.config = model
+                if current is None or not current.store.versions() or follower.store.versions():
+                    followers[model.name] = follower
                 else:
-                    self._followers[model.name] = self._follower(model)
-            gone = [follower for follower in before.values() if follower not in self._followers.values()]
+                    followers[model.name], successors[model.name] = current, follower
+            self._followers, self._successors = followers, successors
+            gone = [follower for follower in before if follower not in (*followers.values(), *successors.values())]
         for follower in gone:
-            _LOG.info("%s in %s is served no longer", follower.config.name, follower.config.base_path)
-            follower.retire_all()
+            self._retire(follower)
+
+    def _take_over(self, follower: VersionFollower) -> None:
+        """Lets a successor answer in place of who did so far, if it can."""
+        name = follower.config.name
+        with self._lock:
+            if self._successors.get(name) is not follower or not follower.store.versions():
+                return
+            before = self._followers[name]
+            self._followers[name] = self._successors.pop(name)
+        self._retire(before)
+
+    def _retire(self, follower: VersionFollower) -> None:
+        _LOG.info("%s in %s is served no longer", follower.config.name, follower.config.base_path)
+        follower.retire_all()
 
     def _follower(self, model: ModelConfig) -> VersionFollower:
         return VersionFollower(model, self._load, self._on_available)
 
-    def _find(self, model_name: str) -> VersionFollower | None:
+    def _followed(self) -> list[VersionFollower]:
+        """Those whose folders are looked into. The caller holds the lock."""
+        return [self._successors.get(name, follower) for name, follower in self._followers.items()]
+
+    def _available(self, model: ModelConfig, staged: Mapping[str, VersionFollower]) -> list[int]:
+        """Versions in memory of the folder that is named, whether they answer already or not."""
         with self._lock:
-            return self._followers.get(model_name)
+            follower = staged.get(model.name) or self._same_folder(model)
+        return follower.store.versions() if follower else []
+
+    def _same_folder(self, model: ModelConfig) -> VersionFollower | None:
+        """Who follows the folder that is named, under the model's name. The caller holds the lock."""
+        for follower in (self._followers.get(model.name), self._successors.get(model.name)):
+            if follower is not None and follower.config.base_path == model.base_path:
+                return follower
+        return None
 
     def _follow(self) -> None:
         trust_files = True
@@ -194,9 +263,11 @@ class Servables:
             self._stop.wait(self._poll_seconds)
 
     def _warn_of_labels(self) -> None:
-        for model in self.models():
+        with self._lock:
+            followers = self._followed()
+        for follower in followers:
             try:
-                self._check_labels(model)
+                self._check_labels(follower.config, follower.store.versions())
             except ModelsConfigError as error:
                 _LOG.warning("%s", error)
 
@@ -211,7 +282,7 @@ class Servables:
                 models = read_models_config(self._config_file)
                 with self._reload_lock:
                     self._prepare(models)
-                    self._apply(models)
+                    self._apply(models, {})
                     self.look(trust_files=True)
                 self._warn_of_labels()
                 _LOG.info("%s: read again", self._config_file)

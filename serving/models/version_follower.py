@@ -51,6 +51,7 @@ class VersionFollower:
         self._load = load
         self._on_available = on_available
         self._lock = threading.Lock()
+        self._is_retired = False
         self._failures: dict[int, _Failure] = {}
         self._unsettled: dict[int, Fingerprint] = {}
 
@@ -62,6 +63,8 @@ class VersionFollower:
             since the last look, because a push copies file by file.
         """
         with self._lock:
+            if self._is_retired:
+                return
             versions = version_folder.complete_versions(self.config.base_path)
             if not versions:
                 return
@@ -75,8 +78,9 @@ class VersionFollower:
                     self.store.retire(version)
 
     def retire_all(self) -> None:
-        """The model is served no longer."""
+        """The model is served no longer: what is in memory goes, and nothing more is loaded."""
         with self._lock:
+            self._is_retired = True
             for version in self.store.versions():
                 self.store.retire(version)
 

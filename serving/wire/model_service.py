@@ -54,16 +54,19 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
             for model in models:
                 self._check_base_path(model)
                 self._check_log(model)
-            self._servables.reload(models)
+            failed = self._servables.reload(models)
         except ModelsConfigError as error:
             abort(context, RequestError(grpc.StatusCode.INVALID_ARGUMENT, str(error)))
         except RequestError as error:
             abort(context, error)
         response = model_management_pb2.ReloadConfigResponse()
-        failed = [model.name for model in models if not self._servables.versions(model.name)]
         if failed:
+            found = ", ".join(f"{model.name} in {model.base_path}" for model in failed)
+            is_answered = any(self._servables.versions(model.name) for model in failed)
             response.status.error_code = grpc.StatusCode.NOT_FOUND.value[0]
-            response.status.error_message = f"no version can be loaded yet of: {', '.join(failed)}"
+            response.status.error_message = f"no version can be loaded yet of: {found}" + (
+                "; what was served before goes on answering" if is_answered else ""
+            )
         return response
 
     def _check_base_path(self, model: ModelConfig) -> None:

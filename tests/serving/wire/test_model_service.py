@@ -95,6 +95,25 @@ def test_a_reload_serves_what_it_says(
     assert server.servables.versions("other") == [2]
 
 
+def test_a_reload_of_another_folder_leaves_no_moment_without_an_answer(
+    stub: model_service_pb2_grpc.ModelServiceStub,
+    server: ModelServer,
+    exports: dict[int, pathlib.Path],
+    tmp_path: pathlib.Path,
+) -> None:
+    other = {"name": "detector", "base_path": str(tmp_path / "other")}
+    response = stub.HandleReloadConfigRequest(_reload(other))
+    assert response.status.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert response.status.error_message == (
+        f"no version can be loaded yet of: detector in {tmp_path / 'other'}; what was served before goes on answering"
+    )
+    assert server.servables.versions("detector") == [1]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "2").symlink_to(exports[2])
+    assert stub.HandleReloadConfigRequest(_reload(other)).status.error_code == 0
+    assert server.servables.versions("detector") == [2]
+
+
 @pytest.mark.parametrize(
     ("entries", "code", "message"),
     [
