@@ -1,9 +1,11 @@
 """Asks a server (ours, or TF Serving itself) what is in images.
 
     python -m serving.client IMAGE... --server HOST:PORT --output DIR
+    python -m serving.client IMAGE... --server https://HOST/PATH --format csv
     find . -name '*.jpg' | python -m serving.client - --format jsonl --concurrency 4 --batch 8
 
-prints what was found as the answers come, and writes the images with boxes drawn. From Python: `DetectorClient` in
+prints what was found as the answers come, and writes the images with boxes drawn. Asks over gRPC, or by TF Serving's
+REST API where the address is a URL. From Python: `DetectorClient` in
 `serving.clients.detector_client`. Exit status: 0, all were answered; 1, some were not (which ones stands on standard
 error); 2, wrong arguments; 130, interrupted.
 """

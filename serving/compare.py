@@ -44,7 +44,9 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--versions", nargs=2, type=int, required=True, metavar=("A", "B"), help="numbers of the two")
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--server", metavar="HOST:PORT", help="a server that has both in memory")
+    where.add_argument(
+        "--server", metavar="ADDRESS", help="a server that has both in memory: HOST:PORT for gRPC, or a URL for REST"
+    )
     where.add_argument("--model_base_path", type=pathlib.Path, help="folder of numbered versions, loaded here")
     parser.add_argument("--model_name", default=MODEL_NAME, help="on the server (default: %(default)s)")
     add_connection_options(parser.add_argument_group("how the server is reached"))
@@ -73,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"argument --timeout_seconds: must be positive, found {options.timeout_seconds}")
     if options.versions[0] == options.versions[1]:
         parser.error("argument --versions: must be two, found the same one twice")
-    check_connection_options(parser, options, [options.server] if options.server is not None else [])
+    servers = [options.server] if options.server is not None else []
+    check_connection_options(parser, options, servers, takes_rest=True)
     return _compare(options)
 
 

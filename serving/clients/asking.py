@@ -9,9 +9,9 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 from serving.clients import image_files
-from serving.clients.connection import ImageRefusedError, ServerError
 from serving.clients.detections import ImageDetections
 from serving.clients.detector_client import DetectorClient
+from serving.clients.errors import ImageRefusedError, ServerError
 from serving.clients.image_files import ImageFile, ImageFileError
 
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
-from typing import Any
+import urllib.parse
+from typing import Final
 
-import grpc
-
-from serving.clients.proxy import proxy_advice
-
-
-class ServerError(Exception):
-    """No usable answer came; the message says what the server or the network said."""
-
-
-class ImageRefusedError(ServerError):
-    """The server works and refused this image (or request); another may be fine."""
+_PORTS: Final = {"http": 80, "https": 443}
+"""What is meant where a URL names none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +28,32 @@ class ClientTls:
 
 
 @dataclasses.dataclass(frozen=True)
+class RestAddress:
+    """Where a REST API is.
+
+    Attributes:
+      is_encrypted: https.
+      host: a name or address, IPv6 without brackets.
+      port: of TCP.
+      prefix: path before TF Serving's own, of a gateway; "" or begins with / and does not end so.
+    """
+
+    is_encrypted: bool
+    host: str
+    port: int
+    prefix: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Connection:
     """A server, and how it is asked.
 
     Attributes:
-      server: `HOST:PORT`.
+      server: `HOST:PORT` (or another target of gRPC's) is asked over gRPC; a URL (http:// or https://) by TF Serving's
+        REST API below it.
       timeout_seconds: how long one request may take, waiting for the server and trying again included.
       max_message_mib: largest answer accepted; None: any.
-      tls: None: the connection is not encrypted.
+      tls: None: gRPC is not encrypted; https trusts whom the system trusts.
       token: that lets in, if the server asks for one.
       retries: try again where the server is away for a moment or has too much to do.
     """
@@ -54,16 +65,27 @@ class Connection:
     token: str | None = dataclasses.field(default=None, repr=False)
     retries: bool = True
 
-    def explained(self, error: Any) -> ServerError:
-        """What a call's failure means for who asked."""
-        code, details = error.code(), error.details()
-        advice = proxy_advice(self.server)
-        if code == grpc.StatusCode.INVALID_ARGUMENT:
-            return ImageRefusedError(f"{self.server} answered {code.name}: {details}")
-        if code == grpc.StatusCode.UNAVAILABLE:
-            found = f"no server answers at {self.server} ({details}); "
-            return ServerError(found + (advice or "is it running, and is this its host and port?"))
-        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-            late = f"{self.server} did not answer within {self.timeout_seconds:g} s"
-            return ServerError(late + (advice and f"; {advice}"))
-        return ServerError(f"{self.server} answered {code.name}: {details}")
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for an address that is none, or that contradicts `tls`."""
+        rest = self.rest
+        if rest and self.tls and not rest.is_encrypted:
+            raise ValueError(f"{self.server} is not encrypted, and TLS is asked for; write https://")
+
+    @functools.cached_property
+    def rest(self) -> RestAddress | None:
+        """Where the REST API is; None: gRPC is asked."""
+        scheme, is_url, _ = self.server.partition("://")
+        return _rest_address(self.server) if is_url and scheme.lower() in _PORTS else None
+
+
+def _rest_address(url: str) -> RestAddress:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"must be a URL such as http://HOST:PORT, found {url!r} ({error})") from error
+    if not host or parts.query or parts.fragment or parts.username is not None:
+        # What stands before an @ is a password: it is not repeated.
+        shown = url.rpartition("@")[2]
+        raise ValueError(f"must be a URL of host, port and path alone, such as http://HOST:PORT, found {shown!r}")
+    return RestAddress(parts.scheme == "https", host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))

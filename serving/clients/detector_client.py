@@ -3,36 +3,39 @@
     with DetectorClient("localhost:8500") as client:
         (detections,), version = client.detect([pathlib.Path("street.jpg").read_bytes()])
 
-    async with AsyncDetectorClient("localhost:8500") as client:
+    async with AsyncDetectorClient("http://localhost:8501") as client:
         (detections,), version = await client.detect([image])
 
-Needs numpy, protobuf, grpcio and Pillow, and no TensorFlow.
+`HOST:PORT` is asked over gRPC, a URL by TF Serving's REST API. Needs numpy, Pillow and, over gRPC, protobuf and grpcio;
+no TensorFlow.
 """
 
 from __future__ import annotations
 
+import asyncio
 import pathlib
+import time
 from collections.abc import Sequence
-from types import ModuleType, TracebackType
-from typing import Any, ClassVar, Self
+from types import TracebackType
+from typing import Self
 
-import grpc
-from grpc import aio
+import numpy as np
 
 from schema import exported_model
-from serving.clients import grpc_channel, image_files, messages
-from serving.clients.connection import Connection, ServerError
+from serving.clients import image_files
+from serving.clients.attempts import Attempts
+from serving.clients.connection import Connection
 from serving.clients.detections import ImageDetections
+from serving.clients.errors import AwayError, ServerError
+from serving.clients.transport import AsyncTransport, ModelChoice, Predicted, Transport
 from serving.protocol.detections import Detection, detections_of_image
 
 Answer = tuple[list[tuple[Detection, ...]], int]
-"""Detections by image, best score first, and the version of the model that answered."""
+"""Detections by image, best score first, and the version of the model that answered (0: the server does not say)."""
 
 
-class _Client:
-    """What asking has in common, whether it waits or not; subclasses say by which module of grpc."""
-
-    _grpc: ClassVar[ModuleType]
+class DetectorClient:
+    """A connection to one model on a server; safe to use from several threads."""
 
     def __init__(
         self,
@@ -44,35 +47,18 @@ class _Client:
         """Connects on first use.
 
         Args:
-          server: `HOST:PORT`, or how to reach it.
+          server: `HOST:PORT`, a URL, or how to reach it.
           model_name: the model's name on the server.
           model_version: version to insist on; None is the one that is served.
           version_label: label of a version to insist on, in place of its number.
 
         Raises:
-          ValueError: a version and a label are given.
+          ValueError: a version and a label are given, or the address is none.
+          OSError: a file of TLS, or the environment's proxy, cannot be used.
         """
-        if model_version is not None and version_label:
-            raise ValueError(f"a version ({model_version}) and a label ({version_label!r}) exclude each other")
         self.connection = Connection(server) if isinstance(server, str) else server
-        self.model_name = model_name
-        self._version = model_version
-        self._label = version_label
-        self._channel = grpc_channel.make_channel(self.connection, self._grpc)
-        self._predict = self._channel.unary_unary(
-            messages.PREDICT_METHOD,
-            request_serializer=lambda request: request.SerializeToString(),
-            response_deserializer=messages.PredictResponse.FromString,
-        )
-
-    def _request(self, images: Sequence[bytes]) -> Any:
-        return messages.predict_request(images, self.model_name, self._version, self._label)
-
-
-class DetectorClient(_Client):
-    """A connection to one model on a server; safe to use from several threads."""
-
-    _grpc = grpc
+        self.model = ModelChoice(model_name, model_version, version_label)
+        self._transport = _transport(self.connection, self.model)
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +70,7 @@ class DetectorClient(_Client):
 
     def close(self) -> None:
         """Ends the connection."""
-        self._channel.close()
+        self._transport.close()
 
     def detect(self, images: Sequence[bytes], score_threshold: float = 0.0) -> Answer:
         """Detects objects in encoded images, in one request.
@@ -97,16 +83,14 @@ class DetectorClient(_Client):
           ImageRefusedError: the server does not take one of the images.
           ServerError: no answer, or not the answer of a detector.
         """
-        connection = self.connection
-        try:
-            response = self._predict(
-                self._request(images),
-                timeout=connection.timeout_seconds,
-                metadata=grpc_channel.call_metadata(connection),
-            )
-        except grpc.RpcError as error:
-            raise connection.explained(error) from error
-        return _answer(response, score_threshold)
+        attempts = Attempts(self.connection.timeout_seconds, retries=self.connection.retries)
+        while True:
+            try:
+                predicted = self._transport.predict(images, attempts.seconds_left())
+            except AwayError as error:
+                time.sleep(attempts.pause_seconds(error))
+            else:
+                return _answer(predicted, len(images), score_threshold)
 
     def detect_file(self, image: image_files.ImageFile, score_threshold: float = 0.0) -> ImageDetections:
         """Detects objects in one image file that has been read.
@@ -130,10 +114,20 @@ class DetectorClient(_Client):
         return [self.detect_file(image_files.read(path), score_threshold) for path in paths]
 
 
-class AsyncDetectorClient(_Client):
+class AsyncDetectorClient:
     """The same for asyncio; to be made where the loop runs."""
 
-    _grpc = aio
+    def __init__(
+        self,
+        server: str | Connection,
+        model_name: str = exported_model.MODEL_NAME,
+        model_version: int | None = None,
+        version_label: str = "",
+    ) -> None:
+        """See `DetectorClient`."""
+        self.connection = Connection(server) if isinstance(server, str) else server
+        self.model = ModelChoice(model_name, model_version, version_label)
+        self._transport = _async_transport(self.connection, self.model)
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,33 +139,59 @@ class AsyncDetectorClient(_Client):
 
     async def close(self) -> None:
         """Ends the connection."""
-        await self._channel.close()
+        await self._transport.close()
 
     async def detect(self, images: Sequence[bytes], score_threshold: float = 0.0) -> Answer:
         """See `DetectorClient.detect`."""
-        connection = self.connection
-        try:
-            response = await self._predict(
-                self._request(images),
-                timeout=connection.timeout_seconds,
-                metadata=grpc_channel.call_metadata(connection),
-            )
-        except grpc.RpcError as error:
-            raise connection.explained(error) from error
-        return _answer(response, score_threshold)
+        attempts = Attempts(self.connection.timeout_seconds, retries=self.connection.retries)
+        while True:
+            try:
+                predicted = await self._transport.predict(images, attempts.seconds_left())
+            except AwayError as error:
+                await asyncio.sleep(attempts.pause_seconds(error))
+            else:
+                return _answer(predicted, len(images), score_threshold)
 
 
-def _answer(response: Any, score_threshold: float) -> Answer:
-    """Arrays of a response -> detections by image."""
-    missing = [name for name in exported_model.OUTPUTS if name not in response.outputs]
+def _transport(connection: Connection, model: ModelChoice) -> Transport:
+    # What is not used is not loaded: gRPC takes a while, and REST is there where it is not.
+    if connection.rest:
+        from serving.clients.rest_transport import RestTransport
+
+        return RestTransport(connection, model)
+    from serving.clients.grpc_transport import GrpcTransport
+
+    return GrpcTransport(connection, model)
+
+
+def _async_transport(connection: Connection, model: ModelChoice) -> AsyncTransport:
+    if connection.rest:
+        from serving.clients.rest_transport import AsyncRestTransport
+
+        return AsyncRestTransport(connection, model)
+    from serving.clients.grpc_transport import AsyncGrpcTransport
+
+    return AsyncGrpcTransport(connection, model)
+
+
+def _answer(predicted: Predicted, image_count: int, score_threshold: float) -> Answer:
+    """Arrays of an answer -> detections by image."""
+    missing = [name for name in exported_model.OUTPUTS if name not in predicted.outputs]
     if missing:
         raise ServerError(f"the model is no detector of ours: its answer has no {', '.join(missing)}")
-    try:
-        outputs = {name: messages.to_array(name, response.outputs[name]) for name in exported_model.OUTPUTS}
-    except messages.MessageError as error:
-        raise ServerError(f"the model is no detector of ours: {error}") from error
+    if image_count == 0:
+        return [], predicted.version
+    scores, counts = predicted.outputs[exported_model.SCORES], predicted.outputs[exported_model.COUNTS]
+    padded = (image_count, scores.shape[1] if scores.ndim > 1 else 0)  # [B, N]
+    shapes = ((*padded, 4), padded, padded, padded, padded[:1])
+    for name, shape in zip(exported_model.OUTPUTS, shapes, strict=True):
+        if predicted.outputs[name].shape != shape:
+            found = list(predicted.outputs[name].shape)
+            raise ServerError(f"the model is no detector of ours: {name} has the shape {found}, expected {list(shape)}")
+    if np.any((counts < 0) | (counts > padded[1])):
+        raise ServerError(f"the model is no detector of ours: {counts.tolist()} detections in {padded[1]} rows")
     images = []
-    for image in range(len(outputs[exported_model.COUNTS])):
-        rows = [found for found in detections_of_image(outputs, image) if found.score >= score_threshold]
+    for image in range(image_count):
+        rows = [found for found in detections_of_image(predicted.outputs, image) if found.score >= score_threshold]
         images.append(tuple(sorted(rows, key=lambda found: -found.score)))
-    return images, response.model_spec.version.value
+    return images, predicted.version

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import grpc
 
 from serving.clients.connection import ClientTls, Connection
 
-_RETRIES: Final = {
-    "methodConfig": [
-        {
-            "name": [{"service": "tensorflow.serving.PredictionService"}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                # The server is being replaced, or has too much to do; everything else would be the same again.
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-            },
-        }
-    ]
-}
+_OPTIONS: Final = (
+    ("grpc.max_send_message_length", -1),
+    # Who tries again is above: `serving.clients.attempts`.
+    ("grpc.enable_retries", 0),
+    # A try after a pause of ours finds a channel that tries, too, and not one that still waits for its own pause.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
 
 
 def make_channel(connection: Connection, module: Any = grpc) -> Any:
@@ -33,13 +25,7 @@ def make_channel(connection: Connection, module: Any = grpc) -> Any:
       OSError: a file of TLS cannot be read.
     """
     largest = connection.max_message_mib
-    options: list[tuple[str, int | str]] = [
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1 if largest is None else largest << 20),
-        ("grpc.enable_retries", int(connection.retries)),
-    ]
-    if connection.retries:
-        options.append(("grpc.service_config", json.dumps(_RETRIES)))
+    options = [*_OPTIONS, ("grpc.max_receive_message_length", -1 if largest is None else largest << 20)]
     if connection.tls:
         return module.secure_channel(connection.server, _credentials(connection.tls), options=options)
     return module.insecure_channel(connection.server, options=options)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schema import exported_model
+from serving.clients.errors import MessageError
 from serving.protocol.message_classes import message_classes
 
 PREDICT_METHOD: Final = "/tensorflow.serving.PredictionService/Predict"
@@ -50,10 +51,6 @@ _VALUES: Final[Mapping[int, tuple[str, Any]]] = {
     9: ("int64_val", np.int64),
 }
 """Field and type of array by the number of a DataType (tensorflow/core/framework/types.proto)."""
-
-
-class MessageError(Exception):
-    """An answer that is not what it ought to be."""
 
 
 def predict_request(images: Sequence[bytes], model_name: str, version: int | None = None, label: str = "") -> Any:

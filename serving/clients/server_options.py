@@ -1,6 +1,6 @@
 """The options of a command line that say which server is asked, and how; whatever asks one takes the same.
 
-gRPC is imported when a connection is made, so that --help and a wrong option do not wait for it.
+The client is imported when it is made, so that --help and a wrong option do not wait for it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from schema.exported_model import MODEL_NAME
+from serving.clients.connection import ClientTls, Connection
 
 if TYPE_CHECKING:
-    from serving.clients.connection import Connection
     from serving.clients.detector_client import DetectorClient
 
 _PEM_OPTIONS: Final = ("ca", "certificate", "key")
 _CONNECTION_OPTIONS: Final = ("tls", *_PEM_OPTIONS, "token_file")
 _PEM: Final = b"-----BEGIN "
+# TF Serving's own ports.
+_GRPC_SERVER: Final = "localhost:8500"
+_REST_SERVER: Final = "localhost:8501"
 
 
 class ServerOptionsError(Exception):
@@ -28,7 +31,13 @@ class ServerOptionsError(Exception):
 def add_server_options(parser: argparse.ArgumentParser) -> None:
     """Adds those of a client of one model, in a group of their own."""
     server = parser.add_argument_group("who is asked")
-    server.add_argument("--server", default="localhost:8500", metavar="HOST:PORT", help="default: %(default)s")
+    server.add_argument(
+        "--server",
+        metavar="ADDRESS",
+        help="HOST:PORT is asked over gRPC, a URL (http:// or https://) by TF Serving's REST API; default: "
+        f"{_GRPC_SERVER}, with --rest {_REST_SERVER}",
+    )
+    server.add_argument("--rest", action="store_true", help="ask HOST:PORT by the REST API, too")
     server.add_argument("--model_name", default=MODEL_NAME, help="default: %(default)s")
     chosen = server.add_mutually_exclusive_group()
     chosen.add_argument("--model_version", type=int, help="insist on a version")
@@ -52,14 +61,26 @@ def add_connection_options(container: argparse._ActionsContainer) -> None:
 
 
 def check_server_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Ends the program when one of `add_server_options` has a value that means nothing."""
+    """Ends the program when one of `add_server_options` has a value that means nothing.
+
+    What `--rest` says is in `options.server` then, which is a URL or for gRPC.
+    """
     if options.timeout_seconds <= 0:
         parser.error(f"argument --timeout_seconds: must be positive, found {options.timeout_seconds}")
-    check_connection_options(parser, options, [options.server])
+    server = options.server or (_REST_SERVER if options.rest else _GRPC_SERVER)
+    if options.rest and "://" not in server:
+        server = f"{'https' if _needs_tls(options) else 'http'}://{server}"
+    options.server = server
+    check_connection_options(parser, options, [server], takes_grpc=not options.rest, takes_rest=True)
 
 
 def check_connection_options(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, servers: Sequence[str]
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    servers: Sequence[str],
+    *,
+    takes_grpc: bool = True,
+    takes_rest: bool = False,
 ) -> None:
     """Ends the program when an address is none, or one of `add_connection_options` means nothing.
 
@@ -67,11 +88,19 @@ def check_connection_options(
       parser: whose usage is shown.
       options: what was parsed.
       servers: what was given for ``--server``.
+      takes_grpc: HOST:PORT is an address.
+      takes_rest: a URL is one.
     """
+    expected = " or ".join(["be HOST:PORT"] * takes_grpc + ["begin with http:// or https://"] * takes_rest)
     for server in servers:
+        try:
+            is_url = Connection(server, tls=ClientTls() if _needs_tls(options) else None).rest is not None
+        except ValueError as error:
+            parser.error(f"argument --server: {error}")
         host, _, port = server.rpartition(":")
-        if not host or not port.isdecimal():
-            parser.error(f"argument --server: must be HOST:PORT, found {server!r}")
+        is_address = takes_rest if is_url else takes_grpc and host and port.isdecimal()
+        if not is_address:
+            parser.error(f"argument --server: must {expected}, found {server!r}")
     given = [name for name in _CONNECTION_OPTIONS if getattr(options, name)]
     if given and not servers:
         parser.error(f"argument --{given[0]}: means nothing without --server")
@@ -83,22 +112,18 @@ def connection_to(server: str, options: argparse.Namespace, **settings: Any) -> 
     """How a command reaches a server.
 
     Args:
-      server: HOST:PORT.
+      server: HOST:PORT or a URL.
       options: with those of `add_connection_options`.
       settings: of `Connection`, beside what they say.
 
     Raises:
       ServerOptionsError: a file for TLS or the token is of no use.
     """
-    # Here and not at the top: a wrong flag should not wait for grpc.
-    from serving.clients.connection import ClientTls, Connection
-
     for name in _PEM_OPTIONS:
         path = getattr(options, name)
         if path is not None and _PEM not in _read(name, path):
             raise ServerOptionsError(f"--{name}: {path} holds no {_PEM.decode()!r}, expected a file in PEM")
-    needs_tls = options.tls or options.ca or options.certificate
-    tls = ClientTls(options.ca, options.certificate, options.key) if needs_tls else None
+    tls = ClientTls(options.ca, options.certificate, options.key) if _needs_tls(options) else None
     token = _read_token(options.token_file) if options.token_file else None
     return Connection(server, tls=tls, token=token, **settings)
 
@@ -109,6 +134,7 @@ def make_client(options: argparse.Namespace) -> DetectorClient:
     Raises:
       ServerOptionsError: a file for TLS or the token is of no use.
     """
+    # Here and not at the top: a wrong flag should not wait for grpc.
     from serving.clients.detector_client import DetectorClient
 
     connection = connection_to(options.server, options, timeout_seconds=options.timeout_seconds)
@@ -116,6 +142,10 @@ def make_client(options: argparse.Namespace) -> DetectorClient:
         return DetectorClient(connection, options.model_name, options.model_version, options.label)
     except OSError as error:
         raise ServerOptionsError(str(error)) from error
+
+
+def _needs_tls(options: argparse.Namespace) -> bool:
+    return bool(options.tls or options.ca or options.certificate)
 
 
 def _read(name: str, path: pathlib.Path) -> bytes:

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from schema import exported_model
-from serving.clients import connection as connection_errors
-from serving.clients.connection import Connection, ServerError
+from serving.clients import errors
+from serving.clients.connection import Connection
 from serving.clients.detector_client import DetectorClient
 from serving.models import version_folder
 from serving.models.cpp_session import CppSession
@@ -34,7 +34,7 @@ def on_server(connection: Connection, model_name: str, version: int) -> Iterator
     """A version that a server has in memory.
 
     Raises:
-      OSError: a file of the connection's TLS cannot be read.
+      OSError: a file of the connection's TLS, or the environment's proxy, cannot be used.
 
     Asking raises:
       VersionError: the server does not answer, or has no such version.
@@ -44,8 +44,8 @@ def on_server(connection: Connection, model_name: str, version: int) -> Iterator
         def ask(encoded: bytes) -> tuple[Detection, ...]:
             try:
                 (detections,), _ = client.detect([encoded])
-            except ServerError as error:
-                kind = ImageRefusedError if isinstance(error, connection_errors.ImageRefusedError) else VersionError
+            except errors.ServerError as error:
+                kind = ImageRefusedError if isinstance(error, errors.ImageRefusedError) else VersionError
                 raise kind(f"version {version} of {model_name}: {error}") from error
             return detections
 

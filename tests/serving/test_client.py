@@ -16,8 +16,9 @@ from PIL import Image
 
 from serving import client as client_module
 from serving.clients import asking, image_files
-from serving.clients.connection import Connection, ImageRefusedError, ServerError
+from serving.clients.connection import Connection
 from serving.clients.detector_client import AsyncDetectorClient, DetectorClient
+from serving.clients.errors import ImageRefusedError, ServerError
 from serving.model_server import ModelServer, ServerSettings
 from serving.models.models_config import ModelConfig
 from tests.serving.guard import Guard

@@ -34,7 +34,11 @@ def _options(*arguments: str) -> argparse.Namespace:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--server", "8500"], "argument --server: must be HOST:PORT, found '8500'"),
+        (["--server", "8500"], "argument --server: must be HOST:PORT or begin with http:// or https://, found '8500'"),
+        (["--server", "http://h", "--tls"], "http://h is not encrypted, and TLS is asked for; write https://"),
+        (["--server", "dns:///h:8500", "--rest"], "must begin with http:// or https://, found 'dns:///h:8500'"),
+        (["--server", "http://h?x"], "argument --server: must be a URL of host, port and path alone"),
+        (["--rest", "--server", "h:x"], "argument --server: must be a URL such as http://HOST:PORT"),
         (["--timeout_seconds", "0"], "argument --timeout_seconds: must be positive, found 0.0"),
         (["--certificate", "mine.pem"], "arguments --certificate and --key: give both or none"),
         (["--label", "stable", "--model_version", "3"], "not allowed with argument"),
@@ -46,13 +50,29 @@ def test_what_means_nothing_is_refused(arguments: list[str], said: str, capsys: 
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "server"),
+    [
+        ([], "localhost:8500"),
+        (["--rest"], "http://localhost:8501"),
+        (["--rest", "--tls"], "https://localhost:8501"),
+        (["--rest", "--server", "h:1"], "http://h:1"),
+        (["--rest", "--server", "https://h"], "https://h"),
+        (["--server", "http://h:1/a"], "http://h:1/a"),
+    ],
+)
+def test_an_address_is_for_grpc_or_a_url(arguments: list[str], server: str) -> None:
+    with make_client(_options(*arguments)) as client:
+        assert client.connection.server == server
+
+
 def test_the_client_is_what_they_say(tmp_path: pathlib.Path) -> None:
     (tmp_path / "token").write_text("0123456789abcdef\nolder\n")
     arguments = ["--server", "there:1", "--model_name", "signs", "--timeout_seconds", "2"]
     with make_client(_options(*arguments, "--token_file", str(tmp_path / "token"))) as client:
         connection = client.connection
         assert (connection.server, connection.timeout_seconds, connection.token) == ("there:1", 2, "0123456789abcdef")
-        assert client.model_name == "signs"
+        assert client.model.name == "signs"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +118,7 @@ def test_without_options_it_is_neither_encrypted_nor_authenticated() -> None:
     ("arguments", "servers", "said"),
     [
         ((), ("localhost:1", "localhost"), "argument --server: must be HOST:PORT, found 'localhost'"),
+        ((), ("http://localhost:1",), "argument --server: must be HOST:PORT, found 'http://localhost:1'"),
         (("--tls",), (), "argument --tls: means nothing without --server"),
     ],
 )
