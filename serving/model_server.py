@@ -24,6 +24,7 @@ from serving.models.servables import Servables
 from serving.protocol.limits import Limits
 from serving.wire.answering import Answering
 from serving.wire.health_service import Health
+from serving.wire.message_size import MessageSizeInterceptor, hard_limit_bytes
 from serving.wire.metrics import Metrics
 from serving.wire.model_service import ModelService
 from serving.wire.prediction_service import PredictionService
@@ -130,11 +131,16 @@ class ModelServer:
         # threads it would never be full: requests would pile up before it, where nothing refuses them.
         most = settings.batching.max_images_inside if settings.batching else _UNBATCHED_THREADS
         threads = settings.threads or most + _SPARE_THREADS
+        max_message_bytes = settings.limits.max_message_mib << 20
         self._server = grpc.server(
             concurrent.futures.ThreadPoolExecutor(threads, "grpc"),
-            interceptors=[TokenInterceptor(settings.tokens)] if settings.tokens else [],
+            # Who may not come in is not told how large a request may be.
+            interceptors=[
+                *([TokenInterceptor(settings.tokens)] if settings.tokens else []),
+                MessageSizeInterceptor(max_message_bytes),
+            ],
             options=[
-                ("grpc.max_receive_message_length", settings.limits.max_message_mib << 20),
+                ("grpc.max_receive_message_length", hard_limit_bytes(max_message_bytes)),
                 ("grpc.max_send_message_length", -1),
                 # Two servers on one port would share its requests unnoticed.
                 ("grpc.so_reuseport", 0),

@@ -31,7 +31,7 @@ class Limits:
     Attributes:
       max_images: images in a request.
       max_image_pixels: width x height of an image, encoded or not.
-      max_message_mib: bytes of a request, in MiB; gRPC itself refuses more, as RESOURCE_EXHAUSTED.
+      max_message_mib: bytes of a request, in MiB.
     """
 
     max_images: int = 64

@@ -22,7 +22,6 @@ from serving.models.batching_parameters import BatchingParameters
 from serving.models.loaded_model import LoadedModel
 from serving.models.models_config import ModelConfig
 from serving.models.runnable import Array, Call
-from serving.protocol.limits import Limits
 from tests.serving.tiny_detector import jpeg, predict_request
 
 
@@ -107,20 +106,6 @@ def test_when_all_batches_run_and_the_queue_is_full_the_next_is_refused_and_stat
             assert sum(answer.code() == grpc.StatusCode.OK for answer in answers) == len(answers) - 1
     finally:
         gate.set()
-        running.stop(grace_seconds=0)
-
-
-def test_a_request_over_the_limit_is_refused(tmp_path: pathlib.Path, push: Callable[[int], pathlib.Path]) -> None:
-    push(1)
-    running = _server(tmp_path, limits=Limits(max_message_mib=1))
-    running.start()
-    try:
-        with grpc.insecure_channel(f"localhost:{running.port}") as channel:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            with pytest.raises(grpc.RpcError) as caught:
-                stub.Predict(predict_request(bytes(2 << 20)))
-            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    finally:
         running.stop(grace_seconds=0)
 
 
