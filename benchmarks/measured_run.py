@@ -34,7 +34,7 @@ def measured_run(tree: Mapping[str, Any]) -> dict[str, Any]:
     # Behind the run: reading ML Metadata imports TensorFlow.
     from ml_metadata.proto import metadata_store_pb2
 
-    from components.evaluator.verdict import OVERALL, read_verdict
+    from components.evaluator.evaluation import read_evaluation
     from components.report.run_record import read_run
     from components.trainer.training_plan import PLAN_FILE, TrainingPlan
 
@@ -44,7 +44,7 @@ def measured_run(tree: Mapping[str, Any]) -> dict[str, Any]:
     evaluation, model_run = record.uri("evaluation"), record.uri("model_run")
     if evaluation is None or model_run is None:
         raise RuntimeError(f"{config.name}: the run in {config.metadata_path} did not get to its evaluation")
-    metrics = read_verdict(evaluation).metrics[OVERALL]
+    metrics = read_evaluation(evaluation).overall.metrics
     plan = TrainingPlan.from_json(pathlib.Path(model_run, PLAN_FILE).read_text())
     return {
         "AP": metrics["AP"],

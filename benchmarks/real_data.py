@@ -43,7 +43,7 @@ def _row(name: str, config: PipelineConfig) -> str:
     # Behind the run: reading ML Metadata imports TensorFlow.
     from ml_metadata.proto import metadata_store_pb2
 
-    from components.evaluator.verdict import OVERALL, read_verdict
+    from components.evaluator.evaluation import read_evaluation
     from components.findings import read_summary
     from components.report.run_record import read_run
 
@@ -53,11 +53,11 @@ def _row(name: str, config: PipelineConfig) -> str:
     findings_uri, evaluation_uri = record.uri("findings"), record.uri("evaluation")
     if findings_uri is None or evaluation_uri is None:
         raise RuntimeError(f"{name}: the run in {config.metadata_path} did not get to its evaluation")
-    judged = read_verdict(evaluation_uri)
-    metrics = judged.metrics[OVERALL]
+    judged = read_evaluation(evaluation_uri)
+    metrics = judged.overall.metrics
     trainer_minutes = next(node.seconds for node in record.nodes if node.node == "Trainer") / 60
     images = read_summary(findings_uri).images
-    verdict = " ".join(line.strip() for line in judged.lines())
+    verdict = " ".join(line.strip() for line in judged.verdict.lines())
     canvas = "x".join(str(side) for side in config.model.image_size or (320, 320))
     return (
         f"| {name} ({config.data.format}) | {images['train']} / {images[record.judged_split or 'eval']} | {canvas} "

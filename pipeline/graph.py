@@ -12,6 +12,7 @@ import tfx.v1 as tfx
 from tfx.orchestration import pipeline as tfx_pipeline
 
 import schema
+from components.clusters import Clusters
 from components.code_digest import CODE_DIGEST, code_digest
 from components.detector.weights.weights_digest import weights_digest
 from components.evaluator.baseline import LatestBefore, LatestBlessedBefore
@@ -73,6 +74,13 @@ def tuner_config(config: PipelineConfig, settings: TunerSettings) -> dict[str, s
         "tuner": settings.model_dump_json(),
         CODE_DIGEST: code_digest(TUNER_MODULE) + code_digest(PROGRAM),
     }
+
+
+def image_clusters(config: PipelineConfig) -> Clusters:
+    """Which images the gate draws together: those that are split together, unless it is told otherwise."""
+    if config.eval.cluster_by is not None:
+        return Clusters(column=config.eval.cluster_by)
+    return Clusters(config.data.split.group_by, config.data.split.group_pattern)
 
 
 def _latest_blessed(config: PipelineConfig, reference: tfx.types.BaseChannel) -> tfx.dsl.Resolver:
@@ -216,6 +224,7 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
         settings=config.eval,
+        clusters=image_clusters(config),
     ).with_id(EVALUATOR)
 
     gates, infra_blessing = [evaluator], None

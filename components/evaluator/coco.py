@@ -17,30 +17,59 @@ size, that counts) is NaN where pycocotools says -1, and means leave such classe
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from components.evaluator.coco_accumulation import RECALL_MAX_DETECTIONS, Accumulated, accumulate
-from components.evaluator.coco_matching import AREA_RANGES_PIXELS, IOU_THRESHOLDS, Floats, ImageResult, match_images
+from components.evaluator.coco_matching import (
+    AREA_RANGES_PIXELS,
+    IOU_THRESHOLDS,
+    MAX_DETECTIONS,
+    Floats,
+    ImageResult,
+    match_images,
+)
+from components.evaluator.gate_settings import Metric
 
 __all__ = ["COCO_METRICS", "ImageResult", "class_metric", "coco_metrics", "metrics_of"]
 
-COCO_METRICS: Final = (
-    "AP",
-    "AP50",
-    "AP75",
-    "APs",
-    "APm",
-    "APl",
-    "AR1",
-    "AR10",
-    "AR100",
-    "ARs",
-    "ARm",
-    "ARl",
-)
+
+@dataclasses.dataclass(frozen=True)
+class MetricDefinition:
+    """What a metric is a mean of, before the mean of the classes.
+
+    Attributes:
+      kind: average precision, or the highest recall.
+      area: name of the area range.
+      thresholds: places in ``IOU_THRESHOLDS``.
+      max_detections: of one class in an image.
+    """
+
+    kind: Literal["precision", "recall"]
+    area: str = "all"
+    thresholds: tuple[int, ...] = tuple(range(len(IOU_THRESHOLDS)))
+    max_detections: int = MAX_DETECTIONS
+
+
+METRIC_DEFINITIONS: Final[dict[Metric, MetricDefinition]] = {
+    "AP": MetricDefinition("precision"),
+    "AP50": MetricDefinition("precision", thresholds=(0,)),
+    "AP75": MetricDefinition("precision", thresholds=(5,)),
+    "APs": MetricDefinition("precision", "small"),
+    "APm": MetricDefinition("precision", "medium"),
+    "APl": MetricDefinition("precision", "large"),
+    "AR1": MetricDefinition("recall", max_detections=1),
+    "AR10": MetricDefinition("recall", max_detections=10),
+    "AR100": MetricDefinition("recall"),
+    "ARs": MetricDefinition("recall", "small"),
+    "ARm": MetricDefinition("recall", "medium"),
+    "ARl": MetricDefinition("recall", "large"),
+}
+
+COCO_METRICS: Final = tuple(METRIC_DEFINITIONS)
 """Metric names in the order ``COCOeval.summarize`` prints them."""
 
 
@@ -67,7 +96,7 @@ def metrics_of(
 ) -> dict[str, float]:
     """The metrics by name: all of ``COCO_METRICS`` overall, those in ``per_class`` for every class."""
     by_class = _by_class(accumulated)
-    metrics = {name: _mean(by_class[name]) for name in COCO_METRICS}
+    metrics: dict[str, float] = {name: _mean(by_class[name]) for name in COCO_METRICS}
     for index, class_name in enumerate(class_names):
         metrics |= {class_metric(name, class_name): float(by_class[name][index]) for name in per_class}
     return metrics
@@ -75,24 +104,16 @@ def metrics_of(
 
 def _by_class(accumulated: Accumulated) -> Mapping[str, Floats]:
     """Every metric's values by class, float64 [K]."""
-    precisions, recalls = accumulated.average_precisions, accumulated.recalls  # [A, T, K], [M, A, T, K]
     areas = {name: index for index, name in enumerate(AREA_RANGES_PIXELS)}
     most = {count: index for index, count in enumerate(RECALL_MAX_DETECTIONS)}
-    everything = precisions[areas["all"]]
-    return {
-        "AP": everything.mean(axis=0),
-        "AP50": everything[int(np.argmin(np.abs(IOU_THRESHOLDS - 0.50)))],
-        "AP75": everything[int(np.argmin(np.abs(IOU_THRESHOLDS - 0.75)))],
-        "APs": precisions[areas["small"]].mean(axis=0),
-        "APm": precisions[areas["medium"]].mean(axis=0),
-        "APl": precisions[areas["large"]].mean(axis=0),
-        "AR1": recalls[most[1], areas["all"]].mean(axis=0),
-        "AR10": recalls[most[10], areas["all"]].mean(axis=0),
-        "AR100": recalls[most[100], areas["all"]].mean(axis=0),
-        "ARs": recalls[most[100], areas["small"]].mean(axis=0),
-        "ARm": recalls[most[100], areas["medium"]].mean(axis=0),
-        "ARl": recalls[most[100], areas["large"]].mean(axis=0),
-    }
+    values: dict[str, Floats] = {}
+    for name, metric in METRIC_DEFINITIONS.items():
+        thresholds, area = list(metric.thresholds), areas[metric.area]
+        if metric.kind == "precision":
+            values[name] = accumulated.average_precisions[area, thresholds].mean(axis=0)
+        else:
+            values[name] = accumulated.recalls[most[metric.max_detections], area, thresholds].mean(axis=0)
+    return values
 
 
 def _mean(values: Floats) -> float:

@@ -189,6 +189,19 @@ class Matches:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
+def looked_at(image: ImageResult) -> ImageResult:
+    """The image with those detections alone that can count: ``MAX_DETECTIONS`` of each class, best score first.
+
+    ``match_images`` of it has one row for each of its detections, in their order.
+    """
+    by_score = np.argsort(-image.detection_scores, kind="stable")
+    by_group = by_score[np.argsort(image.detection_classes[by_score], kind="stable")]
+    starts, sizes = _runs(image.detection_classes[by_group])
+    kept = np.ones(len(by_group), np.bool_)
+    kept[by_group] = np.arange(len(by_group)) - np.repeat(starts, sizes) < MAX_DETECTIONS
+    return image._rows(kept, np.ones(len(image.truth_classes), np.bool_))
+
+
 def match_images(images: Sequence[ImageResult]) -> Matches:
     """Matches every image's detections to its ground truth, for all IoU thresholds and area ranges.
 

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any, ClassVar
 
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import BaseChannel, Channel, standard_artifacts, standard_component_specs
 from tfx.types.component_spec import ExecutionParameter
 
+from components.clusters import Clusters
 from components.code_digest import CODE_DIGEST, code_digest
 from components.evaluator.executor import Executor
-from components.evaluator.keys import SETTINGS
+from components.evaluator.keys import CLUSTERS, SETTINGS
 from components.evaluator.settings import EvalSettings
 
 
 class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
-    """Inputs and outputs of TFX's Evaluator; ``settings`` is ``EvalSettings`` as JSON."""
+    """Inputs and outputs of TFX's Evaluator; ``settings`` is ``EvalSettings``, ``clusters`` ``Clusters`` as JSON."""
 
     PARAMETERS: ClassVar[dict[str, Any]] = {
         SETTINGS: ExecutionParameter(type=str),
+        CLUSTERS: ExecutionParameter(type=str),
         CODE_DIGEST: ExecutionParameter(type=str),
     }
 
 
 class Evaluator(base_beam_component.BaseBeamComponent):
-    """TFX's Evaluator, configured by ``EvalSettings``.
+    """Inputs and outputs of TFX's Evaluator, configured by ``EvalSettings``; measured by TFMA, judged by ``judge``.
 
     Outputs:
-      evaluation: ``standard_artifacts.ModelEvaluation``, read by ``components.evaluator.verdict``; its property
+      evaluation: ``standard_artifacts.ModelEvaluation``, read by ``components.evaluator.evaluation``; its property
         ``split`` is the split that was judged.
       blessing: ``standard_artifacts.ModelBlessing``.
     """
@@ -36,7 +40,12 @@ class Evaluator(base_beam_component.BaseBeamComponent):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
-        self, examples: BaseChannel, model: BaseChannel, baseline_model: BaseChannel, settings: EvalSettings
+        self,
+        examples: BaseChannel,
+        model: BaseChannel,
+        baseline_model: BaseChannel,
+        settings: EvalSettings,
+        clusters: Clusters,
     ) -> None:
         """Connects the component.
 
@@ -45,6 +54,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
           model: the candidate.
           baseline_model: the last blessed model; the channel may hold none.
           settings: split, slices and gates.
+          clusters: which images are no independent witnesses.
         """
         super().__init__(
             spec=EvaluatorSpec(
@@ -55,6 +65,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                     standard_component_specs.EVALUATION_KEY: Channel(type=standard_artifacts.ModelEvaluation),
                     standard_component_specs.BLESSING_KEY: Channel(type=standard_artifacts.ModelBlessing),
                     SETTINGS: settings.model_dump_json(),
+                    CLUSTERS: json.dumps(dataclasses.asdict(clusters)),
                     CODE_DIGEST: code_digest(__name__),
                 }
             )

@@ -2,94 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import pydantic
 
+from components.evaluator.gate_settings import Gates, Metric
 from components.settings import Settings
 
-Metric = Literal["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
-"""The twelve numbers of the COCO challenge; see ``components/evaluator/coco.py``."""
-
 Split = Literal["train", "eval", "test", "target_eval", "target_test"]
-
-Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
 
 CLASS_COLUMN = "class"
 IMAGE_SIZE_COLUMN = "image_size"
 OBJECT_COUNT_COLUMN = "object_count"
-EVERY_CLASS = "*"
-
-
-class Drop(Settings):
-    """How much lower than the last blessed model a metric may be. Where both are given, both must hold."""
-
-    absolute: Share | None = None
-    """Largest allowed difference, e.g. 0.02: from 0.60 down to 0.58 passes."""
-    relative: Share | None = None
-    """Largest allowed share of the baseline's value, e.g. 0.05: from 0.60 down to 0.57 passes."""
-
-    @pydantic.model_validator(mode="after")
-    def _says_something(self) -> Drop:
-        if self.absolute is None and self.relative is None:
-            raise ValueError("found neither `absolute` nor `relative`; give at least one, e.g. `absolute: 0.02`")
-        return self
-
-
-class SliceFloor(Settings):
-    """Lowest value of a metric on one slice."""
-
-    slice: dict[str, str] = pydantic.Field(min_length=1)
-    """Column and value, several for an intersection, e.g. ``{weather: fog}``."""
-    metric: Metric
-    """Which of the COCO metrics."""
-    min: Share
-    """A lower value refuses the model."""
-
-
-class ClassFloor(Settings):
-    """Lowest value of a metric of one class over the whole split."""
-
-    class_name: str
-    """The class, or ``*`` for every class."""
-    metric: Metric
-    """Which of the COCO metrics."""
-    min: Share
-    """A lower value refuses the model."""
-
-
-class Gates(Settings):
-    """What a model must reach to be blessed. Metrics that cannot be computed (no object to find) refuse it."""
-
-    minimum: dict[Metric, Share] = pydantic.Field(default={"AP50": 0.5})
-    """Lowest values over the whole split."""
-    max_drop: dict[Metric, Drop] = pydantic.Field(default={"AP": Drop(absolute=0.02)})
-    """How far a metric over the whole split may fall below the last blessed model's on the same images, over the
-    classes that one knew: a new class says nothing about what was lost. Does not count while no model has been blessed,
-    nor where the split shows none of those classes; the verdict says so."""
-    forgetting: dict[Metric, Drop] = {}
-    """The same on images of earlier spans alone (``data.span_window``): how much of what was known may be lost over
-    what is new. Does not count, and the verdict says so, while no model has been blessed and where fewer than
-    ``min_images`` images, or none, are of an earlier span than the newest."""
-    slice_floors: tuple[SliceFloor, ...] = ()
-    """Lowest values on single slices."""
-    class_floors: tuple[ClassFloor, ...] = ()
-    """Lowest values of single classes."""
-    min_images: int = pydantic.Field(default=10, ge=0)
-    """Slice and class floors count only where the slice (for a class: the images that show it) has at least this many
-    images; the verdict names those that did not count. With 0 they always count, and a slice or class without images
-    refuses the model. So does, in any case, a column that no image has and a class that nobody knows."""
-
-    @property
-    def columns(self) -> set[str]:
-        """The columns that slice floors name."""
-        return {column for floor in self.slice_floors for column in floor.slice}
-
-    @property
-    def class_names(self) -> set[str]:
-        """The classes that floors name, of classes and of slices by class."""
-        of_slices = {floor.slice[CLASS_COLUMN] for floor in self.slice_floors if CLASS_COLUMN in floor.slice}
-        return of_slices | {floor.class_name for floor in self.class_floors} - {EVERY_CLASS}
 
 
 class EvalSettings(Settings):
@@ -111,6 +35,10 @@ class EvalSettings(Settings):
     """Upper bounds, inclusive, of the ``object_count`` buckets; crowd and difficult objects count as objects."""
     batch_size: int = pydantic.Field(default=16, ge=1)
     """Images a model sees at once while it is evaluated; bounds the memory."""
+    cluster_by: str | None = None
+    """A metadata column (``video``): images with one value are drawn together where the gate asks how sure it is, for
+    the frames of one video are no independent witnesses. None: ``data.split.group_by`` or ``group_pattern``, where one
+    is given, else every image is drawn by itself."""
     gates: Gates = Gates()
     """What a model must reach to be blessed."""
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from components.clusters import group_in_name
 from components.example_gen import files
 from components.example_gen.annotations import DataError, Item, Source
 from components.example_gen.settings import SplitSettings, TargetSettings
@@ -179,8 +180,7 @@ class SplitPolicy:
             value = item.metadata.get(self.settings.group_by)
             return item.name if value is None else f"{self.settings.group_by}={value}"
         if self.settings.group_pattern is not None:
-            match = re.search(self.settings.group_pattern, item.name)
-            return item.name if match is None else (match[1] if match.re.groups and match[1] is not None else match[0])
+            return group_in_name(self.settings.group_pattern, item.name)
         return item.name
 
 

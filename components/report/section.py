@@ -16,7 +16,7 @@ from typing import ClassVar, Final, Self
 
 import tensorflow as tf
 
-from components.evaluator.verdict import Verdict, read_verdict
+from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.failed_outputs import kept_folder
 from components.report.run_record import RunRecord
 
@@ -81,7 +81,7 @@ class Run:
         return path if path is not None and tf.io.gfile.exists(path) else None
 
     @functools.cached_property
-    def verdict(self) -> Verdict | None:
+    def evaluation(self) -> Evaluation | None:
         """Metrics and the gate's decision; None when the run did not get there.
 
         Raises:
@@ -91,7 +91,7 @@ class Run:
         if uri is None:
             return None
         with reading(uri):
-            return read_verdict(uri)
+            return read_evaluation(uri)
 
 
 class Section(abc.ABC):

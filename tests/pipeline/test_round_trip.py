@@ -13,6 +13,7 @@ import pydantic
 import pytest
 
 from components.detector.options import OPTIONS, SsdMobileNetV2FpnliteOptions
+from components.evaluator.gate_settings import Accept
 from components.example_gen.settings import SplitSettings, TargetSettings
 from components.trainer.strategies.settings.few_shot import FewShotSettings
 from components.trainer.strategies.settings.keep import KeepSettings
@@ -41,6 +42,7 @@ NAMES: dict[str, tuple[Any, ...]] = {
     "transfer.ladder": (["fine_tune"],),
     "data.target.split.ratios": ({"train": 0.5, "eval": 1e-6},),
     "tuner.search.train.optimizer.learning_rate.choices": ([1e-4, 1e-3],),
+    "eval.gates.resamples": (500,),
 }
 """Values of fields that allow a few only, which their type does not tell."""
 
@@ -50,6 +52,7 @@ ITEMS: dict[str, Any] = {
     "transfer.stages": [{"steps": 0.5}, {}],
     "tuner": {"search": {"train.optimizer.learning_rate": {"min": 1e-4, "max": 1e-2}}},
     "tuner.search": {"train.optimizer.learning_rate": {"min": 1e-4, "max": 1e-2}},
+    "eval.gates.minimum": {"AP75": {"min": 0.5}},
     "eval.gates.max_drop": {"AP75": {"absolute": 0.5}},
     "eval.gates.forgetting": {"AP75": {"absolute": 0.5}},
     "eval.gates.slice_floors": [{"slice": {"weather": "no"}, "metric": "AP", "min": 0.5}],
@@ -80,8 +83,11 @@ TOGETHER: dict[str, dict[str, Any]] = {
 }
 """Keys that are allowed together with others only."""
 
-REQUIRED: dict[type[pydantic.BaseModel], dict[str, Any]] = {FewShotSettings: {"novel_classes": ["a"]}}
-"""What a member of a union needs."""
+REQUIRED: dict[type[pydantic.BaseModel], dict[str, Any]] = {
+    FewShotSettings: {"novel_classes": ["a"]},
+    Accept: {"by": "a", "reason": "b"},
+}
+"""What a section needs that is not there by itself."""
 
 
 def _candidates(annotation: Any) -> Iterator[Any]:

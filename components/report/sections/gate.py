@@ -28,14 +28,14 @@ class Gate(Section):
     @classmethod
     def read(cls, run: Run) -> Self | None:
         """Reads the artifact ``evaluation``."""
-        if run.verdict is None:
+        if run.evaluation is None:
             return None
         note = (
             f"the figures are of the images that the checkpoint was chosen on (split {run.record.judged_split})"
             if run.record.judged_on_chosen_split
             else ""
         )
-        return cls(run.verdict, note)
+        return cls(run.evaluation.verdict, note)
 
     def lines(self) -> Sequence[TextPair]:
         """The decision, a line for every threshold that was not met or not judged, and the notes."""

@@ -7,8 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
+from components.evaluator.check import OVERALL
+from components.evaluator.evaluation import SliceResult
 from components.evaluator.settings import CLASS_COLUMN
-from components.evaluator.verdict import OVERALL, SliceValues
 from components.report.charts import Bar
 from components.report.section import Run, Section, TextPair
 
@@ -23,33 +24,39 @@ class Metrics(Section):
     """What the Evaluator measured.
 
     Attributes:
-      by_slice: the candidate's metrics; ``OVERALL`` is among them.
-      before: the last blessed model's over the whole split; empty when there was none.
+      all_images: what was measured over the whole split.
+      by_slice: and on its slices.
       where: which images the figures are of, as an ending of "on 100 images".
     """
 
     title = "AP / AP50"
     template = "metrics.html"
 
-    by_slice: Mapping[SliceValues, Values]
-    before: Values
+    all_images: SliceResult
+    by_slice: Sequence[SliceResult]
     where: str
 
     @classmethod
     def read(cls, run: Run) -> Self | None:
         """Reads the artifact ``evaluation``."""
-        verdict = run.verdict
-        if verdict is None or OVERALL not in verdict.metrics:
+        evaluation = run.evaluation
+        if evaluation is None or evaluation.overall is None:
             return None
         where = f" of the split {run.record.judged_split}" if run.record.judged_split else ""
         if run.record.judged_on_chosen_split:
             where += ", which the checkpoint was chosen on"
-        return cls(verdict.metrics, verdict.baseline_metrics.get(OVERALL, {}), where)
+        slices = [result for result in evaluation.slices if result.values != OVERALL]
+        return cls(evaluation.overall, slices, where)
 
     @property
     def overall(self) -> Values:
         """Over the whole split."""
-        return self.by_slice[OVERALL]
+        return self.all_images.metrics
+
+    @property
+    def before(self) -> Values:
+        """The last blessed model's over the whole split; empty when there was none."""
+        return self.all_images.baseline_metrics
 
     def classes(self) -> list[tuple[str, Values]]:
         """AP and AP50 of every class itself, the lowest AP first."""
@@ -62,10 +69,9 @@ class Metrics(Section):
     def slices(self) -> dict[str, list[tuple[str, Values]]]:
         """Metrics of the slices by what they are slices of: ``by weather``, ``by weather x time_of_day``."""
         grouped: dict[str, list[tuple[str, Values]]] = {}
-        for values, metrics in self.by_slice.items():
-            if values != OVERALL:
-                heading = slice_heading([column for column, _ in values])
-                grouped.setdefault(heading, []).append((" x ".join(value for _, value in values), metrics))
+        for result in self.by_slice:
+            heading = slice_heading([column for column, _ in result.values])
+            grouped.setdefault(heading, []).append((" x ".join(value for _, value in result.values), result.metrics))
         return grouped
 
     def lines(self) -> Sequence[TextPair]:

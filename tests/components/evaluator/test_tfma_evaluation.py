@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -17,9 +16,10 @@ from tfx.types import artifact_utils
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.evaluator import keys
 from components.evaluator.coco import ImageResult
+from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.executor import Executor, judged_split
+from components.evaluator.matches_file import MATCHES_FOLDER, read_matches
 from components.evaluator.settings import EvalSettings, Split
-from components.evaluator.verdict import read_verdict
 from components.user_error import UserError
 from schema import features
 
@@ -64,11 +64,6 @@ def make_scenes(seed: int, count: int) -> list[Scene]:
     return scenes
 
 
-def span_of(scene: Scene) -> int:
-    """The first half is of span 1, the second of span 2."""
-    return 1 if int(scene.source_id) < 30 else 2
-
-
 def record_of(scene: Scene) -> bytes:
     def ints(values: Sequence[int]) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
@@ -86,7 +81,6 @@ def record_of(scene: Scene) -> bytes:
         features.IMAGE_HEIGHT: ints([SIZE[0]]),
         features.IMAGE_WIDTH: ints([SIZE[1]]),
         features.meta_key("weather"): texts([scene.weather]),
-        features.meta_key("span"): ints([span_of(scene)]),
         features.OBJECT_CLASS_TEXT: texts([CLASS_NAMES[index] for index in result.truth_classes]),
         features.OBJECT_IS_CROWD: ints(result.truth_is_crowd),
         features.OBJECT_DIFFICULT: ints(result.truth_is_ignored),
@@ -121,9 +115,21 @@ class Recited(tf.Module):
 
 
 class Evaluated(NamedTuple):
+    evaluation: Evaluation
     evaluation_dir: str
-    blessed: bool
+    blessing: tfx.types.standard_artifacts.ModelBlessing
     split: str
+
+    @property
+    def blessed(self) -> bool:
+        blessed = self.blessing.get_int_custom_property("blessed") == 1
+        assert (pathlib.Path(self.blessing.uri) / ("BLESSED" if blessed else "NOT_BLESSED")).exists()
+        assert blessed == self.evaluation.verdict.blessed
+        return blessed
+
+    @property
+    def lines(self) -> list[str]:
+        return self.evaluation.verdict.lines()
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +150,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, scenes: list[Scene]) -> 
     for name, known, labels in (
         ("candidate", scenes, ["bus", "car", "sign"]),
         ("baseline", better, ["sign", "tram", "car", "bus"]),
-        ("without_bus", [scene._replace(result=without_bus(scene.result)) for scene in better], ["car", "sign"]),
-        ("tram_only", [scene._replace(result=nothing_found(scene.result)) for scene in scenes], ["tram"]),
     ):
         labels_file = root / name / "labels.txt"
         labels_file.parent.mkdir()
@@ -164,21 +168,6 @@ def perfect(result: ImageResult) -> ImageResult:
     )
 
 
-def without_bus(result: ImageResult) -> ImageResult:
-    """The detections of a model that does not know the first class."""
-    known = result.detection_classes != 0
-    return dataclasses.replace(
-        result,
-        detection_boxes_yxyx_pixels=result.detection_boxes_yxyx_pixels[known],
-        detection_scores=result.detection_scores[known],
-        detection_classes=result.detection_classes[known],
-    )
-
-
-def nothing_found(result: ImageResult) -> ImageResult:
-    return without_bus(dataclasses.replace(result, detection_classes=np.zeros_like(result.detection_classes)))
-
-
 def run_evaluator(
     workplace: pathlib.Path, output: pathlib.Path, settings: EvalSettings, baseline: bool | str
 ) -> Evaluated:
@@ -194,13 +183,13 @@ def run_evaluator(
         inputs["baseline_model"] = [model_artifact(workplace / folder, 2)]
     evaluation, blessing = tfx.types.standard_artifacts.ModelEvaluation(), tfx.types.standard_artifacts.ModelBlessing()
     evaluation.uri, blessing.uri = str(output / "evaluation"), str(output / "blessing")
-    properties = {keys.SETTINGS: settings.model_dump_json()}
+    properties = {keys.SETTINGS: settings.model_dump_json(), keys.CLUSTERS: "{}"}
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=["--runner=DirectRunner"], tmp_dir=str(output / "tmp"), unique_id="1"
     )
     Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
     split = evaluation.get_string_custom_property("split")
-    return Evaluated(evaluation.uri, blessing.get_int_custom_property("blessed") == 1, split)
+    return Evaluated(read_evaluation(evaluation.uri), evaluation.uri, blessing, split)
 
 
 def model_artifact(folder: pathlib.Path, number: int) -> tfx.types.standard_artifacts.Model:
@@ -238,208 +227,86 @@ def test_metrics_by_slice_equal_pycocotools(
 ) -> None:
     evaluated = run_evaluator(workplace, tmp_path, SETTINGS, baseline=True)
     assert evaluated.blessed
-    verdict = read_verdict(evaluated.evaluation_dir)
-    assert verdict.blessed
     assert evaluated.split == "test"
-    assert verdict.lines() == ["blessed: every threshold met, compared with the last blessed model"]
-    assert {len(values) for values in verdict.metrics} == {0, 1, 2}
-    assert len(verdict.metrics) >= 10
-    assert verdict.metrics[()].keys() == verdict.baseline_metrics[()].keys()
-    assert not any("diff" in key or "guarded" in key for key in verdict.metrics[()])
-    for metrics, perfected in ((verdict.metrics, False), (verdict.baseline_metrics, True)):
-        for values, ours in metrics.items():
-            results = images_of(scenes, **dict(values))
-            theirs = pycocotools_metrics([perfect(r) for r in results] if perfected else results, CLASS_NAMES)
-            assert ours["image_count"] == len(results)
+    assert evaluated.lines == ["blessed: every threshold met, compared with the last blessed model"]
+    slices = evaluated.evaluation.slices
+    assert slices[0].values == ()
+    assert {len(result.values) for result in slices} == {0, 1, 2}
+    assert len(slices) >= 10
+    matched = read_matches(f"{evaluated.evaluation_dir}/{MATCHES_FOLDER}")
+    assert matched.baseline is not None
+    for result in slices:
+        assert result.metrics.keys() == result.baseline_metrics.keys()
+        assert not any("diff" in key for key in result.metrics)
+        results = images_of(scenes, **dict(result.values))
+        of_slice = matched.slice_of(result.values)
+        assert result.metrics["image_count"] == len(results) == len(of_slice.images)
+        for ours, model, their_results in (
+            (result.metrics, of_slice.candidate, results),
+            (result.baseline_metrics, of_slice.baseline, [perfect(r) for r in results]),
+        ):
+            theirs = pycocotools_metrics(their_results, CLASS_NAMES)
+            assert model is not None
+            from_matches = of_slice.metrics(model)
             compared = [name for name in theirs if name in ours]
             assert len(compared) == 12 + 4 * len(CLASS_NAMES)
             for name in compared:
-                assert ours[name] == pytest.approx(theirs[name], abs=1e-6, nan_ok=True), (values, name)
+                assert ours[name] == pytest.approx(theirs[name], abs=1e-6, nan_ok=True), (result.values, name)
+                assert from_matches[name] == pytest.approx(ours[name], abs=1e-9, nan_ok=True), (result.values, name)
 
 
-def test_gate_names_every_threshold_missed(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_intervals_stand_around_what_was_measured(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for result in run_evaluator(workplace, tmp_path, SETTINGS, baseline=True).evaluation.slices:
+        if result.metrics["image_count"] < 5 or np.isnan(result.metrics["AP50"]):
+            continue
+        low, high = result.intervals["AP50"]
+        assert 0 <= low <= result.metrics["AP50"] <= high <= 1
+        low, high = result.changes["AP50"]
+        assert low <= result.metrics["AP50"] - result.baseline_metrics["AP50"] <= high
+
+
+def test_the_gate_judges_slices_and_classes(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
     settings = EvalSettings.model_validate(
         {
             "slices": [["weather"]],
             "gates": {
                 "minimum": {"AP50": 0.1, "AP75": 0.9},
-                "max_drop": {"AP": {"absolute": 0.02, "relative": 0.9}, "AP50": {"relative": 0.5}},
-                "slice_floors": [
-                    {"slice": {"weather": "fog"}, "metric": "AP50", "min": 0.99},
-                    {"slice": {"weather": "clear"}, "metric": "AP50", "min": 0.01},
-                    {"slice": {"weather": "snow"}, "metric": "AP50", "min": 0.5},
-                    {"slice": {"object_count": "1", "weather": "fog"}, "metric": "AP50", "min": 0.99},
-                ],
-                "class_floors": [
-                    {"class_name": "car", "metric": "AP50", "min": 0.98},
-                    {"class_name": "tram", "metric": "AP50", "min": 0.5},
-                    {"class_name": "*", "metric": "AP75", "min": 0.97},
-                ],
-                "min_images": 10,
+                "max_drop": {"AP": {"absolute": 0.02, "relative": 0.9}},
+                "slice_floors": [{"slice": {"weather": "fog"}, "metric": "AP50", "min": 0.99}],
+                "class_floors": [{"class_name": "tram", "metric": "AP50", "min": 0.5}],
             },
         }
     )
     evaluated = run_evaluator(workplace, tmp_path, settings, baseline=True)
     assert not evaluated.blessed
-    verdict = read_verdict(evaluated.evaluation_dir)
-    assert not verdict.blessed
-    missed = {(failure.metric, failure.slice_values, failure.kind, failure.bound) for failure in verdict.failures}
-    assert missed == {
-        ("AP75", (), "minimum", 0.9),
-        ("AP", (), "absolute drop", 0.02),
-        ("AP50", (("weather", "fog"),), "minimum", 0.99),
-        ("AP50/car", (), "minimum", 0.98),
-        ("AP75/*", (), "minimum", 0.97),
+    statuses = {(c.metric, c.slice_values, c.kind): c.status for c in evaluated.evaluation.verdict.checks}
+    assert statuses == {
+        ("AP50", (), "minimum"): "met",
+        ("AP75", (), "minimum"): "not met",
+        ("AP", (), "absolute drop"): "not met",
+        ("AP", (), "relative drop"): "met",
+        ("AP50", (("weather", "fog"),), "minimum"): "not met",
+        ("AP50/tram", (), "minimum"): "not judged",
     }
-    drop = next(failure for failure in verdict.failures if failure.kind == "absolute drop")
-    assert drop.baseline == pytest.approx(verdict.baseline_metrics[()]["AP"])
-    assert drop.value == pytest.approx(verdict.baseline_metrics[()]["AP"] - verdict.metrics[()]["AP"])
-    assert drop.missed_by == pytest.approx(drop.value - 0.02)
-    lines = verdict.lines()
-    assert lines[0] == "not blessed (compared with the last blessed model):"
-    assert any("AP50 on weather=fog is 0." in line and "below its minimum 0.99" in line for line in lines)
-    assert "  not judged: AP50 on weather=snow, 0 images, needs 10" in lines
-    assert "  not judged: AP50 of tram (0 images), needs 10" in lines
-    assert "  not judged: AP75 of tram (0 images), needs 10" in lines
-    assert (("weather", "snow"),) not in verdict.metrics, "a slice without an image is not reported"
+    assert evaluated.blessing.get_int_custom_property("baseline_model_id") == 2
 
 
-def test_floor_without_images_refuses_when_it_always_counts(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    settings = EvalSettings.model_validate(
-        {
-            "slices": [],
-            "gates": {
-                "minimum": {"AP50": 0.1},
-                "slice_floors": [{"slice": {"weather": "snow"}, "metric": "AP50", "min": 0.5}],
-                "class_floors": [{"class_name": "zebra", "metric": "AP", "min": 0.1}],
-                "min_images": 0,
-            },
-        }
-    )
-    evaluated = run_evaluator(workplace, tmp_path, settings, baseline=False)
-    assert not evaluated.blessed
-    verdict = read_verdict(evaluated.evaluation_dir)
-    assert {(failure.metric, failure.slice_values) for failure in verdict.failures} == {
-        ("AP50", (("weather", "snow"),)),
-        ("AP/zebra", ()),
-    }
-    assert all(np.isnan(failure.value) for failure in verdict.failures)
-    assert all("could not be computed" in str(failure) for failure in verdict.failures)
-    assert verdict.baseline_metrics == {}
-
-
-def test_a_floor_whose_name_nobody_knows_refuses(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    settings = EvalSettings.model_validate(
-        {
-            "slices": [["weather"], ["tiem_of_day"]],
-            "gates": {
-                "minimum": {"AP50": 0.1},
-                "slice_floors": [
-                    {"slice": {"wether": "fog"}, "metric": "AP50", "min": 0.01},
-                    {"slice": {"class": "carr"}, "metric": "AP", "min": 0.01},
-                ],
-                "class_floors": [{"class_name": "singn", "metric": "AP50", "min": 0.01}],
-            },
-        }
-    )
-    evaluated = run_evaluator(workplace, tmp_path, settings, baseline=False)
-    assert not evaluated.blessed
-    verdict = read_verdict(evaluated.evaluation_dir)
-    nobody = "which neither the model nor the ground truth knows"
-    assert verdict.lines() == [
-        "not blessed (no blessed model to compare with):",
-        "  AP50 on wether=fog could not be computed (eval.gates.slice_floors names the column 'wether', which no image "
-        "has; did you mean 'weather'?), its bound is 0.01",
-        f"  AP on class=carr could not be computed (eval.gates.slice_floors names the class 'carr', {nobody}; did you "
-        "mean 'car'?), its bound is 0.01",
-        f"  AP50/singn on all images could not be computed (eval.gates.class_floors names the class 'singn', {nobody}; "
-        "did you mean 'sign'?), its bound is 0.01",
-        "  eval.slices names the column 'tiem_of_day', which no image has",
-    ]
-
-
-def test_a_model_is_blessed_though_floors_were_not_judged(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    settings = EvalSettings.model_validate(
-        {
-            "slices": [],
-            "gates": {
-                "minimum": {"AP50": 0.1},
-                "slice_floors": [{"slice": {"weather": "fog"}, "metric": "AP50", "min": 0.99}],
-                "class_floors": [{"class_name": "*", "metric": "AP50", "min": 0.99}],
-                "min_images": 50,
-            },
-        }
-    )
-    verdict = read_verdict(run_evaluator(workplace, tmp_path, settings, baseline=False).evaluation_dir)
-    assert verdict.blessed
-    decision, by_slice, by_class = verdict.lines()
-    assert decision == "blessed: every threshold that was judged is met, no blessed model to compare with"
-    assert by_slice == "  not judged: AP50 on weather=fog, 20 images, needs 50"
-    assert by_class.startswith("  not judged: AP50 of bus (")
-
-
-def test_without_a_baseline_thresholds_on_change_do_not_count(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    settings = EvalSettings.model_validate(
-        {"slices": [], "gates": {"minimum": {}, "max_drop": {"AP": {"absolute": 0.0}}}}
-    )
-    evaluated = run_evaluator(workplace, tmp_path, settings, baseline=False)
+def test_a_blessing_by_hand_is_recorded(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    accept = {"by": "Ada", "reason": "the old one is worse at night", "model": 1}
+    settings = EvalSettings.model_validate({"slices": [], "gates": {"minimum": {"AP": 0.99}, "accept": accept}})
+    evaluated = run_evaluator(workplace, tmp_path / "meant", settings, baseline=False)
     assert evaluated.blessed
-    assert read_verdict(evaluated.evaluation_dir).lines() == [
-        "blessed: every threshold met, no blessed model to compare with"
-    ]
+    assert evaluated.blessing.get_string_custom_property("accepted_by") == "Ada"
+    assert evaluated.blessing.get_string_custom_property("accepted_because") == "the old one is worse at night"
 
 
-COMPARED = EvalSettings.model_validate(
-    {
-        "slices": [],
-        "gates": {
-            "minimum": {},
-            "max_drop": {"AP": {"absolute": 0.02}},
-            "forgetting": {"AP": {"absolute": 0.02}, "AP50": {"relative": 1.0}},
-        },
-    }
-)
-
-
-def test_a_grown_label_map_is_compared_over_the_classes_known_before(
-    workplace: pathlib.Path, tmp_path: pathlib.Path, scenes: list[Scene], pycocotools_metrics: Reference
-) -> None:
-    verdict = read_verdict(run_evaluator(workplace, tmp_path, COMPARED, baseline="without_bus").evaluation_dir)
-    assert not verdict.blessed
-    whole, earlier = verdict.failures
-    assert (whole.metric, whole.kind, whole.is_on_earlier_spans) == ("AP", "absolute drop", False)
-    assert (earlier.metric, earlier.kind, earlier.is_on_earlier_spans) == ("AP", "absolute drop", True)
-    for failure, images in ((whole, scenes), (earlier, [scene for scene in scenes if span_of(scene) == 1])):
-        ours, theirs = (
-            np.mean([pycocotools_metrics(results, CLASS_NAMES)[f"AP/{name}"] for name in ("car", "sign")])
-            for results in ([scene.result for scene in images], [perfect(scene.result) for scene in images])
-        )
-        assert failure.baseline == pytest.approx(theirs, abs=1e-6)
-        assert failure.value == pytest.approx(theirs - ours, abs=1e-6)
-    lines = verdict.lines()
-    assert lines[2].startswith("  AP on images of earlier spans fell by 0.")
-    assert lines[3] == "  compared with the last blessed model over the classes that it knows, without bus"
-    assert verdict.baseline_metrics[()]["AP/bus"] == 0.0
-
-
-def test_losses_without_anything_to_compare_are_named(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    alone = read_verdict(run_evaluator(workplace, tmp_path / "alone", COMPARED, baseline=False).evaluation_dir)
-    assert alone.blessed
-    assert alone.lines()[1:] == ["  not judged: loss of AP, AP50 on earlier spans: no blessed model to compare with"]
-    strange = read_verdict(
-        run_evaluator(workplace, tmp_path / "strange", COMPARED, baseline="tram_only").evaluation_dir
-    )
-    assert strange.blessed
-    shown = "no image shows a class that the last blessed model knows"
-    assert strange.lines()[1:3] == [
-        f"  not judged: drop of AP: {shown}",
-        f"  not judged: loss of AP, AP50 on earlier spans: {shown}",
-    ]
-    few = COMPARED.model_copy(update={"gates": COMPARED.gates.model_copy(update={"max_drop": {}, "min_images": 31})})
-    verdict = read_verdict(run_evaluator(workplace, tmp_path / "few", few, baseline=True).evaluation_dir)
-    assert verdict.blessed
-    needed = "30 images, needs 31 (data.span_window: spans to read together)"
-    assert verdict.lines()[1:] == [f"  not judged: loss of AP, AP50 on earlier spans, {needed}"]
+def test_a_baseline_that_no_longer_loads_is_not_compared_with(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    settings = EvalSettings.model_validate({"slices": [], "gates": {"minimum": {}}})
+    evaluated = run_evaluator(workplace, tmp_path, settings, baseline="gone")
+    assert evaluated.blessed
+    assert [check.status for check in evaluated.evaluation.verdict.checks] == ["cannot tell"]
+    assert "gone/Format-Serving" in evaluated.lines[-1]
+    assert "cannot read the class names" in evaluated.lines[-1]
 
 
 def test_split_without_images_refuses(workplace: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -450,8 +317,7 @@ def test_split_without_images_refuses(workplace: pathlib.Path, tmp_path: pathlib
     evaluated = run_evaluator(tmp_path / "empty", tmp_path, SETTINGS, baseline=False)
     assert not evaluated.blessed
     assert evaluated.split == "eval"
-    assert not read_verdict(evaluated.evaluation_dir).blessed
-    assert "all images" in read_verdict(evaluated.evaluation_dir).lines()[1]
+    assert "AP50 on all images could not be computed" in evaluated.lines[1]
 
 
 def profile(**objects: int) -> DataProfile:
@@ -482,4 +348,4 @@ def test_a_split_that_the_records_do_not_have_is_named() -> None:
 
 def test_folder_without_an_evaluation_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="expected the `evaluation` output"):
-        read_verdict(str(tmp_path))
+        read_evaluation(str(tmp_path))

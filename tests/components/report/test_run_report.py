@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import pathlib
 import re
@@ -9,7 +10,9 @@ import time
 
 import pytest
 
-from components.evaluator.verdict import Failure, Verdict
+from components.evaluator.check import Check as GateCheck
+from components.evaluator.evaluation import Evaluation, SliceResult
+from components.evaluator.verdict import Verdict
 from components.report import section
 from components.report.run_record import read_run
 from components.report.run_report import RunReport, read_report, report_run
@@ -17,12 +20,18 @@ from schema.contract_report import CONTRACT_FILE, Check, ContractReport, Latency
 from tests.components.report.fake_run import FakeRun, write_examples
 
 FOG = (("weather", "<script>fog</script>"),)
-METRICS = {
-    (): {"AP": 0.6, "AP50": 0.9, "AP/stop": 0.7, "AP50/stop": 0.95, "AP/<script>yield": 0.5, "image_count": 40.0},
-    FOG: {"AP": 0.4, "AP50": 0.7, "image_count": 12.0},
-}
-REFUSED = Verdict(False, (Failure("AP50", FOG, "minimum", 0.7, 0.8),), METRICS, {(): {"AP": 0.5}})
-BLESSED = Verdict(True, (), METRICS, {}, ("AP50 on weather=fog, 3 images, needs 10",), ("2 images are left out",))
+SLICES = (
+    SliceResult(
+        (),
+        {"AP": 0.6, "AP50": 0.9, "AP/stop": 0.7, "AP50/stop": 0.95, "AP/<script>yield": 0.5, "image_count": 40.0},
+    ),
+    SliceResult(FOG, {"AP": 0.4, "AP50": 0.7, "image_count": 12.0}),
+)
+COMPARED = (dataclasses.replace(SLICES[0], baseline_metrics={"AP": 0.5}), SLICES[1])
+MISSED = GateCheck("AP50", FOG, "minimum", 0.8, "not met", 0.7, 0.65, 0.75, 0.95, images=12)
+FEW = GateCheck("AP50", (("weather", "fog"),), "minimum", 0.8, "not judged", images=3, reason="3 images, needs 10")
+REFUSED = Evaluation(Verdict(False, (MISSED,), is_compared=True), COMPARED)
+BLESSED = Evaluation(Verdict(True, (FEW,), is_compared=False, notes=("2 images are left out",)), SLICES)
 
 
 class _Checker(html.parser.HTMLParser):
@@ -55,9 +64,9 @@ def check(page: str) -> None:
     assert "<script" not in page
 
 
-def report_of(run: FakeRun, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> RunReport:
-    """The report of the newest run, with this verdict."""
-    monkeypatch.setattr(section, "read_verdict", lambda uri: verdict)
+def report_of(run: FakeRun, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> RunReport:
+    """The report of the newest run, with this evaluation."""
+    monkeypatch.setattr(section, "read_evaluation", lambda uri: evaluation)
     return read_report(read_run(run.connection, "signs"))
 
 
@@ -66,7 +75,7 @@ def test_page_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyPatc
     check(page)
     for expected in (
         "Not blessed",
-        "AP50 on weather=&lt;script&gt;fog&lt;/script&gt; is 0.7000, 0.1000 below its minimum 0.8",
+        "AP50 on weather=&lt;script&gt;fog&lt;/script&gt; is 0.7000 (95 % sure: 0.6500 to 0.7500), 0.1000 below its ",
         "0.600 (+0.100)",
         "0.400 / 0.700 (12)",
         "<th>&lt;script&gt;fog&lt;/script&gt;</th>",
@@ -95,7 +104,7 @@ def test_page_of_a_blessed_model_shows_what_was_not_judged(
     page = report_of(judged_run, BLESSED, monkeypatch).page()
     check(page)
     assert '<strong class="good">Blessed</strong>' in page
-    for line in BLESSED.lines():
+    for line in BLESSED.verdict.lines():
         assert f"<p>{line.strip().removeprefix('blessed: ')}</p>" in page
 
 
@@ -109,7 +118,9 @@ def test_summary_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyP
         "Annotations 2 checks, 1 warnings, 0 failures",
         "            leakage (eval): 1 of 2 images have a copy",
     ]
-    assert lines[-3].endswith("AP50 on weather=<script>fog</script> is 0.7000, 0.1000 below its minimum 0.8")
+    assert lines[-3].endswith(
+        "AP50 on weather=<script>fog</script> is 0.7000 (95 % sure: 0.6500 to 0.7500), 0.1000 below its minimum 0.8"
+    )
     assert lines[-1] == "Pushed      /served/detector/17"
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+from components.evaluator.evaluation import SliceResult
 from components.report.sections.metrics import Metrics
 
 
@@ -13,7 +14,8 @@ def test_by_class_is_the_class_itself_in_summary_and_page() -> None:
         (("class", "stop"), ("weather", "fog")): {"AP": 0.41, "AP50": 0.71, "image_count": 2.0},
         (("weather", "fog"),): {"AP": 0.4, "AP50": 0.7, "image_count": 12.0},
     }
-    section = Metrics(by_slice, {}, "")
+    all_images, *slices = (SliceResult(values, metrics) for values, metrics in by_slice.items())
+    section = Metrics(all_images, slices, "")
     assert [text for _, text in section.lines()[1:]] == [
         "by class: yield 0.500 / 0.850, stop 0.700 / 0.950",
         "images that show: stop 0.610 / 0.810",
@@ -30,13 +32,15 @@ def test_by_class_is_the_class_itself_in_summary_and_page() -> None:
 
 def test_a_class_without_objects_comes_last_and_a_long_line_is_cut() -> None:
     overall = {"AP": 0.5, **{f"AP/{name}": 0.1 for name in "bcdefghij"}, "AP/a": math.nan}
-    line = Metrics({(): overall}, {}, "").lines()[1][1]
+    line = Metrics(SliceResult((), overall), (), "").lines()[1][1]
     assert line.startswith("by class: b 0.100 / –, c")
     assert line.endswith("i 0.100 / –, 2 more")
 
 
 def test_the_change_against_the_last_blessed_model() -> None:
-    section = Metrics({(): {"AP": 0.6, "AP50": 0.9, "image_count": 40.0}}, {"AP": 0.5}, " of the split test")
+    section = Metrics(
+        SliceResult((), {"AP": 0.6, "AP50": 0.9, "image_count": 40.0}, {"AP": 0.5}), (), " of the split test"
+    )
     assert section.lines() == (
         ("AP / AP50", "0.600 / 0.900 on 40 images of the split test; last blessed model 0.500 / –"),
     )
