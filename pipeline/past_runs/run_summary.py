@@ -8,7 +8,6 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
-from components.evaluator.verdict import OVERALL
 from components.report.run_record import Output, RunRecord
 from components.report.section import Run, UnreadableError
 from components.serving_contract.keys import BLESSED, INFRA_BLESSING
@@ -102,10 +101,11 @@ def summarize(records: Iterable[RunRecord]) -> list[RunSummary]:
 def _average_precision(record: RunRecord) -> tuple[float | None, str]:
     """AP over the judged split, and why it cannot be read."""
     try:
-        verdict = Run(record).verdict
+        evaluation = Run(record).evaluation
     except UnreadableError as error:
         return None, str(error)
-    figure = math.nan if verdict is None else verdict.metrics.get(OVERALL, {}).get("AP", math.nan)
+    overall = None if evaluation is None else evaluation.overall
+    figure = math.nan if overall is None else overall.metrics.get("AP", math.nan)
     return None if math.isnan(figure) else figure, ""
 
 

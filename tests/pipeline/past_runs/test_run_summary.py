@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from components.evaluator.verdict import OVERALL, Verdict
+from components.evaluator.evaluation import Evaluation, SliceResult
+from components.evaluator.verdict import Verdict
 from components.report import section
 from components.report.run_record import read_runs
 from pipeline.past_runs.run_summary import RunSummary, summarize, table
@@ -34,13 +35,13 @@ def _whole_run(
 def _summaries(run: FakeRun, monkeypatch: pytest.MonkeyPatch, figure: float = 0.5) -> dict[str, RunSummary]:
     read: list[str] = []
 
-    def verdict(uri: str) -> Verdict:
+    def evaluation(uri: str) -> Evaluation:
         read.append(uri)
         if not pathlib.Path(uri).exists():
             raise ValueError("holds no validation result")
-        return Verdict(True, (), {OVERALL: {"AP": figure}}, {})
+        return Evaluation(Verdict(True, (), is_compared=False), (SliceResult((), {"AP": figure}),))
 
-    monkeypatch.setattr(section, "read_verdict", verdict)
+    monkeypatch.setattr(section, "read_evaluation", evaluation)
     summaries = summarize(read_runs(run.connection, PIPELINE))
     assert len(read) == len(set(read)), "an evaluation was read twice"
     return {summary.run_id: summary for summary in summaries}
