@@ -92,7 +92,7 @@ def training_records(config: PipelineConfig) -> tuple[list[bytes], str]:
     looked = survey(config.data)
     pictures = choose([picture for picture in looked.pictures if picture.split == "train"], _MOST_RECORDS)
     made = []
-    for loaded in looked.reader.load([picture.item for picture in pictures]):
+    for loaded in looked.load_annotated(pictures):
         if isinstance(loaded, LoadedImage):
             try:
                 made.append(make_record(loaded, config.data.bad_input, None, {}).serialized)

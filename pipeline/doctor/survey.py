@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 
 from components.data_profile import SplitProfile
@@ -74,6 +75,15 @@ class Survey:
             for loaded in self.reader.load(items):
                 if isinstance(loaded, LoadedImage):
                     yield of_key[loaded.item.key], loaded.encoded
+
+    def load_annotated(self, pictures: Sequence[Picture]) -> Iterator[LoadedImage | Finding]:
+        """Some pictures with their annotations, what ``make_record`` takes, or why one cannot be loaded.
+
+        They have no metadata columns: a column has one type over the whole data set, which only a run finds out.
+        """
+        items = sorted((picture.item for picture in pictures), key=lambda item: item.order)
+        for _, of_source in itertools.groupby(items, key=lambda item: item.order[0]):
+            yield from self.reader.load([dataclasses.replace(item, metadata={}) for item in of_source])
 
 
 def survey(settings: DataSettings) -> Survey:

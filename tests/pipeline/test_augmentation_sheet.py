@@ -12,7 +12,7 @@ from components.trainer.augmentation_settings import AugmentationSettings
 from pipeline import augmentation_sheet
 from pipeline.augmentation_sheet import EXAMPLE_GEN, rows, training_records
 from pipeline.box_drawing import class_colours
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, load_config
 from pipeline.verbs import augmentations
 
 COUNT = 6
@@ -70,6 +70,12 @@ def test_the_verb_draws_boxes_where_the_paint_is(
         assert sheet.getpixel((12 + 61, 12 + 336 + 24 + 165)) == colour
         red, green, blue = sheet.getpixel((12 + 150, 12 + 24 + 200))
         assert red > 200 > green > blue
+
+
+def test_data_with_metadata_columns(config: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "metadata.csv").write_text("filename,weather\nimages/train/0.png,fog\n")
+    records, _ = training_records(load_config(config))
+    assert len(records) >= 4
 
 
 def test_records_of_a_run_are_taken_where_there_are_some(tmp_path: pathlib.Path) -> None:
