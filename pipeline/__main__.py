@@ -18,6 +18,7 @@ VERBS: Final = {
     "report": "print the summary of an earlier run and make its page anew",
     "config": "document every key of the config, or check a file",
     "doctor": "say what a data folder holds, what is wrong with it, and how to start",
+    "evaluate": "measure a SavedModel, ours or of the TF2 Detection Zoo, on annotated images, without a training",
     "augmentations": "draw training images as they are learnt",
     "compare": "train in several ways of transfer on one data set, and say which to take",
     "drift": "compare what a server was asked with what the model was trained beside, and choose images to label",

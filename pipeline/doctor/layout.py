@@ -17,6 +17,9 @@ from components.example_gen.formats.tfrecord import RECORD_FILE
 from components.example_gen.image_lookup import is_image_name
 from components.user_error import UserError
 
+FORMATS: Final = ("pascal_voc", "coco", "yolo", "csv", "tfrecord")
+"""As ``data.format`` names them."""
+
 _LOOKED_INTO: Final = 20
 """Files of a kind that are opened to see whether they are what they are called."""
 _START_BYTES: Final = 4096

@@ -12,16 +12,14 @@ from typing import Final
 
 from components.example_gen import files
 from components.example_gen.image_lookup import is_image_name
-from components.example_gen.settings import DataSettings
-from components.findings import KINDS
 from components.user_error import UserError
 from components.validation.settings import DarkImages
-from pipeline.doctor.layout import Layout, NoLayoutError, layouts
+from pipeline.doctor.folder import finding_lines, look_at_folder
+from pipeline.doctor.layout import FORMATS, Layout
 from pipeline.doctor.sheet import choose, draw_sheet, is_dark
-from pipeline.doctor.survey import Survey, survey
+from pipeline.doctor.survey import Survey
 
 _MOST_CLASSES: Final = 40
-_BY_HASH: Final = {"source": "hash"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,58 +31,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sheet", type=pathlib.Path, help="PNG to draw (default: build/doctor/NAME.png)")
     parser.add_argument(
         "--format",
-        choices=("pascal_voc", "coco", "yolo", "csv", "tfrecord"),
+        choices=FORMATS,
         help="look at this one of several formats",
     )
     arguments = parser.parse_args(argv)
     folder = arguments.folder.absolute()
     try:
-        found = layouts(str(folder))
-        chosen = [layout for layout in found if arguments.format in (None, layout.format)]
-        if not chosen:
-            there = ", ".join(other.format for other in found)
-            raise NoLayoutError(f"{folder} has no files of the format {arguments.format}, but of {there}")
-        layout, looked, refused = _first_that_reads(str(folder), chosen)
+        look = look_at_folder(str(folder), arguments.format)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    looked = look.looked
     name = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:40]
     name = name if name[:1].isalpha() else f"data-{name}".strip("-")
     sheet = arguments.sheet or pathlib.Path("build", "doctor", f"{name}.png")
     sheet.parent.mkdir(parents=True, exist_ok=True)
     shown = list(looked.load(choose(looked.pictures)))
     draw_sheet(shown, looked.classes).save(sheet)
-    others = [other for other in found if other.format != layout.format]
-    print("\n".join(_report(looked, layout, others)))
+    print("\n".join(_report(looked, look.layout, look.others)))
     limits = DarkImages()
     dark = sum(is_dark(encoded, limits.min_brightest) for _, encoded in shown)
     is_dark_set = dark > limits.max_share * len(shown)
     if is_dark_set:
         print(f"Would stop  {dark} of the {len(shown)} pictures on the sheet are almost black to a detector")
         print("            (a 16-bit PNG must use its whole range); validation.dark_images has the limits")
-    if refused:
-        print(f"As it is    {refused}")
+    if look.refused:
+        print(f"As it is    {look.refused}")
     print(f"Sheet       {sheet}\n\nTo start with, as {name}.yaml:\n")
     print(_config(name, looked))
     return 1 if looked.stops or is_dark_set else 0
-
-
-def _first_that_reads(folder: str, candidates: Sequence[Layout]) -> tuple[Layout, Survey, str]:
-    """The likeliest format that can be read, by hash where its own division makes no sense; why no other one, if so.
-
-    Raises:
-      UserError: none can; the message is that of the likeliest.
-    """
-    first: UserError | None = None
-    for layout in candidates:
-        settings = {"format": layout.format, "path": folder, "label_map": layout.label_map}
-        for split in ({}, _BY_HASH):
-            try:
-                looked = survey(DataSettings.model_validate({**settings, "split": split}))
-                return layout, looked, "" if first is None else str(first)
-            except UserError as error:
-                first = first or error
-    raise first or UserError(f"{folder}: no format")
 
 
 def _report(looked: Survey, layout: Layout, others: Sequence[Layout]) -> Iterator[str]:
@@ -105,11 +80,8 @@ def _report(looked: Survey, layout: Layout, others: Sequence[Layout]) -> Iterato
     more = f" and {len(classes) - _MOST_CLASSES} more" if len(classes) > _MOST_CLASSES else ""
     yield f"Classes     {len(classes)}: {', '.join(classes[:_MOST_CLASSES])}{more}"
     yield f"Findings    {'none' if not summary.findings else sum(summary.findings.values())}"
-    for kind, count in summary.findings.items():
-        example = next(finding for finding in looked.findings if finding.kind == kind)
-        where = " ".join(filter(None, (example.file, example.where)))
-        yield f"            {count} {kind}: {KINDS[kind].meaning} -> {example.treatment}"
-        yield f"              {where}: {example.found}"
+    for line in finding_lines(looked.findings):
+        yield f"            {line}"
     for warning in looked.warnings:
         yield f"Warning     {warning}"
     for stop in looked.stops:
