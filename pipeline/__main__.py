@@ -19,6 +19,7 @@ VERBS: Final = {
     "config": "document every key of the config, or check a file",
     "doctor": "say what a data folder holds, what is wrong with it, and how to start",
     "evaluate": "measure a SavedModel, ours or of the TF2 Detection Zoo, on annotated images, without a training",
+    "explain": "draw which pixels a detection stands on (what the keys of a config mean: config --explain)",
     "augmentations": "draw training images as they are learnt",
     "compare": "train in several ways of transfer on one data set, and say which to take",
     "drift": "compare what a server was asked with what the model was trained beside, and choose images to label",
