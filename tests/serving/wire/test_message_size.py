@@ -10,8 +10,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.clients.connection import Connection, ImageRefusedError
+from serving.clients.connection import Connection
 from serving.clients.detector_client import DetectorClient
+from serving.clients.errors import ImageRefusedError
 from serving.model_server import ModelServer
 from serving.protocol.limits import Limits
 from serving.wire.token import Tokens
