@@ -32,10 +32,29 @@ class Output:
     Attributes:
       uri: its folder.
       properties: its custom properties, as text.
+      artifact_id: of ML Metadata.
+      created_seconds: since the epoch.
     """
 
     uri: str
     properties: Mapping[str, str]
+    artifact_id: int = 0
+    created_seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """The execution that made what a cached node hands out.
+
+    Attributes:
+      execution_id: of ML Metadata.
+      started_seconds: since the epoch.
+      seconds: how long it took.
+    """
+
+    execution_id: int
+    started_seconds: float
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +68,11 @@ class NodeRun:
       execution_id: of ML Metadata.
       error: why it failed, where ML Metadata has it (``write_failure``).
       outputs: the newest artifact by output key; of a cached node those of the run that made them.
-      properties: what the node was told (TFX's execution properties), as text.
+      properties: what the node was told (TFX's execution properties), as text; of a cached node also what its driver
+        added in the run that made its outputs.
+      started_seconds: since the epoch.
+      resolved: of a resolver what it found, by key: artifacts of earlier runs, none of this one's outputs.
+      origin: of a cached node who made its outputs; None where that is not known.
     """
 
     node: str
@@ -59,6 +82,9 @@ class NodeRun:
     error: str
     outputs: Mapping[str, Output]
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    started_seconds: float = 0.0
+    resolved: Mapping[str, Output] = dataclasses.field(default_factory=dict)
+    origin: Origin | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +106,11 @@ class RunRecord:
     def output(self, key: str) -> Output | None:
         """The run's newest artifact of an output key, whatever the node is called; None when there is none."""
         found = [node.outputs[key] for node in self.nodes if key in node.outputs and node.state != "failed"]
+        return found[-1] if found else None
+
+    def node(self, node_id: str) -> NodeRun | None:
+        """The last attempt of a node; None when the run has none."""
+        found = [node for node in self.nodes if node.node == node_id]
         return found[-1] if found else None
 
     def uri(self, key: str) -> str | None:
@@ -192,27 +223,57 @@ def _records(
         if ours:
             executions[run.id] = sorted(ours, key=lambda execution: execution.id)
             taken.append(run)
-    outputs = _outputs_by_execution(store, [execution.id for found in executions.values() for execution in found])
+    artifacts = _artifacts_by_execution(store, [execution.id for found in executions.values() for execution in found])
+    origins = _origins(store, [execution for found in executions.values() for execution in found], artifacts)
     return [
         RunRecord(
             pipeline_name,
             run.name,
             run.create_time_since_epoch / 1000,
             tuple(
-                NodeRun(
-                    node=node_of[execution.id],
-                    state=_STATES.get(execution.last_known_state, "unfinished"),
-                    seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000,
-                    execution_id=execution.id,
-                    error=read_failure(execution),
-                    outputs=outputs.get(execution.id, {}),
-                    properties=_properties(execution),
+                _node_run(
+                    node_of[execution.id],
+                    execution,
+                    artifacts.get(execution.id, _Artifacts()),
+                    origins.get(execution.id),
                 )
                 for execution in executions[run.id]
             ),
         )
         for run in taken
     ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Artifacts:
+    """The newest artifact by key of what one execution gave out, and of what it, a resolver, found."""
+
+    outputs: dict[str, Output] = dataclasses.field(default_factory=dict)
+    resolved: dict[str, Output] = dataclasses.field(default_factory=dict)
+
+
+def _node_run(
+    node: str,
+    execution: metadata_store_pb2.Execution,
+    artifacts: _Artifacts,
+    origin: metadata_store_pb2.Execution | None,
+) -> NodeRun:
+    return NodeRun(
+        node=node,
+        state=_STATES.get(execution.last_known_state, "unfinished"),
+        seconds=_seconds(execution),
+        execution_id=execution.id,
+        error=read_failure(execution),
+        outputs=artifacts.outputs,
+        properties={**(_properties(origin) if origin else {}), **_properties(execution)},
+        started_seconds=execution.create_time_since_epoch / 1000,
+        resolved=artifacts.resolved,
+        origin=Origin(origin.id, origin.create_time_since_epoch / 1000, _seconds(origin)) if origin else None,
+    )
+
+
+def _seconds(execution: metadata_store_pb2.Execution) -> float:
+    return (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
 
 
 def _nodes_by_execution(store: ml_metadata.MetadataStore, pipeline_name: str) -> dict[int, str]:
@@ -226,25 +287,49 @@ def _nodes_by_execution(store: ml_metadata.MetadataStore, pipeline_name: str) ->
     }
 
 
-def _outputs_by_execution(
-    store: ml_metadata.MetadataStore, execution_ids: Sequence[int]
-) -> dict[int, dict[str, Output]]:
-    """The newest artifact by output key, of each execution that has one."""
+def _artifacts_by_execution(store: ml_metadata.MetadataStore, execution_ids: Sequence[int]) -> dict[int, _Artifacts]:
+    """What each execution gave out or resolved. A resolver's finds are events of a kind of their own."""
     kinds = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
     events = [
         event
         for event in (store.get_events_by_execution_ids(execution_ids) if execution_ids else ())
         if event.type in kinds and event.path.steps
     ]
-    artifacts = {
-        artifact.id: Output(artifact.uri, _properties(artifact))
+    outputs = {
+        artifact.id: Output(artifact.uri, _properties(artifact), artifact.id, artifact.create_time_since_epoch / 1000)
         for artifact in store.get_artifacts_by_id({event.artifact_id for event in events})
     }
-    outputs: dict[int, dict[str, Output]] = {}
+    found: dict[int, _Artifacts] = {}
     for event in sorted(events, key=lambda event: event.artifact_id):
-        if event.artifact_id in artifacts:
-            outputs.setdefault(event.execution_id, {})[event.path.steps[0].key] = artifacts[event.artifact_id]
-    return outputs
+        if event.artifact_id in outputs:
+            of_execution = found.setdefault(event.execution_id, _Artifacts())
+            is_output = event.type == metadata_store_pb2.Event.OUTPUT
+            named = of_execution.outputs if is_output else of_execution.resolved
+            named[event.path.steps[0].key] = outputs[event.artifact_id]
+    return found
+
+
+def _origins(
+    store: ml_metadata.MetadataStore,
+    executions: Sequence[metadata_store_pb2.Execution],
+    artifacts: Mapping[int, _Artifacts],
+) -> dict[int, metadata_store_pb2.Execution]:
+    """By cached execution the one that made its outputs: the first that gave them out."""
+    given_out = {
+        execution.id: next(iter(artifacts[execution.id].outputs.values())).artifact_id
+        for execution in executions
+        if execution.last_known_state == metadata_store_pb2.Execution.CACHED
+        and execution.id in artifacts
+        and artifacts[execution.id].outputs
+    }
+    first: dict[int, int] = {}
+    for event in store.get_events_by_artifact_ids(set(given_out.values())) if given_out else ():
+        if event.type == metadata_store_pb2.Event.OUTPUT:
+            before = first.get(event.artifact_id, event.execution_id)
+            first[event.artifact_id] = min(before, event.execution_id)
+    makers = {execution.id: execution for execution in store.get_executions_by_id(set(first.values()))}
+    found = {cached: makers.get(first.get(artifact_id, cached)) for cached, artifact_id in given_out.items()}
+    return {cached: maker for cached, maker in found.items() if maker is not None and maker.id != cached}
 
 
 def _properties(holder: metadata_store_pb2.Artifact | metadata_store_pb2.Execution) -> dict[str, str]:

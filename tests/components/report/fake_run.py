@@ -49,8 +49,21 @@ class FakeRun:
         pipeline: str = PIPELINE,
         error: str = "",
         told: Mapping[str, str] | None = None,
+        again: Mapping[str, int] | None = None,
+        found: Mapping[str, int] | None = None,
     ) -> int:
-        """Adds a node's execution with its outputs and gives the execution's id."""
+        """Adds a node's execution and gives its id.
+
+        Args:
+          run_id, node, state: of the execution.
+          outputs: folders of new artifacts by key, which all have the ``properties``.
+          properties: of the outputs.
+          pipeline: the node's.
+          error: why it failed.
+          told: the execution's properties.
+          again: ids of artifacts that a cached node hands out by key.
+          found: ids of artifacts that a resolver found by key.
+        """
         execution = proto.Execution(type_id=self._execution_type, last_known_state=state)
         for name, text in (told or {}).items():
             execution.custom_properties[name].string_value = text
@@ -65,6 +78,12 @@ class FakeRun:
             event = proto.Event(type=proto.Event.OUTPUT)
             event.path.steps.add(key=key)
             pairs.append((artifact, event))
+        for earlier, kind in ((again, proto.Event.OUTPUT), (found, proto.Event.INTERNAL_OUTPUT)):
+            for key, artifact_id in (earlier or {}).items():
+                [artifact] = self.store.get_artifacts_by_id([artifact_id])
+                event = proto.Event(type=kind)
+                event.path.steps.add(key=key)
+                pairs.append((artifact, event))
         contexts = [
             proto.Context(type_id=self._types[kind], name=name)
             for kind, name in (("pipeline", pipeline), ("pipeline_run", run_id), ("node", f"{pipeline}.{node}"))

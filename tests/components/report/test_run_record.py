@@ -74,3 +74,36 @@ def test_why_a_node_failed_is_written_down_where_tfx_said_nothing(fake_run: Fake
 
 def test_nothing_has_failed(fake_run: FakeRun) -> None:
     write_failure(fake_run.store, [], "nothing")
+
+
+def test_what_a_resolver_found_is_no_output_of_the_run(fake_run: FakeRun) -> None:
+    """The last blessed model is resolved after the Trainer ran: the page must not show it as this run's."""
+    fake_run.node("old", "Trainer", outputs={"model": fake_run.root / "old"})
+    old = read_run(fake_run.connection, "signs").output("model")
+    assert old is not None
+    fake_run.node("new", "Trainer", outputs={"model": fake_run.root / "new"})
+    fake_run.node("new", "BlessedBaseline", State.COMPLETE, found={"model": old.artifact_id})
+    record = read_run(fake_run.connection, "signs")
+    assert record.uri("model") == str(fake_run.root / "new")
+    baseline = record.node("BlessedBaseline")
+    assert baseline is not None
+    assert baseline.outputs == {}
+    assert baseline.resolved["model"] == old
+    assert record.node("Pusher") is None
+
+
+def test_of_a_cached_node_the_record_says_who_made_its_outputs(fake_run: FakeRun) -> None:
+    told = {"settings": "{}", "span_folders": "[]"}
+    maker = fake_run.node("old", "ExampleGen", outputs={"examples": fake_run.root / "1"}, told=told)
+    made = read_run(fake_run.connection, "signs").output("examples")
+    assert made is not None
+    for run_id in ("middle", "new"):
+        again = {"examples": made.artifact_id}
+        fake_run.node(run_id, "ExampleGen", State.CACHED, told={"settings": "{}"}, again=again)
+    [node] = read_run(fake_run.connection, "signs", run_id="new").nodes
+    assert node.origin is not None
+    assert node.origin.execution_id == maker
+    assert node.started_seconds >= node.origin.started_seconds
+    assert node.properties == told
+    assert node.outputs["examples"] == made
+    assert read_run(fake_run.connection, "signs", run_id="old").nodes[0].origin is None
