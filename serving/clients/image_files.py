@@ -7,20 +7,23 @@ frame. Files the graph does not decode, or does not turn, are sent as an upright
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import io
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 _ORIENTATION_TAG: Final = 0x0112
+_ON_ITS_SIDE: Final = (5, 6, 7, 8)
+"""Values of the tag with which width and height change places."""
 _SIXTEEN_BIT_GREY: Final = ("I;16", "I;16B", "I")
 """Pillow's modes of greyscale above 8 bit; ``I`` is what some of its versions read a 16-bit PNG as."""
-_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 """Of the files that are taken from a folder."""
 _SENT_AS_THEY_ARE: Final = {
     "JPEG": None,
@@ -43,8 +46,21 @@ class ImageFile:
     upright: Image.Image
 
 
-def find(patterns: Iterable[str]) -> list[pathlib.Path]:
+@dataclasses.dataclass(frozen=True)
+class EncodedImage:
+    """What is sent of an image that nobody looks at: the bytes, and the size in pixels of the upright image."""
+
+    encoded: bytes
+    width: int
+    height: int
+
+
+def find(patterns: Iterable[str], suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[pathlib.Path]:
     """Paths of files, folders (the images in them, at any depth) and glob patterns, each file once, in the order given.
+
+    Args:
+      patterns: of any of the three.
+      suffixes: of the files that are taken from a folder; none: all are, but hidden ones.
 
     Raises:
       ImageFileError: a file does not exist, a folder holds no image, or a pattern matches none.
@@ -57,9 +73,10 @@ def find(patterns: Iterable[str]) -> list[pathlib.Path]:
             paths[path] = None
             continue
         if path.is_dir():
-            images = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+            images = sorted(file for file in path.rglob("*") if _is_taken(file, suffixes) and file.is_file())
             if not images:
-                raise ImageFileError(f"{pattern}: the folder holds no file that ends in {', '.join(_SUFFIXES)}")
+                ending = f" that ends in {', '.join(suffixes)}" if suffixes else ""
+                raise ImageFileError(f"{pattern}: the folder holds no file{ending}")
             paths.update(dict.fromkeys(images))
             continue
         found = sorted(pathlib.Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207
@@ -67,6 +84,10 @@ def find(patterns: Iterable[str]) -> list[pathlib.Path]:
             raise ImageFileError(f"{pattern}: no such file, and no file matches it as a pattern")
         paths.update(dict.fromkeys(match for match in found if match.is_file()))
     return list(paths)
+
+
+def _is_taken(file: pathlib.Path, suffixes: tuple[str, ...]) -> bool:
+    return file.suffix.lower() in suffixes if suffixes else not file.name.startswith(".")
 
 
 def read(path: pathlib.Path) -> ImageFile:
@@ -77,22 +98,62 @@ def read(path: pathlib.Path) -> ImageFile:
     """
     try:
         encoded = path.read_bytes()
-        with Image.open(io.BytesIO(encoded)) as image:
+        with _opened(encoded) as image:
             image.load()
-            modes = _SENT_AS_THEY_ARE.get(image.format or "", ())
-            turned = image.getexif().get(_ORIENTATION_TAG, 1) != 1
-            as_it_is = modes is None or (image.mode in modes and not turned)
+            as_it_is = _is_sent_as_it_is(image)
             upright = _rgb(ImageOps.exif_transpose(image))
+    except (OSError, ImageFileError) as error:
+        raise ImageFileError(f"{path}: {_read_failure(error)}") from error
+    return ImageFile(path, encoded if as_it_is else _png(upright), upright)
+
+
+def encode(content: bytes, max_pixels: int) -> EncodedImage:
+    """What to send of an image file: most by their header alone, for the graph decodes them and finds what is damaged.
+
+    Args:
+      content: of the file.
+      max_pixels: largest width x height that is decoded, here or there.
+
+    Raises:
+      ImageFileError: it is no image, a damaged one of those that are decoded here, or too large; names no file.
+    """
+    with _opened(content) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise ImageFileError(f"has {width} x {height} pixels, the limit is {max_pixels}")
+        if not _is_sent_as_it_is(image):
+            upright = _rgb(ImageOps.exif_transpose(image))
+            return EncodedImage(_png(upright), upright.width, upright.height)
+        on_its_side = image.getexif().get(_ORIENTATION_TAG, 1) in _ON_ITS_SIDE
+    return EncodedImage(content, height, width) if on_its_side else EncodedImage(content, width, height)
+
+
+@contextlib.contextmanager
+def _opened(encoded: bytes) -> Iterator[Image.Image]:
+    """Pillow's image; what it raises, also later on, is an `ImageFileError`."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            yield image
     except UnidentifiedImageError as error:
-        raise ImageFileError(f"{path}: is not an image ({len(encoded)} bytes)") from error
+        raise ImageFileError(f"is not an image ({len(encoded)} bytes)") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         # Pillow reports broken PNG files as SyntaxError.
-        raise ImageFileError(f"{path}: cannot be read as an image: {error}") from error
-    if not as_it_is:
-        buffer = io.BytesIO()
-        upright.save(buffer, "PNG")
-        encoded = buffer.getvalue()
-    return ImageFile(path, encoded, upright)
+        raise ImageFileError(f"cannot be read as an image: {error}") from error
+
+
+def _read_failure(error: Exception) -> str:
+    return str(error) if isinstance(error, ImageFileError) else f"cannot be read as an image: {error}"
+
+
+def _is_sent_as_it_is(image: Image.Image) -> bool:
+    modes = _SENT_AS_THEY_ARE.get(image.format or "", ())
+    return modes is None or (image.mode in modes and image.getexif().get(_ORIENTATION_TAG, 1) == 1)
+
+
+def _png(upright: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    upright.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _rgb(image: Image.Image) -> Image.Image:

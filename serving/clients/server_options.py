@@ -28,14 +28,14 @@ class ServerOptionsError(Exception):
     """A file that an option names is of no use; the message says which and why."""
 
 
-def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """Adds those of a client of one model, in a group of their own."""
+def add_server_options(parser: argparse.ArgumentParser, *, has_default: bool = True) -> None:
+    """Adds those of a client of one model, in a group of their own; without a default somebody else may be asked."""
     server = parser.add_argument_group("who is asked")
     server.add_argument(
         "--server",
         metavar="ADDRESS",
-        help="HOST:PORT is asked over gRPC, a URL (http:// or https://) by TF Serving's REST API; default: "
-        f"{_GRPC_SERVER}, with --rest {_REST_SERVER}",
+        help="HOST:PORT is asked over gRPC, a URL (http:// or https://) by TF Serving's REST API"
+        + (f"; default: {_GRPC_SERVER}, with --rest {_REST_SERVER}" if has_default else ""),
     )
     server.add_argument("--rest", action="store_true", help="ask HOST:PORT by the REST API, too")
     server.add_argument("--model_name", default=MODEL_NAME, help="default: %(default)s")

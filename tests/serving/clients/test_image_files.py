@@ -74,6 +74,33 @@ def test_16_bit_greyscale_that_has_to_be_converted_keeps_its_values(
         assert sent.convert("RGB").getextrema() == ((128, 128),) * 3
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "orientation"),
+    [
+        ("a.jpg", "RGB", None),
+        ("a.jpg", "CMYK", 8),
+        ("a.jpg", "L", 3),
+        ("a.png", "P", None),
+        ("a.png", "RGB", 6),
+        ("a.webp", "RGB", None),
+        ("a.tiff", "RGB", 5),
+    ],
+)
+def test_encode_sends_what_read_would(tmp_path: pathlib.Path, name: str, mode: str, orientation: int | None) -> None:
+    content = _save(tmp_path / name, mode, orientation)
+    read, encoded = image_files.read(tmp_path / name), image_files.encode(content, max_pixels=600)
+    assert encoded.encoded == read.encoded
+    assert (encoded.width, encoded.height) == read.upright.size
+    with pytest.raises(image_files.ImageFileError, match=r"^has (30 x 20|20 x 30) pixels, the limit is 599$"):
+        image_files.encode(content, max_pixels=599)
+
+
+@pytest.mark.parametrize(("name", "kept_bytes"), [("a.jpg", 50), ("a.png", 45), ("a.webp", 30), ("a.jpg", 0)])
+def test_encode_names_no_file(tmp_path: pathlib.Path, name: str, kept_bytes: int) -> None:
+    with pytest.raises(image_files.ImageFileError, match=r"^(is not an image|cannot be read as an image)"):
+        image_files.encode(_save(tmp_path / name)[:kept_bytes], max_pixels=10_000)
+
+
 def test_find_keeps_the_order_and_each_file_once(tmp_path: pathlib.Path) -> None:
     for name in ("b.jpg", "a [1].jpg", "c.txt"):
         (tmp_path / name).touch()
