@@ -12,8 +12,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from schema.installation import everything_for
-
 VERBS: Final = {
     "run": "run a pipeline on this machine",
     "runs": "list the runs of a pipeline: how they ended, how good their models are, what was pushed",
@@ -50,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m pipeline: there is no verb {verb!r}{hint} It has {', '.join(VERBS)}.", file=sys.stderr)
         return 2
     try:
-        with everything_for(f"python -m pipeline {verb}"):
-            return int(importlib.import_module(f"pipeline.verbs.{verb}").main(rest))
+        return int(importlib.import_module(f"pipeline.verbs.{verb}").main(rest))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
