@@ -28,6 +28,7 @@ BENCHMARKS = {
     "input_pipeline": "Records to training batches",
     "training_loop": "The training loop around the gradient step",
     "metric": "The COCO metric",
+    "gate": "The gate: how sure it is, and how sure it says it is",
     "detectors": "Every detector: training, inference, memory",
     "overfit": "Every detector learns eight pictures by heart",
     "feature_extraction": "Kept features: speed, and trainings on 25 images",

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from schema.installation import everything_for
+
 VERBS: Final = {
     "run": "run a pipeline on this machine",
     "runs": "list the runs of a pipeline: how they ended, how good their models are, what was pushed",
@@ -48,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m pipeline: there is no verb {verb!r}{hint} It has {', '.join(VERBS)}.", file=sys.stderr)
         return 2
     try:
-        return int(importlib.import_module(f"pipeline.verbs.{verb}").main(rest))
+        with everything_for(f"python -m pipeline {verb}"):
+            return int(importlib.import_module(f"pipeline.verbs.{verb}").main(rest))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED

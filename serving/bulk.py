@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from schema.installation import everything_for
 from serving.bulk_inference import beam_options
 from serving.clients import server_options
 
@@ -65,6 +66,7 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
+@everything_for("python -m serving.bulk")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point. Exit status as the help says."""
     parser = _arguments()

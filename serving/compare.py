@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from schema.exported_model import MODEL_NAME
+from schema.installation import everything_for
 from serving.clients.server_options import (
     ServerOptionsError,
     add_connection_options,
@@ -64,6 +65,7 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
+@everything_for("python -m serving.compare")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point. Exit status: 0 the versions agree, 1 they differ, 2 they could not be compared."""
     parser = _arguments()

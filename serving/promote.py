@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from schema.installation import everything_for
 from serving.promotion import command
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from serving.promotion.moving import Request
 
 
+@everything_for("python -m serving.promote")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point. Exit status: 0 moved, or it was there already; 2 refused, and nothing is changed."""
     parser = command.parser("python -m serving.promote", "Lets a label name a version.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from schema.installation import everything_for
 from serving.promotion import command
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from serving.promotion.moving import Request
 
 
+@everything_for("python -m serving.rollback")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point. Exit status: 0 moved; 2 refused, and nothing is changed."""
     parser = command.parser("python -m serving.rollback", "Lets a label name what it named before its last promotion.")

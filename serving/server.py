@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from schema.exported_model import MODEL_NAME
+from schema.installation import everything_for
 from serving.models import version_folder
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
+@everything_for("python -m serving.server")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point."""
     parser = _arguments()

@@ -23,6 +23,7 @@ DOCUMENTS = (
     "docs/transfer.md",
     "docs/augmentation.md",
     "docs/serving.md",
+    "docs/gate.md",
 )
 OURS = ("pipeline", "kubeflow", "serving", "demo", "benchmarks", "docs")
 MINIMAL = "name: signs\ndata: {format: coco, path: data}\n"

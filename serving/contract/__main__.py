@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from schema.exported_model import MODEL_NAME, SAVED_MODEL_FILE
+from schema.installation import everything_for
 from serving.clients.server_options import (
     ServerOptionsError,
     add_connection_options,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _ANSWER_SECONDS = 300.0
 
 
+@everything_for("python -m serving.contract")
 def main(argv: Sequence[str] | None = None) -> int:
     """Checks a model and returns the exit status."""
     parser = _parser()

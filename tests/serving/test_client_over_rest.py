@@ -20,6 +20,7 @@ from serving.model_server import ModelServer, ServerSettings
 from serving.models.models_config import ModelConfig
 from serving.protocol.limits import Limits
 from serving.wire.rest import RestSettings
+from tests.light_installation import run_light
 from tests.serving.clients.scripted_server import answer, scripted
 from tests.serving.guard import TOKEN, Guard
 from tests.serving.tiny_detector import jpeg, png_header
@@ -302,3 +303,17 @@ def test_tls_with_a_certificate_on_both_sides_and_a_token(
         way = ("--rest", "--server", f"localhost:{running.rest_port}", *guard.flags)
         assert _run(tmp_path / "a.jpg", "--format", "csv", *way) == 0
         assert "a.jpg,stop,0.78" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_rest", [False, True])
+def test_it_runs_where_the_distribution_is_installed_without_an_extra(
+    server: ModelServer, tmp_path: pathlib.Path, is_rest: bool
+) -> None:
+    (tmp_path / "light").mkdir()
+    (tmp_path / "street.jpg").write_bytes(jpeg(220, 80, 40))
+    address = _addresses(server)[is_rest]
+    ran = run_light(
+        tmp_path / "light", "-m", "serving.client", tmp_path / "street.jpg", "--label", "stable", "--server", address
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[1].split()[1:] == ["stop", "0.863", "40", "10", "80", "30"]
