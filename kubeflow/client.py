@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from kubeflow.server_version import problem_with, server_version
 from pipeline.config_document import parse_yaml, plain_value
 from pipeline.config_errors import ConfigError
 
@@ -136,7 +137,13 @@ def upload(client: kfp.Client, package: pathlib.Path, namespace: str | None = No
     """Uploads a package as a version of its pipeline, unless that very package is there already.
 
     The version is named after a digest of the file, so that the same package uploaded twice is one version.
+
+    Raises:
+      ClusterError: the server is too old for the package; nothing was uploaded.
     """
+    problem = problem_with(server_version(client), package)
+    if problem:
+        raise ClusterError(f"{package}: {problem}")
     name = package_name(package)
     digest = hashlib.sha256(package.read_bytes()).hexdigest()[:_VERSION_DIGITS]
     version_name = f"{name}-{digest}"

@@ -2,6 +2,9 @@
 
 Six fields, seconds first: ``0 30 2 * * 1-5`` is 02:30:00 from Monday to Friday. Five fields get ``0`` in front.
 Kubeflow takes an expression that can never come true (31 February) for a schedule that never runs; here it is refused.
+
+robfig/cron looks no further than the fifth calendar year from now. Kubeflow takes what it does not find for a time long
+past, so one that comes true later is refused when a schedule is made of it (``first_missed``).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Final
 from croniter import CroniterBadDateError, croniter
 
 _MONTHS: Final = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
+_YEARS_AHEAD: Final = 5
 _DAYS: Final = {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
 
 
@@ -65,6 +69,11 @@ class Cron:
         expression = " ".join(",".join(map(str, sorted(values))) for values in self.values)
         schedule = croniter(expression, after, day_or=not self.any_day, second_at_beginning=True)
         yield from schedule.all_next(datetime.datetime)
+
+    def first_missed(self, after: datetime.datetime) -> datetime.datetime | None:
+        """The next time, when it is too far away for robfig/cron to find it from ``after``; None when it finds it."""
+        following = next(self.times(after))
+        return following if following.year > after.year + _YEARS_AHEAD else None
 
 
 def parse_cron(text: str) -> Cron:

@@ -22,12 +22,11 @@ from kubeflow.node import POD_VARIABLE
 from kubeflow.notify import WEBHOOK_VARIABLE
 from kubeflow.run_parameters import RunParameter, run_parameters
 from kubeflow.step_config import encode_config
-from pipeline.cluster_settings import ClusterSettings, StepSettings
+from pipeline.cluster_settings import NOTIFY_STEP, START_CHECK_STEP, ClusterSettings, StepSettings
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
 
 RETENTION_STEP: Final = "Retention"
-NOTIFY_STEP: Final = "Notify"
 _RUN_ID: Final = "run_id"
 _RETRY_WINDOW_SECONDS: Final = 30 * 24 * 3600
 
@@ -70,7 +69,7 @@ def make_pipeline(
       ConfigError: `cluster.steps` or `cluster.parameters` names what there is not.
     """
     cluster, parameters = config.cluster, run_parameters(config)
-    known = [*edges, RETENTION_STEP, NOTIFY_STEP]
+    known = [START_CHECK_STEP, *edges, RETENTION_STEP, NOTIFY_STEP]
     unknown = sorted(set(cluster.steps) - set(known))
     if unknown:
         raise ConfigError(f"cluster.steps: {unknown[0]!r} is no step of this pipeline; there are {', '.join(known)}")
@@ -83,10 +82,13 @@ def make_pipeline(
         return task
 
     def steps(inputs: Mapping[str, Any]) -> None:
+        # Comes up within minutes or not at all; the graph's own steps may take hours, and a pod that cannot pull its
+        # image ends with its time.
+        start = add(START_CHECK_STEP, "kubeflow.start_check", inputs, [])
         tasks: dict[str, dsl.PipelineTask] = {}
         for node_id, upstream in edges.items():
             tasks[node_id] = add(node_id, "kubeflow.node", inputs, ["--node", node_id])
-            tasks[node_id].after(*(tasks[name] for name in upstream))
+            tasks[node_id].after(*(tasks[name] for name in upstream) if upstream else (start,))
         if cluster.retention.enabled:
             add(RETENTION_STEP, "kubeflow.retention", inputs, []).after(*tasks.values())
 
@@ -224,11 +226,16 @@ def _set_resources(task: dsl.PipelineTask, step: StepSettings) -> None:
     if step.cpu_limit:
         task.set_cpu_limit(step.cpu_limit)
     if step.memory_request:
-        task.set_memory_request(step.memory_request)
+        task.set_memory_request(_in_kfps_units(step.memory_request))
     if step.memory_limit:
-        task.set_memory_limit(step.memory_limit)
+        task.set_memory_limit(_in_kfps_units(step.memory_limit))
     if step.gpus:
         task.set_accelerator_type(step.gpu_type).set_accelerator_limit(step.gpus)
+
+
+def _in_kfps_units(memory: str) -> str:
+    """``4000000k`` in bytes: kfp wants a `K` there, which Kubernetes refuses."""
+    return f"{memory[:-1]}000" if memory.endswith("k") else memory
 
 
 def _set_environment(task: dsl.PipelineTask, node_id: str, step: StepSettings, cluster: ClusterSettings) -> None:

@@ -13,6 +13,8 @@ from typing import Final
 import pymysql
 from ml_metadata.proto import metadata_store_pb2
 
+from kubeflow.server_version import LEAST_VERSION, version_text
+
 HOST_VARIABLE: Final = "METADATA_STORE_HOST"
 PORT_VARIABLE: Final = "METADATA_STORE_PORT"
 DATABASE_VARIABLE: Final = "METADATA_STORE_DATABASE"
@@ -145,7 +147,8 @@ def wait_for_store(address: StoreAddress, limit_seconds: float) -> None:
         retry_until(attempt, f"metadata store {address}", limit_seconds, hopeless)
     except UnreachableError as error:
         raise UnreachableError(
-            f"{error}. Check that the server runs, that the NetworkPolicy lets this pod reach it, and that the Secret "
+            f"{error}. Check that the server runs, that the NetworkPolicy lets this pod reach it (it goes by labels, "
+            f"which Kubeflow Pipelines before {version_text(LEAST_VERSION)} may not give to pods), and that the Secret "
             "in cluster.metadata_store.secret holds its user and password"
         ) from error
 

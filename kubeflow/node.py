@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 from components.user_error import failure_reason
 from kubeflow.metadata_store import StoreAddress, UnreachableError, store_lock, wait_for_store
 from kubeflow.pipeline_root import wait_for_root
+from kubeflow.server_version import LEAST_VERSION, version_text
 from kubeflow.step_config import decode_config
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
@@ -118,25 +119,35 @@ def parse(argv: Sequence[str] | None) -> Step:
     parser.add_argument("--config", required=True, help="the config as `kubeflow.compile` encodes it")
     parser.add_argument("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[])
     arguments = parser.parse_args(argv)
-    if "{{" in arguments.run_id:
-        raise ConfigError(
-            f"--run-id: found {arguments.run_id!r}, which Kubeflow Pipelines should have replaced by the run's id and "
-            "does from version 2.4 on; with one id for all runs, later ones would find everything done"
-        )
+    check_run_id(arguments.run_id)
     config = decode_config(arguments.config, arguments.overrides)
     return Step(arguments.node, arguments.run_id, os.environ.get(POD_VARIABLE, ""), config)
 
 
-def reach(step: Step) -> StoreAddress:
+def check_run_id(run_id: str) -> None:
+    """Passes for what Kubeflow writes in place of its placeholder.
+
+    Raises:
+      ConfigError: the placeholder is still there.
+    """
+    if "{{" in run_id:
+        raise ConfigError(
+            f"--run-id: found {run_id!r}, which Kubeflow Pipelines should have replaced by the run's id; with "
+            "one id for all runs, later ones would find everything done. The server is too old: expected "
+            f"{version_text(LEAST_VERSION)} or later"
+        )
+
+
+def reach(config: PipelineConfig) -> StoreAddress:
     """Waits for the metadata store and the root.
 
     Raises:
       UnreachableError: one of them is not there in time.
     """
     address = StoreAddress.from_environment()
-    cluster = step.config.cluster
+    cluster = config.cluster
     wait_for_root(
-        step.config.pipeline_root,
+        config.pipeline_root,
         [volume.mount_path for volume in cluster.volumes],
         cluster.metadata_store.wait_seconds,
     )
@@ -155,7 +166,7 @@ def _prepare(step: Step, address: StoreAddress) -> NodeRun:
     return run
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """The last line of the log, and what ``kubectl describe pod`` shows."""
     print(text, file=sys.stderr, flush=True)
     if TERMINATION_MESSAGE.exists() and os.access(TERMINATION_MESSAGE, os.W_OK):
@@ -168,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         step = parse(argv)
     except ConfigError as error:
-        _say(str(error))
+        say(str(error))
         return EXIT_CONFIG
     where = f"step {step.node_id} of run {step.run_id}"
     print(f"{where}, pod {step.pod_name or '(none)'}, root {step.config.pipeline_root}", flush=True)
@@ -180,22 +191,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         with termination(give_up):
-            address = reach(step)
+            address = reach(step.config)
             run = _prepare(step, address)
             outcome = run.run()
     except UnreachableError as error:
-        _say(f"{where} could not start: {error}")
+        say(f"{where} could not start: {error}")
         return EXIT_UNREACHABLE
     except SystemExit:
         # TFX's Launcher lets it pass without telling the store.
         if run is not None:
             run.fail_unfinished("asked to end (SIGTERM)")
         spent = time.monotonic() - started
-        _say(f"{where} was asked to end after {spent:.0f} s; a retry goes on from the last checkpoint")
+        say(f"{where} was asked to end after {spent:.0f} s; a retry goes on from the last checkpoint")
         return EXIT_TERMINATED
     except Exception as error:
         traceback.print_exc()
-        _say(
+        say(
             f"{where} failed after {time.monotonic() - started:.0f} s: {failure_reason(error)}\n"
             f"The traceback is above. Artifacts are under {step.config.pipeline_root / step.node_id}"
         )

@@ -59,9 +59,14 @@ class Schedule:
             )
         if self.settings.cron is not None:
             try:
-                parse_cron(self.settings.cron)
+                missed = parse_cron(self.settings.cron).first_missed(_now())
             except CronError as error:
                 raise ClusterError(f"schedule {self.name!r}: {error}") from error
+            if missed is not None:
+                raise ClusterError(
+                    f"schedule {self.name!r}: cron {self.settings.cron!r} comes true on {missed:%Y-%m-%d} next; "
+                    "Kubeflow looks five years ahead and takes what it does not find for a time that was missed"
+                )
 
     @property
     def cron(self) -> str | None:
@@ -72,11 +77,14 @@ class Schedule:
         """When it runs, in words."""
         if self.cron is None:
             return f"every {self.settings.interval_seconds} s"
-        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
         times = ", ".join(
-            f"{t:%Y-%m-%d %H:%M:%S}" for t in itertools.islice(parse_cron(self.cron).times(now), _SHOWN_TIMES)
+            f"{t:%Y-%m-%d %H:%M:%S}" for t in itertools.islice(parse_cron(self.cron).times(_now()), _SHOWN_TIMES)
         )
         return f"cron {self.cron} in the cluster's time zone ({self.settings.time_zone}); next: {times}"
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 def create(client: kfp.Client, schedule: Schedule, version: UploadedVersion, experiment_id: str) -> tuple[str, bool]:

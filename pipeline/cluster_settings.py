@@ -5,7 +5,9 @@ Nothing here says what is computed; that is the rest of the file. A run on this 
 
 from __future__ import annotations
 
+import collections
 import pathlib
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -16,7 +18,16 @@ from components.settings import Settings
 _NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
 KubernetesName = Annotated[str, pydantic.Field(pattern=_NAME)]
 Cpu = Annotated[str, pydantic.Field(pattern=r"^([0-9]*[.])?[0-9]+m?$")]
-Memory = Annotated[str, pydantic.Field(pattern=r"^[0-9]+(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$")]
+_VOLUME_NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+VolumeName = Annotated[str, pydantic.Field(pattern=_VOLUME_NAME)]
+"""A Kubernetes name without dots, at most 63 characters: Kubeflow calls a pod's volume after what is mounted."""
+Memory = Annotated[str, pydantic.Field(pattern=r"^[0-9]+(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|k|Ki)?$")]
+"""As Kubernetes writes quantities: a thousand is `k`, and `K` alone is nothing."""
+START_CHECK_STEP = "StartCheck"
+NOTIFY_STEP = "Notify"
+SHORT_STEPS = (START_CHECK_STEP, NOTIFY_STEP)
+"""Steps beside the graph's whose work takes seconds."""
+_SHORT_STEP_SECONDS = 300
 EnvName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -69,7 +80,8 @@ class StepSettings(Settings):
     retry_factor: pydantic.PositiveInt = 2
     """Every further wait is this many times longer."""
     timeout_seconds: pydantic.NonNegativeInt = 6 * 3600
-    """A pod that runs longer is ended and counts as failed; 0 means no limit."""
+    """A pod that runs longer is ended and counts as failed; 0 means no limit. Time in which its image cannot be pulled
+    counts, too: StartCheck, which runs first, and Notify are given minutes."""
     env: dict[EnvName, str] = {}
     """Environment variables."""
     labels: dict[str, str] = {}
@@ -86,12 +98,12 @@ class StepSettings(Settings):
 class VolumeSettings(Settings):
     """A claim that every step mounts."""
 
-    claim: KubernetesName
-    """Name of the PersistentVolumeClaim; steps on several nodes need the access mode ReadWriteMany."""
+    claim: VolumeName
+    """Name of the PersistentVolumeClaim, without dots; steps on several nodes need the access mode ReadWriteMany."""
     mount_path: str = pydantic.Field(pattern=r"^/.+")
     """Where it is mounted."""
     sub_path: str = ""
-    """A folder of the volume to mount instead of its root."""
+    """A folder of the volume to mount instead of its root; needs Kubeflow Pipelines 2.16."""
 
 
 class SecretSettings(Settings):
@@ -108,6 +120,11 @@ class SecretSettings(Settings):
     def _check(self) -> SecretSettings:
         if bool(self.env) == (self.mount_path is not None):
             raise ValueError(f"the secret {self.secret!r} needs `env` or `mount_path`, one of them")
+        if self.mount_path is not None and not re.fullmatch(_VOLUME_NAME, self.secret):
+            raise ValueError(
+                f"the secret {self.secret!r} has `mount_path`: Kubeflow calls the volume after it, and a volume's name "
+                "has at most 63 characters and no dots; give the secret another name"
+            )
         return self
 
 
@@ -146,8 +163,8 @@ class ScheduleSettings(Settings):
     max_concurrency: int = pydantic.Field(default=1, ge=1, le=10)
     """Runs at the same time, 1 to 10. With 1 a run that takes longer than the interval delays the next one."""
     catch_up: bool = False
-    """After a pause, run once for every time that was missed. The newest span is read every time, so it gains
-    nothing."""
+    """After a pause, run once for every time that was missed; without it once for the last of them. The newest span is
+    read every time, so more runs gain nothing."""
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> ScheduleSettings:
@@ -265,6 +282,15 @@ class ClusterSettings(Settings):
             )
         if len(set(mounts)) != len(mounts):
             raise ValueError(f"two volumes have the same mount_path: {', '.join(sorted(mounts))}")
+        # Kubeflow calls a volume after its claim or secret, and Kubernetes refuses a pod with two of one name.
+        sources = [volume.claim for volume in self.volumes]
+        sources += [secret.secret for secret in self.secrets if secret.mount_path is not None]
+        twice = [name for name, count in collections.Counter(sources).items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"{twice[0]!r} is mounted twice in cluster.volumes and cluster.secrets: it would be one volume with "
+                "two sources; mount a claim or secret once, and give a secret another name than a claim"
+            )
         reserved = {"cluster", "name", "root", "metadata"}
         bad = [key for key in (*self.parameters, *self.overrides) if key.split(".")[0] in reserved]
         if bad:
@@ -274,5 +300,10 @@ class ClusterSettings(Settings):
         return self
 
     def step(self, node_id: str) -> StepSettings:
-        """Settings of one step: its own over the default."""
-        return self.steps.get(node_id, StepSettings()).over(self.default_step)
+        """Settings of one step: its own over the default, which for the steps beside the graph has shorter limits."""
+        default = self.default_step
+        if node_id in SHORT_STEPS:
+            # Long enough to wait for root and store, short enough that a missing image is known soon.
+            seconds = 2 * self.metadata_store.wait_seconds + _SHORT_STEP_SECONDS
+            default = default.model_copy(update={"timeout_seconds": seconds, "retries": 1, "gpus": 0})
+        return self.steps.get(node_id, StepSettings()).over(default)

@@ -72,6 +72,7 @@ class KfpServer:
     recurring: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     requests: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     headers: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    tag_name: str = "2.16.0"
     run_states: list[str] = dataclasses.field(default_factory=lambda: ["RUNNING", "SUCCEEDED"])
 
     def _new(self, table: dict[str, dict[str, Any]], key: str, **content: Any) -> dict[str, Any]:
@@ -202,7 +203,7 @@ def _create_experiment(server: KfpServer, query: dict[str, str], body: Any, matc
 
 
 _ROUTES: list[tuple[str, str, _Route]] = [
-    ("GET", r"/healthz", lambda server, query, body, match: {"multi_user": False}),
+    ("GET", r"/healthz", lambda server, query, body, match: {"multi_user": False, "tag_name": server.tag_name}),
     ("POST", r"/pipelines/upload", lambda server, query, body, match: server.upload(query, body)),
     ("POST", r"/pipelines/upload_version", lambda server, query, body, match: server.upload_version(query, body)),
     ("GET", r"/pipelines", _listing("pipelines", "pipelines")),

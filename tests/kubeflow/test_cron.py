@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import pathlib
 
 import pytest
 from hypothesis import given
@@ -110,6 +111,31 @@ def _field(low: int, high: int) -> st.SearchStrategy[str]:
 _EXPRESSIONS = st.tuples(_field(0, 59), _field(0, 59), _field(0, 23), _field(1, 28), _field(1, 12), _field(0, 6)).map(
     " ".join
 )
+
+
+_ROBFIG = [
+    line.split("\t")
+    for line in pathlib.Path(__file__).with_name("robfig_cron_times.tsv").read_text().splitlines()
+    if not line.startswith("#")
+]
+
+
+@pytest.mark.parametrize(("text", "times"), [(row[0], row[1:]) for row in _ROBFIG], ids=[row[0] for row in _ROBFIG])
+def test_the_times_are_those_of_kubeflows_own_parser(text: str, times: list[str]) -> None:
+    if times == ["ERR"]:
+        with pytest.raises(CronError):
+            parse_cron(text)
+        return
+    found, now = [], NOW
+    try:
+        cron = parse_cron(text)
+    except CronError as error:
+        assert "never comes true" in str(error)
+        assert times == ["NONE"]
+        return
+    while len(found) < 3 and "NONE" not in found:
+        found.append("NONE" if cron.first_missed(now) else str(now := next(cron.times(now))))
+    assert found == times
 
 
 @given(_EXPRESSIONS)

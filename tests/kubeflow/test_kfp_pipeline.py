@@ -54,10 +54,26 @@ def _compile(folder: pathlib.Path, *overrides: str) -> tuple[dict[str, Any], dic
 def test_one_step_a_node_in_the_graphs_order(tmp_path: pathlib.Path) -> None:
     spec, _ = _compile(tmp_path)
     tasks = spec["root"]["dag"]["tasks"]
-    assert {task["taskInfo"]["name"] for task in tasks.values()} == set(EDGES)
+    assert {task["taskInfo"]["name"] for task in tasks.values()} == {"StartCheck", *EDGES}
     assert tasks["trainer"]["dependentTasks"] == ["object-detection-example-gen"]
     assert tasks["pusher"]["dependentTasks"] == ["trainer"]
     assert all(not task["cachingOptions"].get("enableCache") for task in tasks.values())
+
+
+def test_what_no_run_can_go_without_is_known_in_minutes(tmp_path: pathlib.Path) -> None:
+    spec, pods = _compile(tmp_path, "cluster.notify.webhook_secret=hook", "cluster.default_step.timeout_seconds=0")
+    graph = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    assert graph["object-detection-example-gen"]["dependentTasks"] == ["start-check"]
+    assert graph["trainer"]["dependentTasks"] == ["object-detection-example-gen"]
+    container = spec["deploymentSpec"]["executors"]["exec-start-check"]["container"]
+    assert container["command"] == ["python3", "-m", "kubeflow.start_check"]
+    for task, name in ((graph["start-check"], "start-check"), (spec["root"]["dag"]["tasks"]["notify"], "notify")):
+        # Twice the 300 s that a step waits for root and store, and five minutes.
+        assert pods[f"exec-{name}"]["activeDeadlineSeconds"] == "900"
+        assert task["retryPolicy"]["maxRetryCount"] == 1
+    assert "activeDeadlineSeconds" not in pods["exec-pusher"]
+    _, pods = _compile(tmp_path, "cluster.steps={StartCheck: {timeout_seconds: 60}}")
+    assert pods["exec-start-check"]["activeDeadlineSeconds"] == "60"
 
 
 def test_a_step_is_the_node_command_with_run_id_and_run_parameters(tmp_path: pathlib.Path) -> None:
@@ -96,6 +112,10 @@ def test_resources_retries_and_placement(tmp_path: pathlib.Path) -> None:
         "backoffFactor": 2.0,
         "backoffMaxDuration": "2592000s",
     }
+    spec, _ = _compile(tmp_path, "cluster.default_step.memory_limit=4000000k")
+    pusher = spec["deploymentSpec"]["executors"]["exec-pusher"]["container"]
+    # Kubernetes' own unit for a thousand, which kfp does not take.
+    assert pusher["resources"]["resourceMemoryLimit"] == "4000000000"
     assert pods["exec-trainer"]["nodeSelector"]["labels"] == {"pool": "gpu"}
     assert pods["exec-pusher"]["nodeSelector"]["labels"] == {"pool": "cpu"}
     assert pods["exec-trainer"]["tolerations"][0]["key"] == "nvidia.com/gpu"

@@ -38,7 +38,7 @@ def test_a_wrong_run_parameter(encoded: str, capsys: pytest.CaptureFixture[str])
 def test_a_run_id_that_the_backend_did_not_replace(encoded: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--node", "Trainer", "--run-id", "{{$.pipeline_job_uuid}}", "--config", encoded]
     assert node.main(arguments) == node.EXIT_CONFIG
-    assert "from version 2.4 on" in capsys.readouterr().err
+    assert "expected 2.15 or later" in capsys.readouterr().err
 
 
 def test_a_store_that_is_not_named(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import pathlib
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_created_as_the_config_says(kfp_server: Any, package: pathlib.Path, caps
     assert made["runtime_config"]["parameters"] == {"train_steps": "5"}
     assert "cluster's time zone (UTC)" in made["description"]
     assert "next: 20" in capsys.readouterr().out
+
+
+def test_a_time_that_kubeflow_does_not_look_for(
+    kfp_server: Any, package: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(schedule, "_now", lambda: datetime.datetime(2029, 5, 30))
+    assert _create(kfp_server, package, "--cron", "40 29 0 */14 5/15 2") == 2
+    assert "comes true on 2035-05-01 next; Kubeflow looks five years ahead" in capsys.readouterr().err
+    assert not kfp_server.recurring
 
 
 def test_creating_twice_leaves_one_and_changes_nothing(kfp_server: Any, package: pathlib.Path) -> None:

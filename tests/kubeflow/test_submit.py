@@ -137,6 +137,36 @@ def test_a_package_that_cannot_run_is_refused_here_and_by_the_server(
     assert not kfp_server.requests
 
 
+@pytest.mark.parametrize(
+    ("tag", "sub_path", "said"),
+    [
+        ("2.4.1", "", "is Kubeflow Pipelines 2.4, expected 2.15 or later"),
+        ("2.14.3", "", "is Kubeflow Pipelines 2.14, expected 2.15 or later"),
+        ("2.15.0", "", None),
+        ("2.15.2", "signs", "sub_path; expected 2.16 or later"),
+        ("v2.16.0-rc.1", "signs", None),
+        ("10.0.0", "signs", None),
+        ("unknown", "signs", None),
+    ],
+)
+def test_a_server_that_is_too_old_for_the_package_gets_nothing(
+    kfp_server: Any,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    tag: str,
+    sub_path: str,
+    said: str | None,
+) -> None:
+    kfp_server.tag_name = tag
+    volumes = f"[{{claim: root, mount_path: /mnt/pipelines, sub_path: '{sub_path}'}}]"
+    file, package = tmp_path / "config.yaml", tmp_path / "pipeline.yaml"
+    file.write_text(f"{CONFIG}cluster: {{volumes: {volumes}}}\n")
+    compiler.Compiler().compile(make_pipeline(cluster_config(file), "image:1", {"Trainer": []}), str(package))
+    assert _submit(kfp_server, package) == (0 if said is None else 2)
+    assert (said or "") in capsys.readouterr().err
+    assert bool(kfp_server.pipelines) == (said is None)
+
+
 def test_sign_in_options_reach_the_server(kfp_server: Any, package: pathlib.Path, tmp_path: pathlib.Path) -> None:
     token = tmp_path / "token"
     token.write_text("s3cret\n")
