@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-Rgb = tuple[int, int, int]
-Box = tuple[float, float, float, float]
-"""xmin, ymin, xmax, ymax."""
+from components.label_placement import Box, LabelPlacer
 
+Rgb = tuple[int, int, int]
 _LINE: Final = 3
 _NAMED_EACH: Final = 3
 """Boxes of a title that are named in a picture that shows many of it."""
+_LABEL_HEIGHT: Final = 20
 _LABEL_FONT = ImageFont.load_default(15)
 
 
@@ -50,20 +50,18 @@ def draw_boxes(picture: Image.Image, boxes: Sequence[DrawnBox]) -> None:
     draw = ImageDraw.Draw(picture)
     for drawn in boxes:
         _outline(draw, drawn.box_xyxy_pixels, drawn.colour, drawn.is_dashed)
-    taken: list[Box] = []
+    placer = LabelPlacer(picture.size, [drawn.box_xyxy_pixels for drawn in boxes])
     named: collections.Counter[str] = collections.Counter()
     counts = collections.Counter(drawn.title for drawn in boxes)
     many = {title for title, count in counts.items() if count > 2 * _NAMED_EACH}
-    outlines = [drawn.box_xyxy_pixels for drawn in boxes]
     for drawn in boxes:
         if drawn.title in many and named[drawn.title] >= _NAMED_EACH:
             continue
-        place = _free_place(drawn.title, drawn.box_xyxy_pixels, outlines, taken, picture.size)
+        place = placer.place(drawn.box_xyxy_pixels, _LABEL_FONT.getlength(drawn.title) + 8, _LABEL_HEIGHT)
         if place is None:  # the colour tells
             continue
         draw.rectangle(place, fill=drawn.colour)
         draw.text((place[0] + 4, place[1] + 1), drawn.title, _ink_on(drawn.colour), _LABEL_FONT)
-        taken.append(place)
         named[drawn.title] += 1
 
 
@@ -80,27 +78,6 @@ def _outline(draw: ImageDraw.ImageDraw, box: Box, colour: Rgb, dashed: bool) -> 
                 line = (position, edge, stop, edge) if across else (edge, position, edge, stop)
                 draw.line(line, colour, _LINE)
                 position += 14
-
-
-def _free_place(text: str, box: Box, boxes: Sequence[Box], taken: Sequence[Box], size: tuple[int, int]) -> Box | None:
-    """Where a name stands: by its box, on no other name and, where that can be, on no small box; None without room."""
-    width, height = _LABEL_FONT.getlength(text) + 8, 20
-    x = max(0.0, min(box[0], size[0] - width))
-    corners = ((x, box[1] - height), (x, box[3]), (box[2], box[1]), (box[0] - width, box[1]), (x, box[1]))
-    places = [(left, top, left + width, top + height) for left, top in corners]
-    free = [
-        place
-        for place in places
-        if min(place[:2]) >= 0 and place[2] <= size[0] and place[3] <= size[1]
-        if not any(_overlap(place, other) for other in taken)
-    ]
-    small = [other for other in boxes if (other[2] - other[0]) * (other[3] - other[1]) < 4 * width * height]
-    clear = [place for place in free if not any(_overlap(place, other) for other in small)]
-    return next(iter(clear or free), None)
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _ink_on(colour: Rgb) -> str:
