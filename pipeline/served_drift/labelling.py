@@ -6,12 +6,13 @@ import io
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from components.labelling_files import LabelledBox, LabelledImage, coco_document, label_studio_tasks
 from components.user_error import UserError
 from pipeline.served_drift.estimated_ap import Calibration, agreement
 from pipeline.served_drift.seen_images import Found, SeenImage
@@ -74,64 +75,26 @@ def write(
     if place.exists():
         raise UserError(f"{place}: is there already, and perhaps corrected by hand; give another --span or --output")
     place.mkdir(parents=True)
-    ids = {name: number for number, name in enumerate(class_names, start=1)}
-    entries: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    tasks = []
+    labelled = []
     for number, image in enumerate(images, start=1):
         encoded, suffix, (width, height) = _upright(image.encoded)
         name = f"{number:05d}.{suffix}"
         (place / name).write_bytes(encoded)
-        entries.append({"id": number, "file_name": name, "width": width, "height": height})
-        results = []
+        boxes = []
         for box, label, score in zip(
             image.found.boxes_yxyx_normalized, image.found.class_names, image.found.scores, strict=True
         ):
             ymin, xmin, ymax, xmax = np.clip(box, 0, 1).tolist()
-            if score < min_score or label not in ids or ymax <= ymin or xmax <= xmin:
+            if score < min_score or label not in class_names or ymax <= ymin or xmax <= xmin:
                 continue
-            bbox = [xmin * width, ymin * height, (xmax - xmin) * width, (ymax - ymin) * height]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": ids[label],
-                    "bbox": [round(value, 2) for value in bbox],
-                    "area": round(bbox[2] * bbox[3], 2),
-                    "iscrowd": 0,
-                    "score": round(float(score), 4),
-                }
-            )
-            results.append(_label_studio_box(len(annotations), (xmin, ymin, xmax, ymax), label, (width, height)))
-        url = f"/data/local-files/?d={span}/{name}"
-        tasks.append({"data": {"image": url}, "predictions": [{"model_version": "served", "result": results}]})
-    categories = [{"id": number, "name": name} for name, number in ids.items()]
-    coco = {"images": entries, "annotations": annotations, "categories": categories}
-    (place / COCO_FILE).write_text(json.dumps(coco, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / LABEL_STUDIO_FILE).write_text(json.dumps(tasks, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _label_studio_box(
-    number: int, box_xyxy_normalized: tuple[float, float, float, float], label: str, size: tuple[int, int]
-) -> dict[str, Any]:
-    """A box as Label Studio has it: in per cent."""
-    xmin, ymin, xmax, ymax = (100 * value for value in box_xyxy_normalized)
-    return {
-        "id": str(number),
-        "type": "rectanglelabels",
-        "from_name": "label",
-        "to_name": "image",
-        "original_width": size[0],
-        "original_height": size[1],
-        "value": {
-            "x": xmin,
-            "y": ymin,
-            "width": xmax - xmin,
-            "height": ymax - ymin,
-            "rotation": 0,
-            "rectanglelabels": [label],
-        },
-    }
+            pixels = (xmin * width, ymin * height, xmax * width, ymax * height)
+            boxes.append(LabelledBox(pixels, label, float(score)))
+        labelled.append(LabelledImage(name, width, height, tuple(boxes)))
+    for path, content in (
+        (place / COCO_FILE, coco_document(labelled, class_names)),
+        (folder / LABEL_STUDIO_FILE, label_studio_tasks(labelled, "served", span)),
+    ):
+        path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _upright(encoded: bytes) -> tuple[bytes, str, tuple[int, int]]:
