@@ -28,6 +28,8 @@ from components.evaluator.keys import (
     SETTINGS,
     SPLIT_PROPERTY,
 )
+from components.evaluator.label_review.review_files import write_review
+from components.evaluator.label_review.suspicions import suspicions
 from components.evaluator.matched_images import MatchedImages
 from components.evaluator.matches_file import BASELINE, CANDIDATE, MATCHES_FOLDER, read_matches
 from components.evaluator.measuring import measure
@@ -100,6 +102,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         judged = Evaluation(verdict, slices, settings.gates.confidence)
         write_atomically(posixpath.join(evaluation.uri, EVALUATION_FILE), judged.to_json().encode())
+        if settings.label_review.most:
+            suspected = suspicions(images, settings.label_review.least_score)
+            write_review(evaluation.uri, images, suspected[: settings.label_review.most])
         _bless(blessing, verdict, model, baselines)
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import pydantic
 
 from components.evaluator.gate_settings import Gates, Metric
+from components.evaluator.label_review.settings import LabelReviewSettings
 from components.settings import Settings
 
 Split = Literal["train", "eval", "test", "target_eval", "target_test"]
@@ -39,6 +40,8 @@ class EvalSettings(Settings):
     """A metadata column (``video``): images with one value are drawn together where the gate asks how sure it is, for
     the frames of one video are no independent witnesses. None: ``data.split.group_by`` or ``group_pattern``, where one
     is given, else every image is drawn by itself."""
+    label_review: LabelReviewSettings = LabelReviewSettings()
+    """Which annotations of the split look wrong: see `label_review.jsonl` in the artifact, and the page."""
     gates: Gates = Gates()
     """What a model must reach to be blessed."""
 

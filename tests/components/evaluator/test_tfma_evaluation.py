@@ -18,6 +18,8 @@ from components.evaluator import keys
 from components.evaluator.coco import ImageResult
 from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.executor import Executor, judged_split
+from components.evaluator.label_review.review_files import REVIEW_FILE, read_review
+from components.evaluator.label_review.suspicions import suspicions
 from components.evaluator.matches_file import MATCHES_FOLDER, read_matches
 from components.evaluator.settings import EvalSettings, Split
 from components.user_error import UserError
@@ -235,6 +237,8 @@ def test_metrics_by_slice_equal_pycocotools(
     assert len(slices) >= 10
     matched = read_matches(f"{evaluated.evaluation_dir}/{MATCHES_FOLDER}")
     assert matched.baseline is not None
+    suspected = read_review(f"{evaluated.evaluation_dir}/{REVIEW_FILE}")
+    assert suspected == suspicions(matched, SETTINGS.label_review.least_score)
     for result in slices:
         assert result.metrics.keys() == result.baseline_metrics.keys()
         assert not any("diff" in key for key in result.metrics)

@@ -1,0 +1,231 @@
+"""Which annotations are probably wrong, from what a model found in images that it was not trained on.
+
+Five kinds, as far as one can tell from boxes: an object that is not annotated, one of another class, a box that is
+badly drawn, one object annotated twice, and an annotation of nothing. The first three are ObjectLab's overlooked,
+swapped and badly located (Tkachenko, Thyagarajan, Mueller 2023, arXiv 2309.00832). ObjectLab ranks images, by the
+model's confidence as it is. Here single annotations are ranked, over all kinds at once, so the score of every kind is
+the same thing: **of a hundred cases in which the model is as sure as here, in how many annotation and model agree**,
+measured on the same images (``usual_agreement.py``). A model that is often wrong where it is sure suspects little.
+
+- missing: the precision of detections of that score.
+- wrong class: among detections that lie on an object, how often the class agrees at that score; times the chance that
+  what it finds of the annotated class is wrong.
+- badly drawn: that precision, times the chance that the boxes are further apart than the model's error explains.
+- duplicate: the IoU of the two boxes, times the chance that what the model finds of the second object is wrong. This
+  one is no share of cases: that two boxes are one object is read off their overlap.
+- not there: how many of the objects of that class and size are found at all, times the chance that the best that is
+  found near is wrong.
+
+Crowds and "difficult" objects are suspected of nothing, and nothing is missing where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from components.evaluator.coco_matching import AREA_RANGES_PIXELS, Bools, Floats, Integers
+from components.evaluator.label_review.overlaps import (
+    detections_on_detections,
+    detections_on_truths,
+    truths_on_truths,
+)
+from components.evaluator.label_review.suspicion import Box, Suspicion, SuspicionKind
+from components.evaluator.label_review.usual_agreement import AgreementByScore, unusually_far_apart
+from components.evaluator.matched_images import MatchedImages
+
+_SAME: Final = 0.5
+"""IoU from which two boxes are of one object."""
+_NEAR: Final = 0.3
+"""IoU from which a box is near another; neighbours overlap by less."""
+_TOUCHES: Final = 0.1
+"""IoU from which a sure detection may be what an annotated box was meant for."""
+_PART: Final = 0.7
+"""Share of a detection in an object of its class from which it is a part of it."""
+_WELL_DRAWN: Final = 0.8
+"""IoU from which drawing a box anew is not worth the while."""
+_SURE: Final = 0.5
+_WHOLE_RANGE_BIT: Final = np.uint64(1)
+"""``Detections.matched_counting``'s bit of IoU 0.5 and objects of all sizes."""
+_PRIOR_OBJECTS: Final = 2.0
+"""A class and size of few objects is taken to be found as the whole is: that counts as much as so many objects."""
+
+
+def suspicions(images: MatchedImages, least_score: float = 0.0) -> list[Suspicion]:
+    """What is suspected, the strongest first; of one object or one detection one thing alone, the likeliest.
+
+    Args:
+      images: with the detections of a model that was not trained on them.
+      least_score: weaker ones are left out.
+    """
+    return _Review(images).found(least_score)
+
+
+class _Review:
+    """The candidate's detections beside the truth, and the score of every kind for each of them."""
+
+    def __init__(self, images: MatchedImages) -> None:
+        self.images, self.truths, self.detections = images, images.truths, images.candidate
+        count = len(images.images)
+        self.pairs = detections_on_truths(self.detections, self.truths, count)
+        self.truth_counts = (self.truths.area_bits & 1).astype(np.bool_)  # [G]
+        self.same_class = self.detections.classes[self.pairs.rows] == self.truths.classes[self.pairs.others]  # [P]
+
+        matched = (self.detections.matched_counting & _WHOLE_RANGE_BIT).astype(np.bool_)  # [N]
+        ignored = (self.detections.matched_ignored & _WHOLE_RANGE_BIT).astype(np.bool_)  # [N]
+        judged = ~ignored
+        is_right = AgreementByScore.of(self.detections.scores[judged], matched[judged])
+        self.right = is_right(self.detections.scores)  # [N] chance that a detection is right
+        on_object = self._any_detection((self.pairs.ious >= _SAME) & self.truth_counts[self.pairs.others])
+        class_agrees = self._any_detection((self.pairs.ious >= _SAME) & self.same_class)
+        names_right = AgreementByScore.of(self.detections.scores[on_object], class_agrees[on_object])
+        self.class_right = names_right(self.detections.scores)  # [N] chance that it is, if an object is there
+        self.is_free = ~matched & ~ignored & ~class_agrees  # [N]
+
+    def found(self, least_score: float) -> list[Suspicion]:
+        # Of one object or detection the likeliest suspicion is kept, so they are taken strongest first.
+        every = [*self._wrong_class(), *self._badly_drawn(), *self._duplicates(), *self._not_there(), *self._missing()]
+        kept: list[Suspicion] = []
+        truths_seen: set[int] = set()
+        detections_seen: set[int] = set()
+        for score, kind, truth, detection in sorted(every, key=lambda one: -one[0]):
+            if score < least_score or score <= 0 or truth in truths_seen or detection in detections_seen:
+                continue
+            kept.append(self._suspicion(score, kind, truth, detection))
+            truths_seen |= {truth} - {-1}
+            detections_seen |= {detection} - {-1}
+        return kept
+
+    def _any_detection(self, pairs: Bools) -> Bools:
+        """bool [P] -> bool [N]: whether a detection is in one of the pairs."""
+        result = np.zeros(len(self.detections.images), np.bool_)
+        result[self.pairs.rows[pairs]] = True
+        return result
+
+    def _highest(self, values: Floats, pairs: Bools) -> Floats:
+        """float64 [N] -> float64 [G]: the highest value of the detections paired with each object, 0 without one."""
+        result = np.zeros(len(self.truths.images))
+        np.maximum.at(result, self.pairs.others[pairs], values[self.pairs.rows[pairs]])
+        return result
+
+    def _missing(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
+        pairs = self.pairs
+        explained = (pairs.ious >= _NEAR) | ((pairs.insides >= _PART) & self.same_class)
+        candidates = self.is_free & ~self._any_detection(explained)  # [N]
+        # Detections of several classes on one object are one object: the surest speaks.
+        others = detections_on_detections(self.detections, len(self.images.images))
+        near = others.select(others.ious >= _NEAR)
+        scores = self.detections.scores
+        surer = (scores[near.others] > scores[near.rows]) | (
+            (scores[near.others] == scores[near.rows]) & (near.others < near.rows)
+        )
+        candidates[near.rows[surer]] = False
+        for row in np.flatnonzero(candidates).tolist():
+            yield float(self.right[row]), "missing", -1, row
+
+    def _wrong_class(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
+        on = self.pairs.ious >= _SAME
+        annotated = self._highest(self.class_right, on & self.same_class)  # [G]
+        chosen = on & ~self.same_class & self.truth_counts[self.pairs.others] & self.is_free[self.pairs.rows]
+        for row, truth in zip(self.pairs.rows[chosen].tolist(), self.pairs.others[chosen].tolist(), strict=True):
+            yield float(self.class_right[row] * (1 - annotated[truth])), "wrong class", truth, row
+
+    def _badly_drawn(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
+        sure = self.pairs.select(
+            self.same_class
+            & (self.pairs.ious >= _TOUCHES)
+            & (self.right[self.pairs.rows] >= _SURE)
+            & self.truth_counts[self.pairs.others]
+        )
+        # A detection and an object that are each other's best.
+        best = np.zeros(len(self.detections.images))
+        np.maximum.at(best, sure.rows, sure.ious)
+        best_of_truth = np.zeros(len(self.truths.images))
+        np.maximum.at(best_of_truth, sure.others, sure.ious)
+        sure = sure.select((sure.ious == best[sure.rows]) & (sure.ious == best_of_truth[sure.others]))
+        chances = self.right[sure.rows] * unusually_far_apart(sure.ious, self.truths.classes[sure.others])
+        for place in np.flatnonzero(sure.ious < _WELL_DRAWN).tolist():
+            yield float(chances[place]), "badly drawn", int(sure.others[place]), int(sure.rows[place])
+
+    def _duplicates(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
+        every = truths_on_truths(self.truths, len(self.images.images))
+        counts = self.truth_counts[every.rows] & self.truth_counts[every.others]
+        same = self.truths.classes[every.rows] == self.truths.classes[every.others]
+        twins = every.select(counts & same & (every.ious >= _SAME))
+        if not len(twins.rows):
+            return
+        best = self._best_detections()
+        for one, other, iou in zip(twins.rows.tolist(), twins.others.tolist(), twins.ious.tolist(), strict=True):
+            found = (best.get(one), best.get(other))
+            # Of each pair once, and the one that the model's box fits less.
+            fits = [(-1.0 if pair is None else pair[1]) for pair in found]
+            if (fits[0], -one) > (fits[1], -other):
+                continue
+            apart = found[0] is not None and found[1] is not None and found[0][0] != found[1][0]
+            second = min(self.right[pair[0]] for pair in found if pair is not None) if apart else 0.0
+            yield iou * (1 - float(second)), "duplicate", one, -1
+
+    def _best_detections(self) -> dict[int, tuple[int, float]]:
+        """Of each object, the detection of its class that lies on it best, and its IoU."""
+        on = self.pairs.select(self.same_class & (self.pairs.ious >= _SAME))
+        order = np.argsort(on.ious)
+        return dict(
+            zip(
+                on.others[order].tolist(),
+                zip(on.rows[order].tolist(), on.ious[order].tolist(), strict=True),
+                strict=True,
+            )
+        )
+
+    def _not_there(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
+        truth_found = self._highest(self.right, self.pairs.ious >= _SAME)  # [G]
+        truth_near = self._highest(self.right, self.pairs.ious >= _NEAR)  # [G]
+        counts = self.truth_counts
+        overall = float(truth_found[counts].mean()) if counts.any() else 0.0
+        groups = self.truths.classes * len(AREA_RANGES_PIXELS) + _size_range(self.truths.areas_pixels)  # [G]
+        objects = np.bincount(groups[counts], minlength=groups.max(initial=-1) + 1)
+        found = np.bincount(groups[counts], truth_found[counts], minlength=len(objects))
+        recalls = (found + _PRIOR_OBJECTS * overall) / (objects + _PRIOR_OBJECTS)
+        for truth in np.flatnonzero(counts).tolist():
+            yield float(recalls[groups[truth]] * (1 - truth_near[truth])), "not there", truth, -1
+
+    def _suspicion(self, score: float, kind: SuspicionKind, truth: int, detection: int) -> Suspicion:
+        names = self.images.class_names
+        facts = self.images.images[int(self.truths.images[truth] if truth >= 0 else self.detections.images[detection])]
+        box = class_name = place = found_class = found_score = suggested_box = suggested_class = None
+        if truth >= 0:
+            box = _xyxy(self.truths.boxes_yxyx_pixels[truth])
+            class_name = names[int(self.truths.classes[truth])]
+            place = truth - int(np.searchsorted(self.truths.images, self.truths.images[truth]))
+        if detection >= 0:
+            found_class = names[int(self.detections.classes[detection])]
+            found_score = round(float(self.detections.scores[detection]), 4)
+            suggested_class = found_class
+            # A sure class says nothing about the box that people drew.
+            suggested_box = box if kind == "wrong class" else _xyxy(self.detections.boxes_yxyx_pixels[detection])
+        return Suspicion(
+            kind,
+            round(score, 4),
+            facts.image_id,
+            facts.file,
+            place,
+            box,
+            class_name,
+            found_class,
+            found_score,
+            suggested_box,
+            suggested_class,
+        )
+
+
+def _size_range(areas_pixels: Floats) -> Integers:
+    """float64 [G] -> int64 [G]: 1 small, 2 medium, 3 large, as COCO has them."""
+    bounds = [high for _, high in list(AREA_RANGES_PIXELS.values())[1:-1]]
+    return 1 + np.searchsorted(bounds, areas_pixels).astype(np.int64)
+
+
+def _xyxy(box_yxyx: Floats) -> Box:
+    ymin, xmin, ymax, xmax = (round(float(value), 2) for value in box_yxyx)
+    return xmin, ymin, xmax, ymax
