@@ -12,6 +12,7 @@ from typing import Final, Self
 from components.report.run_record import RunRecord, read_only_sqlite, read_runs
 from components.user_error import UserError
 from pipeline.config import PipelineConfig, load_config
+from pipeline.config_errors import ConfigError
 
 LATEST: Final = "latest"
 _METADATA_FILE: Final = "metadata.sqlite"
@@ -126,8 +127,10 @@ def store_of(arguments: argparse.Namespace) -> RunStore:
     """The store that the options of ``add_store_arguments`` name.
 
     Raises:
-      ConfigError: the config is wrong.
+      ConfigError: the config is wrong, or there is none to override a key of.
     """
     if arguments.pipeline_root is not None:
+        if arguments.overrides:
+            raise ConfigError("--set overrides keys of a config: give it with --config, and not --pipeline_root")
         return RunStore.of_folder(arguments.pipeline_root)
     return RunStore.of_config(load_config(arguments.config, arguments.overrides))

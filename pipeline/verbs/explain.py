@@ -106,11 +106,11 @@ def _explain(arguments: argparse.Namespace) -> int:
             most=arguments.most,
             longest_pixels=arguments.longest,
         )
-        print(f"{path}: {explained.described}")
+        print(f"{path}: {explained.described}", flush=True)
         for number, one in enumerate(explained.detections, start=1):
             picture = arguments.output / f"{names[path]}-{number}.png"
             one.picture.save(picture)
-            print(f"  {picture}: {one.described}")
+            print(f"  {picture}: {one.described}", flush=True)
         drawn += len(explained.detections)
     return 0 if drawn else 1
 

@@ -74,6 +74,8 @@ def test_wrong_arguments(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         runs.main(["--pipeline_root", str(tmp_path), "--limit", "-1"])
     assert "--limit: found -1" in capsys.readouterr().err
+    assert runs.main(["--pipeline_root", str(tmp_path), "--set", "name=other"]) == 2
+    assert "--set overrides keys of a config" in capsys.readouterr().err
     (tmp_path / "c.yaml").write_text("name: signs\ndata: {format: coco, paht: data}\n")
     assert runs.main(["--config", str(tmp_path / "c.yaml")]) == 2
     assert report.main(["latest", "--config", str(tmp_path / "c.yaml")]) == 2
