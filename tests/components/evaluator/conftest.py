@@ -15,6 +15,8 @@ from components.evaluator.coco import COCO_METRICS, ImageResult
 
 Reference = Callable[[Sequence[ImageResult], Sequence[str]], dict[str, float]]
 
+_FAR_AWAY = [1e8, 1e8, 1.0, 1.0]
+
 
 def _xywh(boxes_yxyx: np.ndarray) -> list[list[float]]:
     return [[x0, y0, x1 - x0, y1 - y0] for y0, x0, y1, x1 in boxes_yxyx.tolist()]
@@ -24,7 +26,8 @@ def _pycocotools_metrics(results: Sequence[ImageResult], class_names: Sequence[s
     """pycocotools' twelve numbers, overall and by class, with -1 turned into NaN.
 
     pycocotools overwrites an annotation's ``ignore``, so an ignored object that is no crowd is given an area outside
-    every area range, which has the same meaning there.
+    every area range, which has the same meaning there. To pycocotools an IoU of NaN is above every threshold, so that a
+    box of NaN would be a hit on whatever is left; here it is far from everything instead: it is of no use to anybody.
     """
     annotations, detections = [], []
     for image_id, result in enumerate(results, start=1):
@@ -45,7 +48,8 @@ def _pycocotools_metrics(results: Sequence[ImageResult], class_names: Sequence[s
                 {
                     "image_id": image_id,
                     "category_id": int(result.detection_classes[row]) + 1,
-                    "bbox": box,
+                    "bbox": _FAR_AWAY if np.isnan(box).any() else box,
+                    "area": box[2] * box[3],
                     "score": float(result.detection_scores[row]),
                 }
             )
@@ -60,8 +64,7 @@ def _pycocotools_metrics(results: Sequence[ImageResult], class_names: Sequence[s
         found = COCO()
         found.dataset = dict(truth.dataset)
         found.dataset["annotations"] = [
-            {**detection, "id": number, "area": detection["bbox"][2] * detection["bbox"][3], "iscrowd": 0}
-            for number, detection in enumerate(detections, start=1)
+            {**detection, "id": number, "iscrowd": 0} for number, detection in enumerate(detections, start=1)
         ]
         found.createIndex()
         evaluation = COCOeval(truth, found, "bbox")

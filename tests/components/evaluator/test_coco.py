@@ -1,7 +1,12 @@
-"""Our numbers are pycocotools' numbers, over malformed and edge cases."""
+"""Our numbers are pycocotools' numbers, over malformed and edge cases.
+
+``COCO_CASES=10000 python -m pytest tests/components/evaluator/test_coco.py`` compares as many made-up sets of images,
+some minutes long; without it, it is the first of the same sets.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,12 +15,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from components.evaluator.coco import COCO_METRICS, ImageResult, class_metric, coco_metrics
+from tests.components.evaluator.coco_cases import KINDS, made_case
 
 Reference = Callable[[Sequence[ImageResult], Sequence[str]], dict[str, float]]
 Row = tuple[float, ...]
 
 CLASS_NAMES = ("car", "bus", "never seen")
 BOX = (10.0, 10.0, 50.0, 50.0)
+NUM_CASES = int(os.environ.get("COCO_CASES", "200"))
 
 
 def image(detections: Sequence[Row] = (), truths: Sequence[Row] = ()) -> ImageResult:
@@ -40,7 +47,7 @@ def assert_same(results: Sequence[ImageResult], reference: Reference) -> dict[st
     theirs = reference(results, CLASS_NAMES)
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
-        assert ours[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
+        assert ours[name] == pytest.approx(value, rel=0, abs=1e-12, nan_ok=True), name
     return ours
 
 
@@ -150,6 +157,19 @@ images = st.builds(image, st.lists(detections, max_size=14), st.lists(truths, ma
 @given(st.lists(images, min_size=1, max_size=4))
 def test_arbitrary_images_equal_pycocotools(pycocotools_metrics: Reference, results: list[ImageResult]) -> None:
     assert_same(results, pycocotools_metrics)
+
+
+@pytest.mark.timeout(900 + NUM_CASES)
+def test_made_up_sets_of_images_equal_pycocotools(pycocotools_metrics: Reference) -> None:
+    seen = set()
+    for seed in range(NUM_CASES):
+        kind, results = made_case(seed)
+        seen.add(kind)
+        try:
+            assert_same(results, pycocotools_metrics)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed} ({kind.name}): {error}") from error
+    assert seen == set(KINDS)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
