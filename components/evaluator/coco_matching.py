@@ -19,6 +19,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from components.evaluator.box_pairs import box_areas, overlapping_pairs
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -39,8 +41,6 @@ MAX_DETECTIONS: Final = 100
 _NUM_THRESHOLDS: Final = len(IOU_THRESHOLDS)
 _LOWEST_IOU: Final = float(IOU_THRESHOLDS[0])
 _ALL_BITS: Final = (1 << _NUM_THRESHOLDS * len(AREA_RANGES_PIXELS)) - 1
-_MAX_PAIRS_AT_ONCE: Final = 1 << 21
-"""Bounds the memory of the IoU computation to about 200 MB."""
 
 
 def _bits_of_thresholds_passed() -> Bits:
@@ -128,7 +128,7 @@ class ImageResult:
         there = np.asarray(truth_classes, np.int64).reshape(-1)
         truth_boxes = np.asarray(truth_boxes_yxyx_normalized, np.float64).reshape(-1, 4) * scale  # [G, 4]
         nothing = np.zeros(len(there), np.bool_)
-        areas = _box_areas(truth_boxes) if truth_areas_pixels is None else np.asarray(truth_areas_pixels, np.float64)
+        areas = box_areas(truth_boxes) if truth_areas_pixels is None else np.asarray(truth_areas_pixels, np.float64)
         crowd = nothing if truth_is_crowd is None else np.asarray(truth_is_crowd, np.bool_)
         ignored = nothing if truth_is_ignored is None else np.asarray(truth_is_ignored, np.bool_)
         every_row = cls(
@@ -236,14 +236,15 @@ def match_images(images: Sequence[ImageResult]) -> Matches:
     ranks[by_group] = np.arange(len(groups)) - np.repeat(starts, sizes)
 
     truth_area_bits = np.where(is_ignored, np.uint8(0), _area_bits(truth_areas))  # [G]
-    truth_by_group = np.argsort(truth_groups, kind="stable")
-    first_truth = np.searchsorted(truth_groups[truth_by_group], groups[by_group][starts], side="left")
-    num_truths = np.searchsorted(truth_groups[truth_by_group], groups[by_group][starts], side="right") - first_truth
-    first_truth, num_truths = np.repeat(first_truth, sizes), np.repeat(num_truths, sizes)  # [N] in by_group order
-    num_truths[ranks[by_group] >= MAX_DETECTIONS] = 0
-
-    pair_detections, pair_truths, pair_ious = _overlapping_pairs(
-        boxes, by_group, truth_boxes, is_crowd, truth_by_group, first_truth, num_truths
+    pair_detections, pair_truths, pair_ious = overlapping_pairs(
+        boxes,
+        groups,
+        by_group[ranks[by_group] < MAX_DETECTIONS],
+        truth_boxes,
+        truth_groups,
+        np.argsort(truth_groups, kind="stable"),
+        is_crowd,
+        _LOWEST_IOU,
     )
     counting, ignored = _choose(pair_detections, pair_truths, pair_ious, truth_area_bits, is_crowd)
     matched_counting = np.zeros(len(groups), np.uint64)
@@ -256,56 +257,12 @@ def match_images(images: Sequence[ImageResult]) -> Matches:
         classes[kept],
         scores[kept],
         ranks[kept],
-        _area_bits(_box_areas(boxes[kept])),
+        _area_bits(box_areas(boxes[kept])),
         matched_counting[kept],
         matched_ignored[kept],
         truth_classes,
         truth_area_bits,
     )
-
-
-def _overlapping_pairs(
-    boxes: Floats,
-    by_group: Integers,
-    truth_boxes: Floats,
-    is_crowd: Bools,
-    truth_by_group: Integers,
-    first_truth: Integers,
-    num_truths: Integers,
-) -> tuple[Integers, Integers, Floats]:
-    """(detection, object, IoU) of all pairs in one group with an IoU of at least 0.5, in the order they are tried.
-
-    Detections come group by group and by falling score; the objects of one detection by falling IoU, later first.
-    """
-    areas, truth_areas = _box_areas(boxes), _box_areas(truth_boxes)
-    ymin, xmin, ymax, xmax = np.ascontiguousarray(boxes.T)
-    truth_ymin, truth_xmin, truth_ymax, truth_xmax = np.ascontiguousarray(truth_boxes.T)
-    parts: list[tuple[Integers, Integers, Floats]] = []
-    pairs_until = np.cumsum(num_truths)  # [N]
-    start = 0
-    while start < len(by_group):
-        already = pairs_until[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(pairs_until, already + _MAX_PAIRS_AT_ONCE, side="right")))
-        counts = num_truths[start:stop]
-        place = np.repeat(np.arange(start, stop), counts)  # [P]
-        within = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)  # [P]
-        d, g = by_group[place], truth_by_group[first_truth[place] + within]  # [P]
-        heights = np.minimum(ymax[d], truth_ymax[g]) - np.maximum(ymin[d], truth_ymin[g])
-        widths = np.minimum(xmax[d], truth_xmax[g]) - np.maximum(xmin[d], truth_xmin[g])
-        touching = np.flatnonzero((heights > 0) & (widths > 0))
-        d, g = d[touching], g[touching]
-        intersections = heights[touching] * widths[touching]
-        unions = np.where(is_crowd[g], areas[d], areas[d] + truth_areas[g] - intersections)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ious = intersections / unions
-        near = np.flatnonzero(ious >= _LOWEST_IOU)
-        near = near[np.lexsort((-g[near], -ious[near], place[touching[near]]))]
-        parts.append((d[near], g[near], ious[near]))
-        start = stop
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    detections, truths, all_ious = zip(*parts, strict=True)
-    return np.concatenate(detections), np.concatenate(truths), np.concatenate(all_ious)
 
 
 def _choose(
@@ -346,11 +303,6 @@ def _runs(values: Integers) -> tuple[Integers, Integers]:
     """Start and length of every run of equal neighbours."""
     starts = np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
     return starts, np.diff(starts, append=len(values))
-
-
-def _box_areas(boxes_yxyx: Floats) -> Floats:
-    """float64 [N, 4] -> [N]."""
-    return (boxes_yxyx[:, 2] - boxes_yxyx[:, 0]) * (boxes_yxyx[:, 3] - boxes_yxyx[:, 1])
 
 
 def _area_bits(areas_pixels: Floats) -> AreaBits:

@@ -58,12 +58,14 @@ def perfect(result: ImageResult) -> ImageResult:
     )
 
 
-def made_image(number: int, results: Mapping[str, ImageResult], **facts: object) -> MatchedImage:
+def made_image(
+    number: int, results: Mapping[str, ImageResult], class_names: Sequence[str] = CLASS_NAMES, **facts: object
+) -> MatchedImage:
     """An image with its number for a name, in fog where that divides by three, of span 1 below 30 and else of 2."""
     columns = {"weather": ("fog" if number % 3 == 0 else "clear",)}
     first = next(iter(results.values()))
     if len(first.truth_classes):
-        columns["class"] = tuple(sorted({CLASS_NAMES[index] for index in first.truth_classes}))
+        columns["class"] = tuple(sorted({class_names[index] for index in first.truth_classes}))
     known: dict[str, object] = {
         "image_id": f"{number:04}",
         "file": f"{number:04}.jpg",
@@ -73,18 +75,21 @@ def made_image(number: int, results: Mapping[str, ImageResult], **facts: object)
         "cluster": f"{number:04}",
         "span": 1 if number < 30 else 2,
     }
-    return match_image(ImageFacts(**{**known, **facts}), CLASS_NAMES, results)  # type: ignore[arg-type]
+    return match_image(ImageFacts(**{**known, **facts}), class_names, results)  # type: ignore[arg-type]
 
 
 def joined(
     candidate: Sequence[ImageResult],
     baseline: Sequence[ImageResult] | None = None,
     known_before: Sequence[str] | None = CLASS_NAMES,
+    class_names: Sequence[str] = CLASS_NAMES,
     **facts: object,
 ) -> MatchedImages:
     """The images of one or two models."""
     images = [
-        made_image(n, {"candidate": result, **({} if baseline is None else {"baseline": baseline[n]})}, **facts)
+        made_image(
+            n, {"candidate": result, **({} if baseline is None else {"baseline": baseline[n]})}, class_names, **facts
+        )
         for n, result in enumerate(candidate)
     ]
     return join_images(

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.evaluator import coco_matching
+from components.evaluator import box_pairs
 from components.evaluator.coco_matching import ImageResult, Matches, match_images
 
 
@@ -62,7 +62,7 @@ def test_images_matched_together_or_one_by_one_are_the_same() -> None:
 def test_pairs_computed_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     images = crowded_images(3)
     expected = match_images(images)
-    monkeypatch.setattr(coco_matching, "_MAX_PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr(box_pairs, "_MAX_PAIRS_AT_ONCE", 7)
     assert_equal(match_images(images), expected)
 
 
