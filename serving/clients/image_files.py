@@ -107,17 +107,18 @@ def read(path: pathlib.Path) -> ImageFile:
     return ImageFile(path, encoded if as_it_is else _png(upright), upright)
 
 
-def encode(content: bytes, max_pixels: int) -> EncodedImage:
+def encode(content: bytes, max_pixels: int, formats: tuple[str, ...] | None = None) -> EncodedImage:
     """What to send of an image file: most by their header alone, for the graph decodes them and finds what is damaged.
 
     Args:
       content: of the file.
       max_pixels: largest width x height that is decoded, here or there.
+      formats: Pillow's names of those that are taken; None: all that it reads.
 
     Raises:
       ImageFileError: it is no image, a damaged one of those that are decoded here, or too large; names no file.
     """
-    with _opened(content) as image:
+    with _opened(content, formats) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise ImageFileError(f"has {width} x {height} pixels, the limit is {max_pixels}")
@@ -129,10 +130,10 @@ def encode(content: bytes, max_pixels: int) -> EncodedImage:
 
 
 @contextlib.contextmanager
-def _opened(encoded: bytes) -> Iterator[Image.Image]:
+def _opened(encoded: bytes, formats: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
     """Pillow's image; what it raises, also later on, is an `ImageFileError`."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with Image.open(io.BytesIO(encoded), formats=formats) as image:
             yield image
     except UnidentifiedImageError as error:
         raise ImageFileError(f"is not an image ({len(encoded)} bytes)") from error
