@@ -150,6 +150,11 @@ class MatchedImages:
         return metrics_of(accumulated, self.class_names, per_class)
 
     @property
+    def num_objects(self) -> int:
+        """Objects that count, of all classes."""
+        return int((self.truths.area_bits & 1).sum())
+
+    @property
     def images_with_class(self) -> dict[str, int]:
         """Images with at least one object of a class that counts, by class name."""
         counts = (self.truths.area_bits & 1).astype(np.bool_)

@@ -15,15 +15,20 @@ from components.report.run_record import RunNotFoundError, RunRecord, read_only_
 from components.report.section import Run, Section, read_section
 from components.report.sections.annotations import Annotations
 from components.report.sections.anomalies import Anomalies
+from components.report.sections.calibration import CalibrationOfScores
+from components.report.sections.confusion import Confusion
 from components.report.sections.contract import Contract
 from components.report.sections.data import Data
+from components.report.sections.errors import Errors
 from components.report.sections.example_images import ExampleImages
 from components.report.sections.failures import Failures
 from components.report.sections.findings import Findings
 from components.report.sections.gate import Gate
 from components.report.sections.metrics import Metrics
 from components.report.sections.nodes import Nodes
+from components.report.sections.precision_recall import PrecisionRecallCurves
 from components.report.sections.push import Push
+from components.report.sections.thresholds import ScoreThresholds
 from components.report.sections.training import Training
 from components.report.sections.transfer_choice import TransferChoice
 from components.report.sections.trials import Trials
@@ -39,6 +44,11 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     TransferChoice,
     Training,
     ExampleImages,
+    ScoreThresholds,
+    CalibrationOfScores,
+    Confusion,
+    Errors,
+    PrecisionRecallCurves,
     Metrics,
     Gate,
     Contract,

@@ -17,6 +17,7 @@ from typing import ClassVar, Final, Self
 import tensorflow as tf
 
 from components.evaluator.evaluation import Evaluation, read_evaluation
+from components.evaluator.matched_images import MatchedImages
 from components.failed_outputs import kept_folder
 from components.report.run_record import RunRecord
 
@@ -92,6 +93,25 @@ class Run:
             return None
         with reading(uri):
             return read_evaluation(uri)
+
+    @functools.cached_property
+    def matches(self) -> MatchedImages | None:
+        """What there is and what was found in every judged image; None when the run did not get there.
+
+        Evaluations of earlier versions have none either.
+
+        Raises:
+          UnreadableError: they cannot be read.
+        """
+        uri = self.record.uri("evaluation")
+        folder = None if uri is None else posixpath.join(uri, "matches")
+        if folder is None or not tf.io.gfile.exists(folder):
+            return None
+        # Not above: the file that also writes them imports Beam, which nothing else here needs.
+        from components.evaluator.matches_file import read_matches
+
+        with reading(folder):
+            return read_matches(folder)
 
 
 class Section(abc.ABC):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
+import apache_beam as beam
 import ml_metadata
 import numpy as np
 import tensorflow as tf
+from apache_beam.testing import test_pipeline
 from ml_metadata.proto import metadata_store_pb2 as proto
 from PIL import Image
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
+from components.evaluator.matched_images import MatchedImage, MatchedImages
+from components.evaluator.matches_file import BASELINE, CANDIDATE, WriteMatches
 from components.findings import Finding, FindingsSummary, to_json_lines
 from components.validation.report_file import AnnotationReport, CheckResult, Distance
 from schema import features
@@ -126,6 +132,29 @@ def write_anomalies(folder: pathlib.Path) -> pathlib.Path:
     anomalies.anomaly_info["image/meta/weather"].reason.add(type=anomalies_pb2.AnomalyInfo.SCHEMA_NEW_COLUMN)
     (folder / "Split-eval").mkdir(parents=True)
     (folder / "Split-eval" / "SchemaDiff.pb").write_bytes(anomalies.SerializeToString())
+    return folder
+
+
+def write_matches(folder: pathlib.Path, images: MatchedImages) -> pathlib.Path:
+    """The matches of an evaluation, written by what writes them in a run."""
+    models = {CANDIDATE: images.candidate} | ({BASELINE: images.baseline} if images.baseline else {})
+
+    def of_image(table: Any, place: int) -> Any:
+        chosen = table.images == place
+        rows = {field.name: getattr(table, field.name)[chosen] for field in dataclasses.fields(table)}
+        return dataclasses.replace(table, **{**rows, "images": np.zeros(chosen.sum(), np.int64)})
+
+    matched = [
+        MatchedImage(
+            facts,
+            images.class_names,
+            of_image(images.truths, place),
+            {name: of_image(detections, place) for name, detections in models.items()},
+        )
+        for place, facts in enumerate(images.images)
+    ]
+    with test_pipeline.TestPipeline() as pipeline:
+        _ = pipeline | beam.Create(matched) | WriteMatches(str(folder), tuple(models), images.known_before)
     return folder
 
 

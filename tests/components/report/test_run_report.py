@@ -12,12 +12,14 @@ import pytest
 
 from components.evaluator.check import Check as GateCheck
 from components.evaluator.evaluation import Evaluation, SliceResult
+from components.evaluator.matches_file import MATCHES_FOLDER
 from components.evaluator.verdict import Verdict
 from components.report import section
 from components.report.run_record import read_run
 from components.report.run_report import RunReport, read_report, report_run
 from schema.contract_report import CONTRACT_FILE, Check, ContractReport, Latency
-from tests.components.report.fake_run import FakeRun, write_examples
+from tests.components.report.fake_run import FakeRun, write_examples, write_matches
+from tests.components.report.sections.judged_images import many_classes
 
 FOG = (("weather", "<script>fog</script>"),)
 SLICES = (
@@ -122,6 +124,29 @@ def test_summary_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyP
         "AP50 on weather=<script>fog</script> is 0.7000 (95 % sure: 0.6500 to 0.7500), 0.1000 below its minimum 0.8"
     )
     assert lines[-1] == "Pushed      /served/detector/17"
+
+
+def test_what_the_matches_say_is_between_the_metrics_and_the_images(
+    judged_run: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = many_classes(3, 40, with_baseline=True)
+    write_matches(judged_run.root / "evaluation" / MATCHES_FOLDER, images)
+    report = report_of(judged_run, BLESSED, monkeypatch)
+    page = report.page()
+    check(page)
+    headings = re.findall("<h2>(.*?)</h2>", page)
+    assert headings[: headings.index("Score thresholds") + 1] == [
+        "Evaluation",
+        "Precision and recall",
+        "Kinds of error",
+        "Confusion",
+        "Calibration of the scores",
+        "Score thresholds",
+    ]
+    names = [line.split()[0] for line in report.lines() if not line.startswith(" ")]
+    assert names.index("Thresholds") < names.index("Errors") < names.index("AP")
+    (judged_run.root / "evaluation" / MATCHES_FOLDER / "matches-0.parquet").write_bytes(b"damaged")
+    assert "Errors      could not be read" in "\n".join(report_of(judged_run, BLESSED, monkeypatch).lines())
 
 
 def test_a_model_that_servers_cannot_use_is_not_pushed_and_the_report_says_why(
