@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -13,7 +14,8 @@ def write_atomically(path: str, content: bytes) -> None:
     Raises:
       tf.errors.OpError: it could not be written; ``path`` is as it was.
     """
-    temporary = f"{path}.partial"
+    # A name of its own: of two attempts at the same file, neither may write into the other's.
+    temporary = f"{path}.{uuid.uuid4().hex}.partial"
     try:
         with tf.io.gfile.GFile(temporary, "wb") as file:
             file.write(content)

@@ -11,7 +11,7 @@ import collections
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 FINDINGS_FILE: Final = "findings.jsonl"
@@ -185,7 +185,12 @@ class FindingsSummary:
 
 def counts_by_kind(findings: Iterable[Finding]) -> dict[str, int]:
     """Number of findings of each kind that occurs, most frequent first."""
-    return dict(collections.Counter(finding.kind for finding in findings).most_common())
+    return most_frequent_first(collections.Counter(finding.kind for finding in findings))
+
+
+def most_frequent_first(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts in descending order; equal ones by name."""
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def describe_counts(counts: dict[str, int]) -> str:
@@ -193,10 +198,14 @@ def describe_counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none"
 
 
+def order_of(finding: Finding) -> tuple[str, str, str, str]:
+    """What findings are sorted by: file, place, kind and text, so that equal input gives equal files."""
+    return finding.file, finding.where, finding.kind, finding.found
+
+
 def to_json_lines(findings: Iterable[Finding]) -> str:
-    """The text of ``findings.jsonl``, ordered by file, place and kind so that equal input gives equal files."""
-    ordered = sorted(findings, key=lambda finding: (finding.file, finding.where, finding.kind, finding.found))
-    return "".join(finding.to_json() + "\n" for finding in ordered)
+    """The text of ``findings.jsonl``, in order."""
+    return "".join(finding.to_json() + "\n" for finding in sorted(findings, key=order_of))
 
 
 def read_findings(folder: str | pathlib.Path) -> Iterator[Finding]:

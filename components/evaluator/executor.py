@@ -36,6 +36,7 @@ from components.evaluator.measuring import measure
 from components.evaluator.record_matching import labels_of
 from components.evaluator.settings import EvalSettings, Split
 from components.evaluator.verdict import Verdict
+from components.record_reading import record_files
 from components.user_error import UserError
 from schema.exported_model import EVALUATE_SIGNATURE
 
@@ -86,13 +87,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             baseline_problem = problem_of_model(folder)
             if not baseline_problem:
                 models[BASELINE] = folder
-        record_files = [
-            file
-            for uri in artifact_utils.get_split_uris([examples], split)
-            for file in sorted(tf.io.gfile.glob(posixpath.join(uri, "*")))
-        ]
+        files = [file for uri in artifact_utils.get_split_uris([examples], split) for file in record_files(uri)]
         with self._make_beam_pipeline() as pipeline:
-            measure(pipeline, record_files, models, settings, clusters, evaluation.uri)
+            measure(pipeline, files, models, settings, clusters, evaluation.uri)
 
         images = read_matches(posixpath.join(evaluation.uri, MATCHES_FOLDER))
         verdict = judge(images, settings, int(model.id), baseline_problem)

@@ -19,6 +19,7 @@ from components.evaluator.eval_config import build_eval_config
 from components.evaluator.matches_file import BASELINE, MATCHES_FOLDER, WriteMatches
 from components.evaluator.record_matching import MATCHED_IMAGE_KEY, Extracts, labels_of, match_record
 from components.evaluator.settings import EvalSettings
+from components.record_reading import ReadRecords
 
 
 def measure(
@@ -52,10 +53,8 @@ def measure(
     label_maps = {name: labels_of(folder) for name, folder in models.items()}
     matched = (
         pipeline
-        | "Files" >> beam.Create(record_files)
-        # One element a file, dealt out anew: a pattern would be read by one worker, with the models behind it.
-        | "Spread" >> beam.Reshuffle()
-        | "Read" >> beam.io.ReadAllFromTFRecord()
+        # A pattern would be read by one worker, with the models behind it.
+        | "Read" >> ReadRecords(record_files)
         | "Batch" >> beam.BatchElements(min_batch_size=settings.batch_size, max_batch_size=settings.batch_size)
         | "ToExtracts" >> beam.Map(_extracts)
         | "Predict" >> tfma.extractors.PredictionsExtractor(config, shared_models).ptransform

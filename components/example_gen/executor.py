@@ -21,8 +21,10 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils
 
+from components.atomic_files import write_atomically
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile, merged
 from components.example_gen.annotations import AnnotationFormat, Item, Source
+from components.example_gen.findings_writer import WriteFindingParts, remove_parts
 from components.example_gen.formats import make_format
 from components.example_gen.keys import EXAMPLES, FINDINGS, SETTINGS, SPANS
 from components.example_gen.metadata import scalars, type_of, widest
@@ -32,7 +34,7 @@ from components.example_gen.shards import ShardWriter, shard_path
 from components.example_gen.sources import find_sources, listed_items
 from components.example_gen.spans import SpanFolder, spans_from_json, target_folder
 from components.example_gen.splits import SplitPolicy
-from components.example_gen.verdict import check_accounts
+from components.example_gen.verdict import check_accounts, counts_of
 from components.findings import DROP, Finding
 from schema.features import SPAN_COLUMN
 from schema.label_map import LabelMap, read_label_map
@@ -74,6 +76,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with self._make_beam_pipeline() as pipeline:
             read_examples(pipeline, settings, readings, label_map, examples.uri, findings.uri)
         ShardWriter.remove_unfinished(examples.uri)
+        remove_parts(findings.uri)
         summary = finished_report(findings.uri)
         check_accounts(summary)
         logging.info("Wrote %s images, %s boxes; findings: %s", summary.images, summary.boxes, summary.findings)
@@ -146,7 +149,7 @@ def read_examples(
         >> beam.Map(
             write_report,
             bad_input=settings.bad_input,
-            findings=beam.pvalue.AsIter(findings),
+            parts=beam.pvalue.AsIter(findings | "FindingParts" >> WriteFindingParts(findings_uri)),
             counts=beam.pvalue.AsDict(counts),
             profiles=beam.pvalue.AsDict(profiles),
         )
@@ -230,7 +233,7 @@ def _read(
     counts = (
         written[_COUNTS_TAG],
         listed["items"] | "CountListed" >> beam.Map(lambda _: ("listed", 1)),
-        findings | "CountFindings" >> beam.FlatMap(_counts_of_finding),
+        findings | "CountFindings" >> beam.FlatMap(counts_of),
         listed[_FINDINGS_TAG]
         | "LostWhileListing" >> beam.Filter(lambda finding: finding.loses_record)
         | "CountLost" >> beam.Map(lambda _: ("listed", 1)),
@@ -242,15 +245,7 @@ def _read(
 
 
 def _write_profile(examples_uri: str, profiles: Mapping[str, SplitProfile]) -> None:
-    with tf.io.gfile.GFile(posixpath.join(examples_uri, DATA_PROFILE_FILE), "w") as file:
-        file.write(DataProfile(dict(profiles)).to_json())
-
-
-def _counts_of_finding(finding: Finding) -> Iterator[tuple[str, int]]:
-    if finding.loses_record:
-        yield "skipped", 1
-    if finding.treatment == DROP:
-        yield "dropped", 1
+    write_atomically(posixpath.join(examples_uri, DATA_PROFILE_FILE), DataProfile(dict(profiles)).to_json().encode())
 
 
 class _ListImages(beam.DoFn):

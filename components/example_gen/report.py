@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import collections
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
+from components.atomic_files import write_atomically
 from components.data_profile import SplitProfile
+from components.example_gen.findings_writer import merge_parts
 from components.example_gen.settings import BadInputSettings, DataSettings
 from components.example_gen.splits import SplitPolicy
-from components.example_gen.verdict import refusal, similar_names, summarize
+from components.example_gen.verdict import counts_of, refusal, similar_names, summarize
 from components.failed_outputs import keep
-from components.findings import FINDINGS_FILE, SUMMARY_FILE, Finding, FindingsSummary, to_json_lines
+from components.findings import FINDINGS_FILE, SUMMARY_FILE, FindingsSummary
 
 
 def write_report(
     findings_uri: str,
     bad_input: BadInputSettings,
-    findings: Iterable[Finding],
+    parts: Iterable[str],
     counts: Mapping[str, int],
     profiles: Mapping[str, SplitProfile],
 ) -> None:
@@ -27,13 +30,17 @@ def write_report(
     Args:
       findings_uri: folder to write to.
       bad_input: treatments, for what only the whole data set shows.
-      findings: all of them.
-      counts: sums of ``listed``, ``skipped``, ``read_boxes``, ``dropped`` and ``class/<name as written>``.
+      parts: files of ``WriteFindingParts``.
+      counts: sums of ``listed``, ``read_boxes``, ``class/<name as written>`` and what ``verdict.counts_of`` says.
       profiles: what was written, by split.
     """
-    kept = [*findings, *similar_names(counts, bad_input)]
-    _write(posixpath.join(findings_uri, FINDINGS_FILE), to_json_lines(kept))
-    _write(posixpath.join(findings_uri, SUMMARY_FILE), summarize(kept, counts, profiles).to_json())
+    alike = similar_names(counts, bad_input)
+    everything = collections.Counter(counts)
+    for finding in alike:
+        everything.update(dict(counts_of(finding)))
+    merge_parts(parts, alike, posixpath.join(findings_uri, FINDINGS_FILE))
+    summary = summarize(everything, profiles).to_json()
+    write_atomically(posixpath.join(findings_uri, SUMMARY_FILE), summary.encode())
 
 
 def finished_report(findings_uri: str) -> FindingsSummary:
@@ -55,8 +62,3 @@ def check_report(
     if error is not None:
         folder = keep(findings_uri, (FINDINGS_FILE, SUMMARY_FILE))
         raise type(error)(f"{error}. All findings are in {posixpath.join(folder, FINDINGS_FILE)}")
-
-
-def _write(path: str, text: str) -> None:
-    with tf.io.gfile.GFile(path, "wb") as file:  # names that are not UTF-8 on disk must not lose the report
-        file.write(text.encode("utf-8", "backslashreplace"))

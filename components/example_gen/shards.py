@@ -7,6 +7,7 @@ import concurrent.futures
 import dataclasses
 import os
 import posixpath
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
@@ -71,11 +72,14 @@ class ShardWriter:
         self._examples_uri = examples_uri
 
     def write(self, path: str, items: Iterable[Item], metadata_types: Mapping[str, str]) -> Shard:
-        """Writes one shard; it appears under its name when it is complete."""
+        """Writes one shard; it appears under its name when it is complete.
+
+        Until then it has a name of its own: a runner may make a second attempt while the first is still at work.
+        """
         profile = SplitProfile()
         counts: collections.Counter[str] = collections.Counter()
         findings: list[Finding] = []
-        unfinished = posixpath.join(self._examples_uri, _UNFINISHED, path)
+        unfinished = posixpath.join(self._examples_uri, _UNFINISHED, f"{path}.{uuid.uuid4().hex}")
         tf.io.gfile.makedirs(posixpath.dirname(unfinished))
         split = path.partition("/")[0].removeprefix("Split-")
         with tf.io.TFRecordWriter(unfinished, _GZIP_STORED) as writer:

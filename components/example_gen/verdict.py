@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from components.data_profile import SplitProfile
 from components.example_gen.annotations import DataError
 from components.example_gen.settings import BadInputSettings, DataSettings
 from components.example_gen.splits import SplitPolicy
-from components.findings import DROP, FAIL, KINDS, SKIP, Finding, FindingsSummary, counts_by_kind, describe_counts
+from components.findings import DROP, FAIL, KINDS, SKIP, Finding, FindingsSummary, describe_counts, most_frequent_first
 from components.user_error import UserError
 from schema.text import clean_name, spelling_key
+
+_FOUND: Final = "finding/"
+_FAILED: Final = "failure/"
 
 
 class BadInputError(UserError):
@@ -22,18 +25,30 @@ class AccountError(RuntimeError):
     """An image or a box got lost without a finding: a fault of ExampleGen, whatever the input is."""
 
 
-def summarize(
-    findings: Sequence[Finding], counts: Mapping[str, int], profiles: Mapping[str, SplitProfile]
-) -> FindingsSummary:
+def counts_of(finding: Finding) -> Iterator[tuple[str, int]]:
+    """What ``summarize`` wants counted of a finding."""
+    yield f"{_FOUND}{finding.kind}", 1
+    if finding.treatment == FAIL:
+        yield f"{_FAILED}{finding.kind}", 1
+    if finding.loses_record:
+        yield "skipped", 1
+    if finding.treatment == DROP:
+        yield "dropped", 1
+
+
+def summarize(counts: Mapping[str, int], profiles: Mapping[str, SplitProfile]) -> FindingsSummary:
     """What came in and what was written, in numbers.
 
     Args:
-      findings: all of them.
-      counts: sums of ``listed``, ``skipped``, ``read_boxes`` and ``dropped``.
+      counts: sums of ``listed``, ``read_boxes`` and what ``counts_of`` says.
       profiles: what was written, by split.
     """
     written = {split: profile for split, profile in sorted(profiles.items()) if profile.images}
-    failures = collections.Counter(finding.kind for finding in findings if finding.treatment == FAIL)
+
+    def by_kind(prefix: str) -> dict[str, int]:
+        found = {key.removeprefix(prefix): count for key, count in counts.items() if key.startswith(prefix)}
+        return most_frequent_first(found)
+
     return FindingsSummary(
         listed_images=counts.get("listed", 0),
         skipped_images=counts.get("skipped", 0),
@@ -41,8 +56,8 @@ def summarize(
         dropped_boxes=counts.get("dropped", 0),
         images={split: profile.images for split, profile in written.items()},
         boxes={split: profile.objects for split, profile in written.items()},
-        findings=counts_by_kind(findings),
-        failures=dict(failures.most_common()),
+        findings=by_kind(_FOUND),
+        failures=by_kind(_FAILED),
     )
 
 

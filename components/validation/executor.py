@@ -17,6 +17,7 @@ from tfx.utils import io_utils
 
 from components.data_profile import DataProfile, SplitProfile
 from components.failed_outputs import keep
+from components.record_reading import ReadRecords, record_files
 from components.user_error import UserError
 from components.validation.box_checks import SplitTally, TallySplitFn, box_checks, class_checks
 from components.validation.copy_checks import copy_checks
@@ -59,12 +60,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         profiles = DataProfile.read(examples.uri).splits
         report_uri = artifact_utils.get_single_uri(output_dict[REPORT])
         report_path = posixpath.join(report_uri, REPORT_FILE)
-        patterns = {
-            split: posixpath.join(artifact_utils.get_split_uri([examples], split), "*")
+        files = {
+            split: record_files(artifact_utils.get_split_uri([examples], split))
             for split in artifact_utils.decode_split_names(examples.split_names)
         }
         with self._make_beam_pipeline() as pipeline:
-            _write_report(pipeline, patterns, profiles, measured, settings, report_path)
+            _write_report(pipeline, files, profiles, measured, settings, report_path)
         with tf.io.gfile.GFile(report_path) as file:
             _raise_failures(AnnotationReport.from_json(file.read()), report_uri)
 
@@ -82,7 +83,7 @@ def _statistics(artifacts: Sequence[types.Artifact]) -> dict[str, statistics_pb2
 
 def _write_report(
     pipeline: beam.Pipeline,
-    patterns: Mapping[str, str],
+    files: Mapping[str, Sequence[str]],
     profiles: Mapping[str, SplitProfile],
     measured: Sequence[Distance],
     settings: ValidationSettings,
@@ -91,9 +92,9 @@ def _write_report(
     """Adds everything from the records to the written report to the pipeline."""
     images = [
         pipeline
-        | f"Read[{split}]" >> beam.io.ReadFromTFRecord(pattern)
+        | f"Read[{split}]" >> ReadRecords(of_split)
         | f"Facts[{split}]" >> beam.Map(image_facts, split=split, with_pixels=settings.compares_pictures)
-        for split, pattern in patterns.items()
+        for split, of_split in files.items()
     ] | beam.Flatten()
     tallies = (
         images

@@ -16,7 +16,7 @@ from components.example_gen.settings import DataSettings
 from components.example_gen.sources import find_sources, listed_items
 from components.example_gen.spans import resolve_spans
 from components.example_gen.splits import SplitPolicy
-from components.example_gen.verdict import refusal, similar_names, summarize
+from components.example_gen.verdict import counts_of, refusal, similar_names, summarize
 from components.findings import DROP, Finding, FindingsSummary
 from components.validation.learnable_checks import learnable_checks
 from components.validation.settings import ValidationSettings
@@ -151,9 +151,9 @@ def survey(settings: DataSettings) -> Survey:
         pictures.append(Picture(split, loaded.item, loaded.file, tuple(objects)))
 
     findings.extend(similar_names(counts, settings.bad_input))
-    counts["skipped"] = sum(finding.loses_record for finding in findings)
-    counts["dropped"] = sum(finding.treatment == DROP for finding in findings)
-    summary = summarize(findings, counts, profiles)
+    for finding in findings:
+        counts.update(dict(counts_of(finding)))
+    summary = summarize(counts, profiles)
     error = refusal(summary, settings, [policy])
     checks = () if error else tuple(learnable_checks(profiles, ValidationSettings()))
     failed = tuple(check.describe() for check in checks if check.status == "failed")
