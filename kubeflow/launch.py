@@ -20,7 +20,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import data_types_utils, metadata
 from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import execution_publish_utils, launcher, runtime_parameter_utils
+from tfx.orchestration.portable import execution_publish_utils, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import common_utils, context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -28,6 +28,7 @@ from components.report.run_record import read_failure, write_failure
 from components.user_error import failure_reason
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
+from pipeline.node_launcher import NodeLauncher
 
 RUN_PROPERTY: Final = "kfp_run_id"
 POD_PROPERTY: Final = "kfp_pod_name"
@@ -79,8 +80,8 @@ def find_node(graph: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.Pipeli
     return nodes[node_id]
 
 
-class FreshLauncher(launcher.Launcher):
-    """A Launcher that gives every attempt an execution of its own, and says in it which pod made the attempt."""
+class FreshLauncher(NodeLauncher):
+    """A launcher that gives every attempt an execution of its own, and says in it which pod made the attempt."""
 
     def __init__(self, *, identity: StepIdentity, **arguments: Any) -> None:
         super().__init__(**arguments)

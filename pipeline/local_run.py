@@ -13,6 +13,7 @@ from components.report.run_report import report_run
 from components.user_error import UserError, failure_reason, user_error_message
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
+from pipeline.node_launcher import LocalRunner
 from pipeline.preflight import check_detector
 from pipeline.progress import node_progress
 from pipeline.quiet_log import quieten
@@ -24,7 +25,7 @@ class RunFailedError(UserError):
 
 
 def run_locally(config: PipelineConfig) -> None:
-    """Runs the graph once with TFX's LocalDagRunner.
+    """Runs the graph once, with TFX's LocalDagRunner but for its cache key (``pipeline.node_launcher``).
 
     Called from inside the TFX CLI's ``pipeline create``, the runner is replaced and nothing runs; then there is nothing
     to report either.
@@ -45,7 +46,7 @@ def run_locally(config: PipelineConfig) -> None:
         print(f"Log: {log.path}", file=sys.stderr, flush=True)
         try:
             with node_progress(len(pipeline.components)):
-                tfx.orchestration.LocalDagRunner().run(pipeline)
+                LocalRunner().run(pipeline)
         except Exception as error:
             log.write_traceback(error)
             failure = failure_reason(error)

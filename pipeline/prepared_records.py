@@ -18,6 +18,7 @@ from components.trainer.comparison.training_process import PROGRAM
 from components.user_error import UserError, failure_reason, user_error_message
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline, trainer_config
+from pipeline.node_launcher import LocalRunner
 from pipeline.progress import node_progress
 from pipeline.quiet_log import quieten
 from pipeline.run_log import run_log
@@ -74,7 +75,7 @@ def prepare_records(config: PipelineConfig) -> PreparedRecords:
     with run_log(config.pipeline_root / "logs") as log:
         try:
             with node_progress(len(pipeline.components)):
-                tfx.orchestration.LocalDagRunner().run(pipeline, run_options=RunOptions(to_nodes=[_LAST_NODE]))
+                LocalRunner().run(pipeline, run_options=RunOptions(to_nodes=[_LAST_NODE]))
         except Exception as error:
             log.write_traceback(error)
             if user_error_message(error) is None:

@@ -37,7 +37,7 @@ def ending(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
     def _end(graph: Ending = _well, report: Ending | None = _well) -> list[str]:
         runner = types.SimpleNamespace(run=lambda _: graph())
-        monkeypatch.setattr(local_run.tfx.orchestration, "LocalDagRunner", lambda: runner)
+        monkeypatch.setattr(local_run, "LocalRunner", lambda: runner)
         monkeypatch.setattr(local_run, "create_pipeline", lambda _: types.SimpleNamespace(components=[]))
         monkeypatch.setattr(local_run, "check_detector", lambda _: None)
         if report is not None:
