@@ -24,8 +24,10 @@ from components.report.sections.example_images import ExampleImages
 from components.report.sections.failures import Failures
 from components.report.sections.findings import Findings
 from components.report.sections.gate import Gate
+from components.report.sections.label_review import LabelReview
 from components.report.sections.metrics import Metrics
 from components.report.sections.nodes import Nodes
+from components.report.sections.pictures import Pictures
 from components.report.sections.precision_recall import PrecisionRecallCurves
 from components.report.sections.push import Push
 from components.report.sections.thresholds import ScoreThresholds
@@ -44,6 +46,8 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     TransferChoice,
     Training,
     ExampleImages,
+    LabelReview,
+    Pictures,
     ScoreThresholds,
     CalibrationOfScores,
     Confusion,

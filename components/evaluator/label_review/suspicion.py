@@ -64,16 +64,16 @@ class Suspicion:
         return cls(**data)
 
     def __str__(self) -> str:
-        """In words: ``wrong class: bus, the model finds truck 0.93``."""
+        """In words: ``wrong class: bus, found is truck 0.93``."""
         found = "" if self.found_score is None else f"{self.found_class} {self.found_score:.2f}"
         match self.kind:
             case "missing":
-                return f"missing: the model finds {found} where nothing is annotated"
+                return f"missing: {found} is found where nothing is annotated"
             case "wrong class":
-                return f"wrong class: {self.class_name}, the model finds {found} there"
+                return f"wrong class: {self.class_name}, found is {found}"
             case "badly drawn":
-                return f"badly drawn: {self.class_name}, the model's box ({found}) is another than usual"
+                return f"badly drawn: {self.class_name}, the box of {found} is further off than usual"
             case "duplicate":
-                return f"duplicate: another {self.class_name} is annotated in the same place"
+                return f"duplicate: a second {self.class_name} in the same place"
             case "not there":
-                return f"not there: {self.class_name}, which the model finds nothing near"
+                return f"not there: {self.class_name}, near which nothing is found"

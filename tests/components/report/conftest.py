@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 
+import apache_beam as beam
 import pytest
-import tensorflow as tf
+from apache_beam.testing import test_pipeline
 
+from components.evaluator.coco_matching import ImageResult
+from components.evaluator.matched_images import ImageFacts, MatchedImage, match_image
+from components.evaluator.matches_file import WriteMatches
 from tests.components.report.fake_run import (
+    STOP,
     FakeRun,
     State,
     write_annotation_report,
@@ -18,28 +24,33 @@ from tests.components.report.fake_run import (
 )
 
 
-class _StopEverywhere(tf.Module):  # type: ignore[misc]
-    """An export that finds one sign in every image, and one it is not sure of."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def __call__(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        count = tf.size(image_bytes)
-        boxes = tf.constant([[[0.1, 0.2, 0.6, 0.7], [0.0, 0.0, 0.1, 0.1]]])
-        return {
-            "detection_boxes": tf.tile(boxes, [count, 1, 1]),
-            "detection_scores": tf.tile([[0.9, 0.1]], [count, 1]),
-            "detection_class_names": tf.tile([["<script>stop</script>", "yield"]], [count, 1]),
-            "num_detections": tf.fill([count], tf.constant(2, tf.int64)),
-        }
-
-
 @pytest.fixture(scope="session")
-def model_uri(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A ``Model`` artifact."""
-    folder = tmp_path_factory.mktemp("model")
-    module = _StopEverywhere()
-    tf.saved_model.save(module, str(folder / "Format-Serving"), signatures={"serving_default": module.__call__})
+def matches_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Matches of the images of ``write_examples``: a sign is found in all but the first, and something else nowhere."""
+    folder = tmp_path_factory.mktemp("matches")
+    images = [stop_image(number, is_found=number > 0) for number in range(3)]
+    with test_pipeline.TestPipeline() as pipeline:
+        _ = pipeline | beam.Create(images) | WriteMatches(str(folder), ("candidate", "baseline"), [STOP])
     return folder
+
+
+def stop_image(number: int, *, is_found: bool) -> MatchedImage:
+    """An image with one sign, which the baseline finds always; and a detection that nobody should be shown."""
+    found, there = ([(0.1, 0.2, 0.6, 0.7)] if is_found else []), [(0.1, 0.2, 0.6, 0.7)]
+    results = {
+        model: ImageResult.from_normalized(
+            height_pixels=40,
+            width_pixels=60,
+            detection_boxes_yxyx_normalized=[*boxes, (0.0, 0.0, 0.1, 0.1)],
+            detection_scores=[0.9] * len(boxes) + [0.1],
+            detection_classes=[0] * len(boxes) + [1],
+            truth_boxes_yxyx_normalized=there,
+            truth_classes=[0],
+        )
+        for model, boxes in (("candidate", found), ("baseline", there))
+    }
+    name = f"eval {number}"
+    return match_image(ImageFacts(name, f"{name} <&>.jpg", 40, 60, {}, name), (STOP, "yield"), results)
 
 
 @pytest.fixture
@@ -78,10 +89,10 @@ def finished_run(fake_run: FakeRun) -> FakeRun:
 
 
 @pytest.fixture
-def judged_run(finished_run: FakeRun, model_uri: pathlib.Path) -> FakeRun:
-    """The finished run with a model and an evaluation, whose folder is empty."""
-    finished_run.node("new", "Trainer", outputs={"model": model_uri}, told={"eval_args": '{"splits": ["eval"]}'})
+def judged_run(finished_run: FakeRun, matches_folder: pathlib.Path) -> FakeRun:
+    """The finished run with a model and an evaluation, which has matches alone."""
+    finished_run.node("new", "Trainer", told={"eval_args": '{"splits": ["eval"]}'})
     evaluation = finished_run.root / "evaluation"
-    evaluation.mkdir()
+    shutil.copytree(matches_folder, evaluation / "matches")
     finished_run.node("new", "Evaluator", outputs={"evaluation": evaluation}, properties={"split": "eval"})
     return finished_run

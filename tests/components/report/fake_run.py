@@ -26,6 +26,8 @@ from components.validation.report_file import AnnotationReport, CheckResult, Dis
 from schema import features
 
 PIPELINE = "signs"
+STOP = "<script>stop</script>"
+"""The class in all images."""
 State = proto.Execution.State
 
 
@@ -167,8 +169,9 @@ def write_examples(folder: pathlib.Path, split: str = "eval", count: int = 3) ->
         for number in range(count):
             feature = {
                 features.IMAGE_ENCODED: _strings(picture.getvalue()),
+                features.IMAGE_SOURCE_ID: _strings(f"{split} {number}".encode()),
                 features.IMAGE_FILENAME: _strings(f"{split} {number} <&>.jpg".encode()),
-                features.OBJECT_CLASS_TEXT: _strings(b"<script>stop</script>"),
+                features.OBJECT_CLASS_TEXT: _strings(STOP.encode()),
             }
             for key, value in zip(features.BOX_KEYS_YXYX, (0.1, 0.2, 0.6, 0.7), strict=True):
                 feature[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
@@ -176,7 +179,7 @@ def write_examples(folder: pathlib.Path, split: str = "eval", count: int = 3) ->
             writer.write(example.SerializeToString())
     profile = SplitProfile(images_without_objects=1)
     for _ in range(count):
-        profile.add(["<script>stop</script>"], [(0.2, 0.1, 0.7, 0.6)], height_pixels=40, width_pixels=60)
+        profile.add([STOP], [(0.2, 0.1, 0.7, 0.6)], height_pixels=40, width_pixels=60)
     (folder / DATA_PROFILE_FILE).write_text(DataProfile({split: profile}).to_json())
     return folder
 

@@ -11,7 +11,6 @@ import pytest
 from components.report.run_record import read_run
 from components.report.run_report import SECTIONS, read_report
 from components.report.section import Unreadable
-from components.report.sections.example_images import small_jpeg
 from tests.components.report.fake_run import FakeRun
 
 TITLES = {
@@ -19,10 +18,12 @@ TITLES = {
     "anomalies": ["Anomalies"],
     "report": ["Annotations"],
     "model_run": ["Training"],
-    "examples": ["Data", "Examples"],
-    "evaluation": ["AP / AP50", "Gate"],
+    "examples": ["Data", "Examples", "Pictures"],
+    "evaluation": ["Pictures"],
 }
 """Which sections read which artifact."""
+WITHOUT_METRICS = ["AP / AP50", "Gate"]
+"""The evaluation of this run has matches alone, with or without further damage."""
 
 
 def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -59,30 +60,22 @@ def test_a_damaged_artifact_is_a_line(
     report = read_report(record)
     page = report.page()
     unreadable = [section for section in report.sections if isinstance(section, Unreadable)]
-    # The evaluation of this run is an empty folder, with or without further damage.
-    assert [section.name for section in unreadable] == TITLES[key] + (TITLES["evaluation"] * (key != "evaluation"))
+    assert [section.name for section in unreadable] == TITLES[key] + WITHOUT_METRICS
     for section in unreadable:
         assert section.problem.startswith(str(tmp_path))
         assert f"{section.name:<11} could not be read: {section.problem}" in report.lines()
     assert unreadable[0].problem.startswith(folder)
     assert f"could not be read: {folder}" in page
-    # Nothing failed, was searched, chosen or checked; five more are of matches, which this evaluation has not.
-    assert len(report.sections) == len(SECTIONS) - 4 - 5
+    assert len(report.sections) == len(SECTIONS) - 5  # nothing failed, was searched, chosen, checked or suspected
 
 
 @pytest.mark.parametrize("damage", [_delete, _cut])
-def test_without_a_usable_model_the_images_show_what_is_there(
-    judged_run: FakeRun, model_uri: pathlib.Path, damage: Callable[[pathlib.Path], None], tmp_path: pathlib.Path
+def test_without_matches_the_images_show_what_is_there(
+    judged_run: FakeRun, damage: Callable[[pathlib.Path], None]
 ) -> None:
-    copy = tmp_path / "model"
-    shutil.copytree(model_uri, copy)
-    damage(copy)
-    judged_run.node("new", "Trainer", outputs={"model": copy})
+    folder = judged_run.root / "evaluation" / "matches"
+    damage(folder)
     report = read_report(read_run(judged_run.connection, "signs"))
     [line] = [line for line in report.lines() if line.startswith("Examples")]
-    assert line.startswith(f"Examples    the model could not be read: {copy}/Format-Serving: ")
-    assert "1 there, no model" in report.page()
-
-
-def test_an_image_that_does_not_decode_is_no_error() -> None:
-    assert small_jpeg(b"\xff\xd8 no jpeg") == (b"", (0, 0))
+    assert line.startswith(f"Examples    what the model finds could not be read: {folder}")
+    assert "1 there, not evaluated" in report.page()

@@ -90,7 +90,10 @@ def test_page_of_a_whole_run(judged_run: FakeRun, monkeypatch: pytest.MonkeyPatc
         "Unexpected value: gif",
         "a &lt;1&gt;.jpg",
         "&lt;script&gt;stop&lt;/script&gt; 0.90",
-        "eval 2 &lt;&amp;&gt;.jpg: 1 there, 1 found",
+        "eval 2 &lt;&amp;&gt;.jpg</code><br>1 there, 1 found",
+        "missed &lt;script&gt;stop&lt;/script&gt;",
+        "1 of 1 missed, 0 false alarms; 0 errors before",
+        "Worse than the last blessed model",
         "/served/detector/17",
     ):
         assert expected in page
@@ -202,7 +205,7 @@ def test_a_split_of_its_own_is_judged_and_shown(fake_run: FakeRun, monkeypatch: 
     report = report_of(fake_run, BLESSED, monkeypatch)
     assert "on 40 images of the split test\n" in "\n".join(report.lines())
     assert "chosen on" not in "\n".join(report.lines()) + report.page()
-    assert "test 2 &lt;&amp;&gt;.jpg: 1 there, no model" in report.page()
+    assert "test 2 &lt;&amp;&gt;.jpg</code><br>1 there, not evaluated" in report.page()
     assert "eval 2" not in report.page()
 
 
@@ -214,7 +217,7 @@ def test_report_of_a_run_without_a_model(finished_run: FakeRun, capsys: pytest.C
     assert f"Page        {root / 'reports' / 'new.html'}" in printed
     page = (root / "reports" / "new.html").read_text()
     check(page)
-    assert "1 there, no model" in page
+    assert "1 there, not evaluated" in page
 
 
 def test_nothing_is_reported_when_nothing_ran(finished_run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
