@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 import numpy as np
 
+from components.evaluator.box_pairs import box_areas, overlapping_pairs
 from components.evaluator.coco_matching import Bools, Floats, Integers
 from components.evaluator.matched_images import Detections, Truths
+
+_ANY_IOU: Final = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,45 +36,37 @@ class Overlaps:
         return Overlaps(self.rows[chosen], self.others[chosen], self.ious[chosen], self.insides[chosen])
 
 
-def detections_on_truths(detections: Detections, truths: Truths, num_images: int) -> Overlaps:
+def detections_on_truths(detections: Detections, truths: Truths) -> Overlaps:
     """Pairs of a detection and an annotated object."""
-    return _overlaps(detections, truths, truths.is_crowd, num_images)
+    return _overlaps(detections, truths, truths.is_crowd)
 
 
-def truths_on_truths(truths: Truths, num_images: int) -> Overlaps:
+def truths_on_truths(truths: Truths) -> Overlaps:
     """Pairs of two annotated objects, each pair twice."""
-    found = _overlaps(truths, truths, np.zeros(len(truths.images), np.bool_), num_images)
+    found = _overlaps(truths, truths, np.zeros(len(truths.images), np.bool_))
     return found.select(found.rows != found.others)
 
 
-def detections_on_detections(detections: Detections, num_images: int) -> Overlaps:
+def detections_on_detections(detections: Detections) -> Overlaps:
     """Pairs of two detections, each pair twice."""
-    found = _overlaps(detections, detections, np.zeros(len(detections.images), np.bool_), num_images)
+    found = _overlaps(detections, detections, np.zeros(len(detections.images), np.bool_))
     return found.select(found.rows != found.others)
 
 
-def _overlaps(
-    table: Detections | Truths, others: Detections | Truths, other_is_crowd: Bools, num_images: int
-) -> Overlaps:
-    # Both tables are image by image.
-    starts = np.searchsorted(table.images, np.arange(num_images + 1))
-    other_starts = np.searchsorted(others.images, np.arange(num_images + 1))
-    parts = []
-    for image in range(num_images):
-        first, last = starts[image], starts[image + 1]
-        other_first, other_last = other_starts[image], other_starts[image + 1]
-        if first == last or other_first == other_last:
-            continue
-        one = table.boxes_yxyx_pixels[first:last, None]  # [R, 1, 4]
-        two = others.boxes_yxyx_pixels[None, other_first:other_last]  # [1, S, 4]
-        sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])  # [R, S, 2]
-        intersections = np.maximum(sides, 0).prod(axis=-1)  # [R, S]
-        rows, columns = np.nonzero(intersections)
-        shared = intersections[rows, columns]
-        area = (one[..., 2:] - one[..., :2]).prod(axis=-1)[rows, 0]
-        other_area = (two[..., 2:] - two[..., :2]).prod(axis=-1)[0, columns]
-        unions = np.where(other_is_crowd[other_first + columns], area, area + other_area - shared)
-        parts.append((first + rows, other_first + columns, shared / unions, shared / area))
-    if not parts:
-        return Overlaps(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-    return Overlaps(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+def _overlaps(table: Detections | Truths, others: Detections | Truths, other_is_crowd: Bools) -> Overlaps:
+    # Both tables are image by image, in ascending order.
+    rows, pairs, ious = overlapping_pairs(
+        table.boxes_yxyx_pixels,
+        table.images,
+        np.arange(len(table.images)),
+        others.boxes_yxyx_pixels,
+        others.images,
+        np.arange(len(others.images)),
+        other_is_crowd,
+        _ANY_IOU,
+    )
+    areas, other_areas = box_areas(table.boxes_yxyx_pixels)[rows], box_areas(others.boxes_yxyx_pixels)[pairs]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # IoU is shared / (area + other area - shared).
+        shares = ious * (areas + other_areas) / (1 + ious) / areas
+    return Overlaps(rows, pairs, ious, np.where(other_is_crowd[pairs], ious, shares))

@@ -21,6 +21,7 @@ Crowds and "difficult" objects are suspected of nothing, and nothing is missing 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Final
 
@@ -34,7 +35,7 @@ from components.evaluator.label_review.overlaps import (
 )
 from components.evaluator.label_review.suspicion import Box, Suspicion, SuspicionKind
 from components.evaluator.label_review.usual_agreement import AgreementByScore, unusually_far_apart
-from components.evaluator.matched_images import MatchedImages
+from components.evaluator.matched_images import Detections, MatchedImages
 
 _SAME: Final = 0.5
 """IoU from which two boxes are of one object."""
@@ -67,9 +68,8 @@ class _Review:
     """The candidate's detections beside the truth, and the score of every kind for each of them."""
 
     def __init__(self, images: MatchedImages) -> None:
-        self.images, self.truths, self.detections = images, images.truths, images.candidate
-        count = len(images.images)
-        self.pairs = detections_on_truths(self.detections, self.truths, count)
+        self.images, self.truths, self.detections = images, images.truths, _with_numbers(images.candidate)
+        self.pairs = detections_on_truths(self.detections, self.truths)
         self.truth_counts = (self.truths.area_bits & 1).astype(np.bool_)  # [G]
         self.same_class = self.detections.classes[self.pairs.rows] == self.truths.classes[self.pairs.others]  # [P]
 
@@ -115,7 +115,7 @@ class _Review:
         explained = (pairs.ious >= _NEAR) | ((pairs.insides >= _PART) & self.same_class)
         candidates = self.is_free & ~self._any_detection(explained)  # [N]
         # Detections of several classes on one object are one object: the surest speaks.
-        others = detections_on_detections(self.detections, len(self.images.images))
+        others = detections_on_detections(self.detections)
         near = others.select(others.ious >= _NEAR)
         scores = self.detections.scores
         surer = (scores[near.others] > scores[near.rows]) | (
@@ -150,7 +150,7 @@ class _Review:
             yield float(chances[place]), "badly drawn", int(sure.others[place]), int(sure.rows[place])
 
     def _duplicates(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
-        every = truths_on_truths(self.truths, len(self.images.images))
+        every = truths_on_truths(self.truths)
         counts = self.truth_counts[every.rows] & self.truth_counts[every.others]
         same = self.truths.classes[every.rows] == self.truths.classes[every.others]
         twins = every.select(counts & same & (every.ious >= _SAME))
@@ -218,6 +218,12 @@ class _Review:
             suggested_box,
             suggested_class,
         )
+
+
+def _with_numbers(detections: Detections) -> Detections:
+    """Those with a score and a box: a model may answer NaN."""
+    kept = np.isfinite(detections.scores) & np.isfinite(detections.boxes_yxyx_pixels).all(axis=-1)
+    return Detections(*(getattr(detections, field.name)[kept] for field in dataclasses.fields(detections)))
 
 
 def _size_range(areas_pixels: Floats) -> Integers:

@@ -10,8 +10,8 @@ from typing import Final, Self
 import numpy as np
 import tensorflow as tf
 
+from components.evaluator.analysis.notable_images import best_score
 from components.evaluator.matched_images import MatchedImages
-from components.evaluator.notable_images import best_score
 from components.report.drawn_image import DrawnBox, DrawnImage, page_jpeg
 from components.report.judged_images import detections_in, encoded_image, image_id, shown_split, split_folder
 from components.report.section import Run, Section, TextPair, UnreadableError, reading
@@ -53,7 +53,7 @@ class ExampleImages(Section):
         except UnreadableError as error:
             problem = str(error)
         if matches is not None:
-            least_score = best_score(matches.candidate, matches.truths)
+            least_score = best_score(matches, matches.candidate)
         folder = split_folder(run, examples_uri)
         with reading(folder):
             images = tuple(_example_image(record, matches, least_score or 0.0) for record in _chosen_records(folder))

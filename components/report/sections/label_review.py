@@ -9,10 +9,10 @@ from typing import Final, Self
 
 import numpy as np
 
+from components.evaluator.analysis.notable_images import best_score
 from components.evaluator.label_review.review_files import REVIEW_FILE, REVIEW_FOLDER, read_review
-from components.evaluator.label_review.suspicion import KINDS, Suspicion
+from components.evaluator.label_review.suspicion import KINDS, Suspicion, SuspicionKind
 from components.evaluator.matched_images import MatchedImages
-from components.evaluator.notable_images import best_score
 from components.report.drawn_image import DrawnBox, DrawnImage
 from components.report.judged_images import detections_in, drawn_image, read_encoded, truths_in
 from components.report.section import Run, Section, TextPair, reading
@@ -41,7 +41,7 @@ class LabelReview(Section):
     probable = PROBABLE
     folder = REVIEW_FOLDER
 
-    counts: Mapping[str, int]
+    counts: Mapping[SuspicionKind, int]
     others: int
     images: tuple[DrawnImage, ...]
     split: str
@@ -91,7 +91,7 @@ class LabelReview(Section):
 def _drawn(
     matches: MatchedImages, about: Mapping[str, Sequence[Suspicion]], encoded: Mapping[str, bytes]
 ) -> tuple[DrawnImage, ...]:
-    least_score = best_score(matches.candidate, matches.truths)
+    least_score = best_score(matches, matches.candidate)
     place_of = {facts.image_id: place for place, facts in enumerate(matches.images)}
     drawn = []
     for image_id, suspicions in about.items():

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Final, Self
 
+from components.evaluator.analysis.notable_images import Errors, changed_most, errors_of, surest_alarms, worst_misses
 from components.evaluator.matched_images import MatchedImages
-from components.evaluator.notable_images import Errors, changed_most, errors_of, surest_alarms, worst_misses
 from components.report.drawn_image import DrawnImage
 from components.report.judged_images import detections_in, drawn_image, read_encoded, truths_in
 from components.report.section import Run, Section

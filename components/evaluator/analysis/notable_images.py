@@ -11,28 +11,22 @@ from typing import Final
 
 import numpy as np
 
+from components.evaluator.analysis.image_pairs import NONE, assigned, image_pairs
+from components.evaluator.analysis.operating_point import Rule, point_of
+from components.evaluator.analysis.precision_recall import outcomes, rankings, together
 from components.evaluator.coco_matching import Bools, Floats, Integers
-from components.evaluator.label_review.overlaps import detections_on_truths
-from components.evaluator.matched_images import Detections, MatchedImages, Truths
+from components.evaluator.matched_images import Detections, MatchedImages
 
-_WHOLE_RANGE_BIT: Final = np.uint64(1)
-"""``Detections.matched_counting``'s bit of IoU 0.5 and objects of all sizes."""
+_WHOLE_RANGE: Final = np.uint8(1)
+"""Bit of the area range "all"."""
+_IOU: Final = 0.5
 _WITHOUT_OBJECTS: Final = 0.5
 
 
-def best_score(detections: Detections, truths: Truths) -> float:
-    """The score from which on the detections have the highest F1, all classes together; 0.5 where nothing is right."""
-    judged = ~(detections.matched_ignored & _WHOLE_RANGE_BIT).astype(np.bool_)
-    order = np.argsort(-detections.scores[judged], kind="stable")
-    scores = detections.scores[judged][order]
-    is_right = (detections.matched_counting & _WHOLE_RANGE_BIT).astype(np.bool_)[judged][order]
-    objects = int((truths.area_bits & 1).sum())
-    if not is_right.any() or not objects:
-        return _WITHOUT_OBJECTS
-    # 2 TP / (detections + objects) is F1; equal scores come together.
-    f1 = 2 * np.cumsum(is_right) / (np.arange(1, len(scores) + 1) + objects)
-    last_of_score = np.append(scores[1:] != scores[:-1], True)
-    return float(scores[last_of_score][f1[last_of_score].argmax()])
+def best_score(images: MatchedImages, detections: Detections) -> float:
+    """The score from which on the detections have the highest F1, all classes together; 0.5 where nothing is there."""
+    point = point_of(together(rankings(images, detections)), Rule("best_f1"))
+    return _WITHOUT_OBJECTS if point is None else point.threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,40 +48,20 @@ class Errors:
 
 def errors_of(images: MatchedImages, detections: Detections) -> Errors:
     """One model's errors at its own best score."""
-    truths = images.truths
-    least_score = best_score(detections, truths)
+    least_score = best_score(images, detections)
+    is_true, is_neither = outcomes(detections)
     shown = detections.scores >= least_score
-    right = shown & (detections.matched_counting & _WHOLE_RANGE_BIT).astype(np.bool_)
-    ignored = (detections.matched_ignored & _WHOLE_RANGE_BIT).astype(np.bool_)
-    counts = (truths.area_bits & 1).astype(np.bool_)
-    missed = counts & ~_found(images, detections, right)
-    alarms = shown & ~right & ~ignored
+    counts = (images.truths.area_bits & _WHOLE_RANGE).astype(np.bool_)
+    pairs = image_pairs(images, detections, _IOU, shown & is_true, counts)
+    pairs = pairs.where(detections.classes[pairs.detections] == images.truths.classes[pairs.truths])
+    _, detection_of = assigned(pairs, len(detections.images), len(images.truths.images))
+    missed = counts & (detection_of == NONE)
+    alarms = shown & ~is_true & ~is_neither
     number = len(images.images)
-    by_image = np.bincount(truths.images[missed], minlength=number) + np.bincount(
+    by_image = np.bincount(images.truths.images[missed], minlength=number) + np.bincount(
         detections.images[alarms], minlength=number
     )
     return Errors(least_score, missed, alarms, by_image)
-
-
-def _found(images: MatchedImages, detections: Detections, right: Bools) -> Bools:
-    """bool [G]: the objects that the right detections, bool [N], were matched to, as COCO matches."""
-    truths = images.truths
-    pairs = detections_on_truths(detections, truths, len(images.images))
-    pairs = pairs.select(
-        right[pairs.rows]
-        & (pairs.ious >= 0.5)
-        & (detections.classes[pairs.rows] == truths.classes[pairs.others])
-        & (truths.area_bits[pairs.others] & 1).astype(np.bool_)
-    )
-    # The surest first; of the objects that are left the one that fits best, the later one of equals.
-    order = np.lexsort((-pairs.others, -pairs.ious, pairs.rows, -detections.scores[pairs.rows]))
-    found = np.zeros(len(truths.images), np.bool_)
-    settled: set[int] = set()
-    for row, truth in zip(pairs.rows[order].tolist(), pairs.others[order].tolist(), strict=True):
-        if row not in settled and not found[truth]:
-            found[truth] = True
-            settled.add(row)
-    return found
 
 
 def worst_misses(images: MatchedImages, errors: Errors, most: int) -> list[int]:

@@ -6,8 +6,14 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
+from components.evaluator.analysis.notable_images import (
+    best_score,
+    changed_most,
+    errors_of,
+    surest_alarms,
+    worst_misses,
+)
 from components.evaluator.coco_matching import ImageResult
-from components.evaluator.notable_images import best_score, changed_most, errors_of, surest_alarms, worst_misses
 from tests.components.evaluator.made_images import joined, made_result, perfect
 
 
@@ -28,7 +34,7 @@ def test_no_other_score_has_a_better_f1(seed: int) -> None:
         shown = judged & (found.scores >= score)
         return 2 * float((right & shown).sum()) / max(1, int(shown.sum()) + objects)
 
-    best = f1(best_score(found, images.truths))
+    best = f1(best_score(images, found))
     assert all(f1(score) <= best + 1e-12 for score in np.unique(found.scores))
 
 
