@@ -16,6 +16,7 @@ import pydantic
 from components.evaluator.settings import EvalSettings
 from components.example_gen.settings import DataSettings
 from components.path_settings import LocalPath
+from components.report.settings import CardSettings
 from components.serving_contract.settings import ContractSettings
 from components.settings import Settings
 from components.split_names import JUDGED_TARGET_SPLITS
@@ -70,6 +71,8 @@ class PipelineConfig(Settings):
     """Slices and the gate that a model passes to be served."""
     push: PushSettings = PushSettings()
     """Where blessed models go."""
+    card: CardSettings = CardSettings()
+    """What the model card on the page of a run says that no run can know: intended use, licences, contact."""
     beam: BeamSettings = BeamSettings()
     """The Beam runner."""
     cluster: ClusterSettings = ClusterSettings()

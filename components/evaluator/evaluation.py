@@ -15,13 +15,14 @@ import tensorflow as tf
 
 from components.evaluator.bootstrap import Quantity, Resamples, interval
 from components.evaluator.check import OVERALL, SliceValues
+from components.evaluator.coco import class_metric
 from components.evaluator.gate_settings import Gates, Metric
 from components.evaluator.matched_images import MatchedImages
 from components.evaluator.verdict import Verdict
 
 EVALUATION_FILE: Final = "evaluation.json"
 INTERVAL_METRICS: Final[tuple[Metric, ...]] = ("AP", "AP50")
-"""The metrics that have an interval in every slice."""
+"""The metrics that have an interval in every slice; over the whole split, those of every class as well."""
 
 Interval = tuple[float, float]
 
@@ -34,7 +35,8 @@ class SliceResult:
       values: the slice.
       metrics: the candidate's, with ``image_count`` and ``object_count``.
       baseline_metrics: the last blessed model's on the same images; empty without one.
-      intervals: around the candidate's ``INTERVAL_METRICS``; none where the images are too few to say.
+      intervals: around the candidate's ``INTERVAL_METRICS`` (``AP``, and of the whole split ``AP/car``); none where the
+        images are too few to say.
       changes: around candidate minus baseline, the same.
     """
 
@@ -118,10 +120,14 @@ def slice_result(
     chosen = images.slice_of(values)
     every = tuple(range(len(images.class_names)))
     resamples = Resamples(chosen, gates.resamples)
-    drawn = resamples.values([Quantity(metric, every) for metric in INTERVAL_METRICS])
+    quantities = {str(metric): Quantity(metric, every) for metric in INTERVAL_METRICS}
+    if values == OVERALL:
+        for index, name in enumerate(images.class_names):
+            quantities |= {class_metric(metric, name): Quantity(metric, (index,)) for metric in INTERVAL_METRICS}
+    drawn = resamples.values(tuple(quantities.values()))
     intervals: dict[str, Interval] = {}
     changes: dict[str, Interval] = {}
-    for place, metric in enumerate(INTERVAL_METRICS):
+    for place, metric in enumerate(quantities):
         candidate = drawn[0][place]
         for found, resampled in ((intervals, candidate), *((changes, candidate - b[place]) for b in drawn[1:])):
             ends = interval(resampled, resamples.num_clusters, gates.confidence)

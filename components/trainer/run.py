@@ -28,6 +28,7 @@ from components.trainer.input.record_stream import matching_files
 from components.trainer.preparation import PreparedTraining, prepare_training
 from components.trainer.replicas import check_divides, cluster_place, make_replicas
 from components.trainer.settings import TrainConfig
+from components.trainer.software import SOFTWARE_FILE, Software
 from components.trainer.start_weights import load_start_weights
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.checkpoint_claim import claimed_folder
@@ -35,7 +36,7 @@ from components.trainer.state.fingerprint import fingerprint
 from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.strategy import TrainingInputs
 from components.trainer.training_loop import train
-from components.trainer.training_plan import PLAN_FILE, TrainingPlan
+from components.trainer.training_plan import PLAN_FILE, START_WEIGHTS_FILE, TrainingPlan
 from components.trainer.tuning.settings import overrides_of
 from components.user_error import UserError
 
@@ -183,10 +184,14 @@ def _begun_or_resumed(training: PreparedTraining, checkpoints: CheckpointFolder)
 
 
 def _tell(folder: str, plan: TrainingPlan, progress: Progress) -> None:
-    """What the training starts from, and what it was decided to do, in the log and beside its history."""
+    """What the training starts from, and what it was decided to do, in the log and beside its history; and on what."""
     print("\n".join(plan.lines()), flush=True)
     tf.io.gfile.makedirs(folder)
-    for name, text in (("start_weights.txt", progress.start_weights), (PLAN_FILE, plan.to_json())):
+    for name, text in (
+        (START_WEIGHTS_FILE, progress.start_weights),
+        (PLAN_FILE, plan.to_json()),
+        (SOFTWARE_FILE, Software.of_this_process().to_json()),
+    ):
         with tf.io.gfile.GFile(posixpath.join(folder, name), "w") as file:
             file.write(text)
 

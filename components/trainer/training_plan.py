@@ -14,6 +14,8 @@ from components.trainer.settings import TrainSettings
 
 PLAN_FILE: Final = "training_plan.json"
 """In the model run's folder: a ``TrainingPlan``."""
+START_WEIGHTS_FILE: Final = "start_weights.txt"
+"""Beside it: what the training starts from in a few lines, an empty one, and every variable, a line each."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -108,6 +108,21 @@ def test_other_start_weights_under_the_same_path_train_again(
     assert {node for node, parameters in after.items() if parameters != before[node]} == {"Trainer"}
 
 
+def test_words_of_the_model_card_are_no_parameter_of_a_node(tmp_path: pathlib.Path) -> None:
+    config: dict[str, Any] = {
+        "name": "signs",
+        "root": str(tmp_path),
+        "data": {"format": "coco", "path": str(tmp_path)},
+        "model": {"pretrained": None},
+    }
+    card = {"card": {"intended_use": "signs along German roads", "data_licence": "CC BY 4.0"}}
+    plain, described = (
+        _parameters(Compiler().compile(graph.create_pipeline(PipelineConfig.model_validate(values))))
+        for values in (config, {**config, **card})
+    )
+    assert plain == described
+
+
 def test_resolvers_look_at_the_trainers_models_and_the_gates_blessings_only(
     compiled: Callable[[], pipeline_pb2.Pipeline],
 ) -> None:
