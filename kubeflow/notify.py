@@ -74,7 +74,12 @@ def make_report(config: PipelineConfig, run_id: str, address: StoreAddress) -> d
             f"{config.name} {run_id}: no step got as far as ML Metadata; see the pods' events (image, volume, secret)"
         )
         return {**base, "outcome": "failed", "text": text, "failed": [], "pushed_to": None, "page": None}
-    report = read_report(record, pipeline_root=str(config.pipeline_root), push_directory=str(config.push_directory))
+    report = read_report(
+        record,
+        pipeline_root=str(config.pipeline_root),
+        push_directory=str(config.push_directory),
+        card=config.card,
+    )
     page = write_page(report, config.pipeline_root / "reports")
     return {
         **base,

@@ -62,7 +62,14 @@ def _report(config: PipelineConfig, started: float, log: RunLog, failure: str | 
     try:
         if failure is not None:
             _record_failure(config, started, failure)
-        report_run(config.metadata_path, config.name, started, config.push_directory, config.pipeline_root / "reports")
+        report_run(
+            config.metadata_path,
+            config.name,
+            started,
+            config.push_directory,
+            config.pipeline_root / "reports",
+            config.card,
+        )
     except Exception as error:
         log.write_traceback(error)
         print(

@@ -36,7 +36,7 @@ class SliceResult:
       metrics: the candidate's, with ``image_count`` and ``object_count``.
       baseline_metrics: the last blessed model's on the same images; empty without one.
       intervals: around the candidate's ``INTERVAL_METRICS`` (``AP``, and of the whole split ``AP/car``); none where the
-        images are too few to say.
+        images are too few to say: fewer than ``eval.gates.min_images`` in the slice, or that show the class.
       changes: around candidate minus baseline, the same.
     """
 
@@ -115,14 +115,16 @@ def slice_result(
       baseline_metrics: the baseline's on it.
       gates: say how sure the intervals are, and from how many resamples.
     """
-    if gates.confidence == 0:
-        return SliceResult(values, metrics, baseline_metrics)
     chosen = images.slice_of(values)
+    if gates.confidence == 0 or (values != OVERALL and len(chosen.images) < gates.min_images):
+        return SliceResult(values, metrics, baseline_metrics)
     every = tuple(range(len(images.class_names)))
     resamples = Resamples(chosen, gates.resamples)
     quantities = {str(metric): Quantity(metric, every) for metric in INTERVAL_METRICS}
     if values == OVERALL:
-        for index, name in enumerate(images.class_names):
+        shown = [name for name, count in images.images_with_class.items() if count >= max(gates.min_images, 1)]
+        for name in shown:
+            index = images.class_names.index(name)
             quantities |= {class_metric(metric, name): Quantity(metric, (index,)) for metric in INTERVAL_METRICS}
     drawn = resamples.values(tuple(quantities.values()))
     intervals: dict[str, Interval] = {}

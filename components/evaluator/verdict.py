@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from components.evaluator.check import Check
 
-_MOST_NOT_JUDGED: Final = 8
+_MOST_OF_A_STATUS: Final = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,21 +34,35 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
     @property
+    def comparison(self) -> str:
+        """Whether there was a model to compare with."""
+        return "compared with the last blessed model" if self.is_compared else "no blessed model to compare with"
+
+    @property
+    def grounds(self) -> str:
+        """What a blessing by the gate rests on."""
+        if any(check.status == "cannot tell" for check in self.checks):
+            return "no threshold is missed for certain"
+        if any(check.status == "not judged" for check in self.worth_a_line):
+            return "every threshold that was judged is met"
+        return "every threshold met"
+
+    @property
     def decision(self) -> str:
         """The first line."""
-        compared = "compared with the last blessed model" if self.is_compared else "no blessed model to compare with"
         if self.accepted_by:
-            return f"blessed by hand by {self.accepted_by} ({self.accepted_because}), {compared}; the gate refuses it:"
+            by = f"{self.accepted_by} ({self.accepted_because})"
+            return f"blessed by hand by {by}, {self.comparison}; the gate refuses it:"
         if not self.blessed:
-            return f"not blessed ({compared}):"
-        stati = {check.status for check in self.checks}
-        if "cannot tell" in stati:
-            met = "no threshold is missed for certain"
-        elif "not judged" in {check.status for check in self.worth_a_line}:
-            met = "every threshold that was judged is met"
-        else:
-            met = "every threshold met"
-        return f"blessed: {met}, {compared}"
+            return f"not blessed ({self.comparison}):"
+        return f"blessed: {self.grounds}, {self.comparison}"
+
+    @property
+    def way_out(self) -> str:
+        """How a person can bless it all the same; empty where it is blessed, or has no number yet."""
+        if self.blessed or not self.model:
+            return ""
+        return f"to bless it by hand: eval.gates.accept: {{by: NAME, reason: WHY, model: {self.model}}}"
 
     @property
     def worth_a_line(self) -> tuple[Check, ...]:
@@ -64,15 +78,14 @@ class Verdict:
         return tuple(sorted(told, key=lambda check: (not check.refuses, order.index(check.status))))
 
     def lines(self) -> list[str]:
-        """A line for the decision, one for each bound that is not simply met, and the notes."""
-        told = [check for check in self.worth_a_line if check.status != "not judged"]
-        not_judged = [check for check in self.worth_a_line if check.status == "not judged"]
-        lines = [*map(str, told), *map(str, not_judged[:_MOST_NOT_JUDGED])]
-        if len(not_judged) > _MOST_NOT_JUDGED:
-            lines.append(f"not judged: {len(not_judged) - _MOST_NOT_JUDGED} further thresholds")
-        if not self.blessed and self.model:
-            lines.append(f"to bless it by hand: eval.gates.accept: {{by: NAME, reason: WHY, model: {self.model}}}")
-        return [self.decision, *(f"  {line}" for line in (*lines, *self.notes))]
+        """A line for the decision, for each bound that refuses it, for some of those not known to be met; the notes."""
+        lines = [str(check) for check in self.worth_a_line if check.refuses]
+        for status in ("cannot tell", "not judged"):
+            told = [check for check in self.worth_a_line if check.status == status and not check.refuses]
+            lines += map(str, told[:_MOST_OF_A_STATUS])
+            if len(told) > _MOST_OF_A_STATUS:
+                lines.append(f"{status}: {len(told) - _MOST_OF_A_STATUS} further thresholds")
+        return [self.decision, *(f"  {line}" for line in (*lines, *filter(None, [self.way_out]), *self.notes))]
 
     def to_data(self) -> dict[str, Any]:
         """As JSON data."""

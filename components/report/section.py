@@ -20,6 +20,7 @@ from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.matched_images import MatchedImages
 from components.failed_outputs import kept_folder
 from components.report.run_record import RunRecord
+from components.report.settings import CardSettings
 
 TextPair = tuple[str, str]
 """A line of the summary, or a tile of the page: what it is and what is said. A line without a name goes on above."""
@@ -55,11 +56,13 @@ class Run:
       pipeline_root: folder of the nodes' folders; what a failed node left in ``<node>/failed/<execution>`` is found
         there.
       push_directory: folder of the served model.
+      card: the config's words for the model card; None where the config is not at hand.
     """
 
     record: RunRecord
     pipeline_root: str | None = None
     push_directory: str | None = None
+    card: CardSettings | None = None
 
     def file(self, key: str, name: str) -> str | None:
         """Path of a file in an output's folder, or in what a failed node kept of it; None when there is no such output.

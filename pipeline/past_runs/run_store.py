@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 import pathlib
 from collections.abc import Sequence
 from typing import Final, Self
 
+from components.report.local_time import local_time
 from components.report.run_record import RunRecord, read_only_sqlite, read_runs
+from components.report.settings import CardSettings
 from components.user_error import UserError
 from pipeline.config import PipelineConfig, load_config
 from pipeline.config_errors import ConfigError
@@ -32,17 +33,19 @@ class RunStore:
       metadata_path: SQLite file of ML Metadata.
       pipeline_root: folder of the nodes' folders.
       push_directory: folder of the served model.
+      card: the config's words for the model card; None without a config.
     """
 
     pipeline_name: str
     metadata_path: pathlib.Path
     pipeline_root: pathlib.Path
     push_directory: pathlib.Path
+    card: CardSettings | None = None
 
     @classmethod
     def of_config(cls, config: PipelineConfig) -> Self:
         """The store that a run of the config writes to."""
-        return cls(config.name, config.metadata_path, config.pipeline_root, config.push_directory)
+        return cls(config.name, config.metadata_path, config.pipeline_root, config.push_directory, config.card)
 
     @classmethod
     def of_folder(cls, pipeline_root: pathlib.Path) -> Self:
@@ -90,11 +93,6 @@ class RunStore:
         if matching:
             raise NoRunError(f"{wanted!r} is part of {len(matching)} ids of runs of the {where}:\n{_named(matching)}")
         raise NoRunError(f"no run of the {where} has {wanted!r} in its id; there are:\n{_named(records)}")
-
-
-def local_time(seconds: float) -> str:
-    """Seconds since the epoch as a person of this machine reads them: ``2026-11-30 07:51:15``."""
-    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _named(records: Sequence[RunRecord]) -> str:

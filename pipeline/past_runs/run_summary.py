@@ -8,10 +8,10 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
+from components.report.local_time import local_time
 from components.report.run_record import Output, RunRecord
 from components.report.section import Run, UnreadableError
 from components.serving_contract.keys import BLESSED, INFRA_BLESSING
-from pipeline.past_runs.run_store import local_time
 
 State = Literal["finished", "failed", "unfinished"]
 

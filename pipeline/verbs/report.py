@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from pipeline.quiet_log import quieten
 
             quieten()
-            print_report(record, store.push_directory, store.reports_directory)
+            print_report(record, store.push_directory, store.reports_directory, store.card)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

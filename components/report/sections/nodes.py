@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Self
 
+from components.report.local_time import local_time
 from components.report.run_record import RunRecord
 from components.report.section import Run, Section, TextPair
 
@@ -29,6 +30,11 @@ class Nodes(Section):
     def seconds(self) -> float:
         """Of all nodes together."""
         return sum(node.seconds for node in self.record.nodes)
+
+    @staticmethod
+    def local_time(seconds: float) -> str:
+        """For the table."""
+        return local_time(seconds)
 
     def lines(self) -> Sequence[TextPair]:
         """The run's id, and its nodes counted by state."""

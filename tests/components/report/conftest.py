@@ -22,6 +22,7 @@ from tests.components.report.fake_run import (
     write_examples,
     write_findings,
 )
+from tests.components.report.whole_run import whole_run
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,12 @@ def stop_image(number: int, *, is_found: bool) -> MatchedImage:
     }
     name = f"eval {number}"
     return match_image(ImageFacts(name, f"{name} <&>.jpg", 40, 60, {}, name), (STOP, "yield"), results)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> FakeRun:
+    """A run with everything a page can show. Look, do not change."""
+    return whole_run(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture

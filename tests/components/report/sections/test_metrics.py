@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from components.evaluator.evaluation import SliceResult
 from components.report.sections.metrics import Metrics
 
@@ -22,11 +24,14 @@ def test_by_class_is_the_class_itself_in_summary_and_page() -> None:
         "images that show, by weather: stop x fog 0.410 / 0.710",
         "by weather: fog 0.400 / 0.700",
     ]
-    assert [(bar.name, bar.value) for bar in section.class_bars] == [("yield", 0.5), ("stop", 0.7)]
-    assert [heading for heading, _ in section.slice_bars] == [
-        "images that show",
-        "images that show, by weather",
-        "by weather",
+    assert [(row.name, row.value, row.beside) for row in section.class_table.rows] == [
+        ("yield", 0.5, "0.850"),
+        ("stop", 0.7, "0.950"),
+    ]
+    assert [table.title for table in section.slice_tables] == [
+        "Images that show",
+        "Images that show, by weather",
+        "By weather",
     ]
 
 
@@ -44,4 +49,34 @@ def test_the_change_against_the_last_blessed_model() -> None:
     assert section.lines() == (
         ("AP / AP50", "0.600 / 0.900 on 40 images of the split test; last blessed model 0.500 / –"),
     )
-    assert [bar.text for bar in section.headline_bars[:3]] == ["0.600 (+0.100)", "0.900", "–"]
+    ap, ap50, ap75 = section.headline_table.rows[:3]
+    assert (ap.value_text, ap.before_text, ap.change_text) == ("0.600", "0.500", "+0.100")
+    assert (ap50.value_text, ap50.before_text, ap50.change_text) == ("0.900", "–", "–")
+    assert ap75.value_text == "–"
+    assert ap.certainly is None  # it has no interval
+
+
+def _fallen(low: float, high: float, weather: str, images: float = 20.0) -> SliceResult:
+    metrics, before = {"AP": 0.4, "AP50": 0.7, "image_count": images}, {"AP": 0.5}
+    return SliceResult((("weather", weather),), metrics, before, {"AP": (0.35, 0.45)}, {"AP": (low, high)})
+
+
+def test_a_slice_is_worse_where_its_whole_interval_is_below_zero() -> None:
+    slices = [_fallen(-0.2, 0.01, "clear"), _fallen(-0.2, -0.01, "fog"), _fallen(0.01, 0.2, "snow")]
+    section = Metrics(SliceResult((), {"AP": 0.5}, {"AP": 0.5}), slices, "")
+    [table] = section.slice_tables
+    assert [row.certainly for row in table.rows] == [None, "worse", "better"]
+    assert [row.name for row in section.worse] == ["weather=fog"]
+    assert section.lines()[-1] == ("", "AP certainly fell: weather=fog -0.100")
+    assert section.changes_by_chance == (3, pytest.approx(0.15))
+    row = table.rows[1]
+    assert (row.interval_text, row.change_interval_text) == ("0.350 to 0.450", "-0.200 to -0.010")
+    # All rows of a table share the scale of changes, which holds 0.
+    bars = [table.change_bar(row) for row in table.rows]
+    assert len({bar.zero for bar in bars}) == 1
+    assert all(bar.low is not None and bar.high is not None and 0 <= bar.low < bar.high <= 100 for bar in bars)
+
+
+def test_tiles_say_how_sure_they_are() -> None:
+    whole = SliceResult((), {"AP": 0.6, "AP50": 0.9}, intervals={"AP": (0.55, 0.66)})
+    assert Metrics(whole, (), "").tiles() == [("AP (0.55 to 0.66)", "0.600"), ("AP50", "0.900")]
