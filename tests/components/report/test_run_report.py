@@ -141,9 +141,11 @@ def test_what_the_matches_say_is_between_the_metrics_and_the_images(
     report = report_of(judged_run, BLESSED, monkeypatch)
     page = report.page()
     check(page)
-    headings = re.findall("<h2>(.*?)</h2>", page)
+    headings = re.findall('<h2 id="[^"]*">(.*?)</h2>', page)
     assert headings[: headings.index("Score thresholds") + 1] == [
-        "Evaluation",
+        "Verdict",
+        "Served model",
+        "Metrics",
         "Precision and recall",
         "Kinds of error",
         "Confusion",

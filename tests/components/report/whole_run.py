@@ -11,7 +11,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Final
 
-import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw
@@ -21,8 +20,8 @@ from components.evaluator.coco_matching import ImageResult
 from components.evaluator.evaluation import EVALUATION_FILE, Evaluation, slice_result
 from components.evaluator.gate_settings import Accept
 from components.evaluator.judge import judge
-from components.evaluator.matched_images import ImageFacts, MatchedImage, MatchedImages, join_images, match_image
-from components.evaluator.matches_file import MATCHES_FOLDER, WriteMatches
+from components.evaluator.matched_images import ImageFacts, MatchedImages, join_images, match_image
+from components.evaluator.matches_file import MATCHES_FOLDER
 from components.evaluator.settings import EvalSettings
 from components.report.settings import CardSettings
 from components.trainer.comparison.comparison import Row
@@ -37,7 +36,7 @@ from components.validation.settings import ValidationSettings
 from schema import features
 from schema.contract_report import CONTRACT_FILE, Check, ContractReport, Latency
 from schema.exported_model import DESCRIPTION_FILE
-from tests.components.report.fake_run import FakeRun, write_anomalies, write_findings
+from tests.components.report.fake_run import FakeRun, write_anomalies, write_findings, write_matches
 
 NUM_CLASSES: Final = 30
 NUM_IMAGES: Final = 150
@@ -243,7 +242,7 @@ def _write_evaluation(
     )
     folder.mkdir()
     (folder / EVALUATION_FILE).write_text(evaluation.to_json())
-    _write_matches(folder, matched)
+    write_matches(folder / MATCHES_FOLDER, images)
     return folder
 
 
@@ -254,12 +253,6 @@ def _measured(
     assert chosen.baseline is not None
     counts = {"image_count": float(len(chosen.images)), "object_count": float(len(chosen.truths.classes))}
     return values, {**chosen.metrics(chosen.candidate), **counts}, {**chosen.metrics(chosen.baseline), **counts}
-
-
-def _write_matches(folder: pathlib.Path, matched: Sequence[MatchedImage]) -> None:
-    write = WriteMatches(str(folder / MATCHES_FOLDER), ("candidate", "baseline"), CLASS_NAMES[:-1])
-    with beam.Pipeline("DirectRunner") as pipeline:
-        _ = pipeline | beam.Create(matched) | write
 
 
 def _write_model(folder: pathlib.Path) -> pathlib.Path:

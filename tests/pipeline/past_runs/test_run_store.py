@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -70,4 +71,7 @@ def test_no_store_and_no_runs(tmp_path: pathlib.Path) -> None:
 def test_a_config_and_its_folder_are_one_store(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "signs.yaml"
     file.write_text(f"name: signs\nroot: {tmp_path}/runs\ndata: {{format: coco, path: data}}\n")
-    assert RunStore.of_config(load_config(file)) == RunStore.of_folder(tmp_path / "runs" / "signs")
+    of_config = RunStore.of_config(load_config(file))
+    assert of_config.card is not None
+    # A folder knows no words for the model card.
+    assert dataclasses.replace(of_config, card=None) == RunStore.of_folder(tmp_path / "runs" / "signs")
