@@ -97,8 +97,9 @@ def finished_run(fake_run: FakeRun) -> FakeRun:
 
 @pytest.fixture
 def judged_run(finished_run: FakeRun, matches_folder: pathlib.Path) -> FakeRun:
-    """The finished run with a model and an evaluation, which has matches alone."""
-    finished_run.node("new", "Trainer", told={"eval_args": '{"splits": ["eval"]}'})
+    """The finished run with a model, of which nothing is left, and an evaluation, which has matches alone."""
+    model, told = finished_run.root / "model", {"eval_args": '{"splits": ["eval"]}'}
+    finished_run.node("new", "Trainer", outputs={"model": model}, told=told)
     evaluation = finished_run.root / "evaluation"
     shutil.copytree(matches_folder, evaluation / "matches")
     finished_run.node("new", "Evaluator", outputs={"evaluation": evaluation}, properties={"split": "eval"})
