@@ -10,7 +10,6 @@ from typing import Final, Self
 
 import tensorflow as tf
 
-from components.example_gen.keys import SPANS
 from components.report.local_time import local_time
 from components.report.node_settings import (
     EXAMPLE_GEN,
@@ -30,6 +29,8 @@ WARM_START: Final = "WarmStartModel"
 BASELINE: Final = "BlessedBaseline"
 NOT_KNOWN: Final = "not known"
 _TFX_VERSION: Final = "tfx_version"
+SPANS: Final = "span_folders"
+"""Parameter of the ExampleGen: the folders that it read."""
 
 
 @dataclasses.dataclass(frozen=True)

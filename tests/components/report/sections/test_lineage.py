@@ -10,11 +10,12 @@ from ruamel.yaml import YAML
 from tensorflow.core.protobuf import saved_model_pb2
 
 from components.evaluator.settings import EvalSettings
+from components.example_gen import keys
 from components.report.local_time import local_time
 from components.report.node_settings import as_yaml, code_digests, computed_config
 from components.report.run_record import read_run
 from components.report.section import Run, Unreadable, read_section
-from components.report.sections.lineage import Lineage
+from components.report.sections.lineage import SPANS, Lineage
 from components.trainer.settings import ModelSettings
 from tests.components.report.fake_run import PIPELINE, FakeRun, State
 from tests.components.report.whole_run import EVAL
@@ -28,6 +29,7 @@ def test_data_code_weights_parents_and_versions(whole: FakeRun) -> None:
     record = read_run(whole.connection, PIPELINE)
     section = Lineage.read(Run(record))
     facts = dict(section.facts)
+    assert keys.SPANS == SPANS
     assert facts["data"] == "span 12: /data/span-12\nspan 11: /d/11"
     assert facts["fingerprint of the data"] == "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
     before = read_run(whole.connection, PIPELINE, run_id="before").output("model")
