@@ -1,9 +1,14 @@
-"""What the COCO metric costs, beside pycocotools (Python) and faster-coco-eval (C++), on the same detections.
+"""What the COCO metric costs beside pycocotools (Python), faster-coco-eval (C++) and hotcoco (Rust), as images grow.
 
-``python -m benchmarks.metric [--images 1000] [--classes 80] [--repeats 5]`` prints a markdown table. The detections are
-made up but shaped like a COCO detector's: classes with a long tail, 7.3 objects and 100 detections an image, several
-detections of each object, the rest background. "Computation" starts from what each library keeps in memory (arrays
-here, annotation dictionaries there); "from arrays" includes making that of a detector's arrays.
+    python -m benchmarks.metric                              all sizes
+    python -m benchmarks.metric --images 500 --classes 80    one
+
+The detections are made up but shaped like a COCO detector's: classes with a long tail, 7.3 objects and 100 detections
+an image, several detections of each object, the rest background. Every library starts from what it keeps in memory
+(arrays here, annotation objects there) and gives the twelve numbers of all images; then of all images and of ten slices
+that part them. Libraries take turns, every size is a process of its own.
+
+The Evaluator's stages in Beam (matching, TFMA's slicing, the metric) are timed with one and two processes.
 """
 
 from __future__ import annotations
@@ -11,17 +16,32 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import faster_coco_eval
+import hotcoco
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from components.evaluator.coco import ImageResult, coco_metrics
 
+IMAGES: Final = (500, 5_000, 50_000)
+CLASSES: Final = (20, 80)
+NUM_SLICES: Final = 10
+_ROUNDS: Final = 3
+_MOST_IMAGES: Final = {"pycocotools": 500, "faster-coco-eval": 5_000}
+"""Beyond these a library would take the better part of an hour."""
+_BEAM_MOST_IMAGES: Final = 5_000
 OBJECTS_PER_IMAGE = 7.3
 DETECTIONS_PER_IMAGE = 100
 DETECTIONS_PER_OBJECT = 4
@@ -102,73 +122,182 @@ def _xywh(boxes_yxyx: np.ndarray) -> list[list[float]]:
     return rows
 
 
-def best_seconds(prepare: Callable[[], Any], run: Callable[[Any], Any], repeats: int) -> tuple[float, Any]:
-    """Shortest process time of ``run`` (what it is given is prepared outside the clock) and its last answer."""
-    best, answer = float("inf"), None
-    for _ in range(repeats):
-        prepared = prepare()
-        start = time.process_time()
-        with contextlib.redirect_stdout(io.StringIO()):
-            answer = run(prepared)
-        best = min(best, time.process_time() - start)
-    return best, answer
+Metric = Callable[[], float]
+"""Gives AP, of what was loaded before."""
+
+
+def metrics_by_library(results: Sequence[ImageResult], num_classes: int) -> dict[str, Metric]:
+    """AP by every library that can be asked about so many images."""
+    class_names = [str(number) for number in range(1, num_classes + 1)]
+    dataset, detections = as_coco(results, num_classes)
+    by_library: dict[str, Metric] = {"this project": lambda: coco_metrics(results, class_names)["AP"]}
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = hotcoco.COCO(dataset)
+        by_library["hotcoco"] = _asked(hotcoco.COCOeval, truth, truth.load_res(detections))
+        if len(results) <= _MOST_IMAGES["faster-coco-eval"]:
+            fast = faster_coco_eval.COCO(dataset)
+            by_library["faster-coco-eval"] = _asked(
+                faster_coco_eval.COCOeval_faster, fast, fast.loadRes(detections), extra_calc=False
+            )
+        if len(results) <= _MOST_IMAGES["pycocotools"]:
+            plain = COCO()
+            plain.dataset = dataset
+            plain.createIndex()
+            by_library["pycocotools"] = _asked(COCOeval, plain, plain.loadRes(detections))
+    return by_library
+
+
+def _asked(evaluation_class: Any, truth: Any, found: Any, **options: Any) -> Metric:
+    def average_precision() -> float:
+        evaluation = evaluation_class(truth, found, "bbox", **options)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        return float(evaluation.stats[0])
+
+    return average_precision
+
+
+def slice_metrics_by_library(results: Sequence[ImageResult], num_classes: int) -> dict[str, Metric]:
+    """The sum of AP of all images and of ten slices, each asked for by itself."""
+    parts = [results, *(list(results[first::NUM_SLICES]) for first in range(NUM_SLICES))]
+    metrics = [metrics_by_library(part, num_classes) for part in parts]
+
+    def summed(name: str) -> Metric:
+        return lambda: sum(of_part[name]() for of_part in metrics)
+
+    return {name: summed(name) for name in metrics[0]}
+
+
+def cpu_seconds(metrics: Mapping[str, Metric]) -> dict[str, float]:
+    """Median CPU seconds by library, of rounds in which all take turns.
+
+    Raises:
+      ValueError: they do not agree.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in metrics}
+    answers: dict[str, float] = {}
+    for _ in range(_ROUNDS):
+        for name, metric in metrics.items():
+            if name == "pycocotools" and seconds[name]:
+                continue  # once is long enough
+            start = time.process_time()
+            with contextlib.redirect_stdout(io.StringIO()):
+                answers[name] = metric()
+            seconds[name].append(time.process_time() - start)
+    if max(answers.values()) - min(answers.values()) > 1e-6:
+        raise ValueError(f"the libraries do not agree: {answers}")
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def beam_seconds(results: Sequence[ImageResult], num_classes: int, processes: int) -> tuple[float, float]:
+    """Wall and CPU seconds of the Evaluator's stages from matching on, with all slices."""
+    import apache_beam as beam
+    import tensorflow_model_analysis as tfma
+    import tfx.v1  # noqa: F401 - TFMA's protos are there only after it
+    from tensorflow_model_analysis import constants
+
+    from components.evaluator.eval_config import build_eval_config
+    from components.evaluator.matched_images import ImageFacts, match_image
+    from components.evaluator.record_matching import MATCHED_IMAGE_KEY
+    from components.evaluator.settings import EvalSettings
+
+    class_names = [str(number) for number in range(1, num_classes + 1)]
+    config = build_eval_config(EvalSettings(slices=(("part",),)), ["candidate"])
+
+    def matched(number: int) -> dict[str, Any]:
+        part = str(number % NUM_SLICES)
+        facts = ImageFacts(f"{number:06}", "", IMAGE_PIXELS, IMAGE_PIXELS, {"part": (part,)}, str(number))
+        return {
+            constants.INPUT_KEY: b"",
+            constants.FEATURES_KEY: {"part": np.array([part], object)},
+            MATCHED_IMAGE_KEY: match_image(facts, class_names, {"candidate": results[number]}),
+        }
+
+    options = beam.options.pipeline_options.PipelineOptions(
+        runner="DirectRunner" if processes == 1 else "FnApiRunner",
+        direct_num_workers=processes,
+        direct_running_mode="in_memory" if processes == 1 else "multi_processing",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        wall, cpu = time.perf_counter(), _cpu()
+        with beam.Pipeline(options=options) as pipeline:
+            _ = (
+                pipeline
+                | beam.Create(range(len(results)))
+                | beam.Reshuffle()
+                | beam.Map(matched)
+                | tfma.ExtractEvaluateAndWriteResults(
+                    eval_config=config,
+                    extractors=[tfma.extractors.SliceKeyExtractor(eval_config=config, materialize=False)],
+                    output_path=str(pathlib.Path(folder)),
+                )
+            )
+        return time.perf_counter() - wall, _cpu() - cpu
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of those that have ended."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def measured(num_images: int, num_classes: int) -> dict[str, Any]:
+    """One size, in this process."""
+    results = make_results(num_images, num_classes)
+    peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    coco_metrics(results, [str(number) for number in range(1, num_classes + 1)])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    row: dict[str, Any] = {
+        "memory_mib": (peak - peak_before) / 1024,
+        "all": cpu_seconds(metrics_by_library(results, num_classes)),
+        "sliced": cpu_seconds(slice_metrics_by_library(results, num_classes)),
+    }
+    if num_images <= _BEAM_MOST_IMAGES:
+        row["beam"] = [beam_seconds(results, num_classes, processes) for processes in (1, 2)]
+    return row
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--classes", type=int, default=80)
-    parser.add_argument("--repeats", type=int, default=5)
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, nargs="+", default=list(IMAGES))
+    parser.add_argument("--classes", type=int, nargs="+", default=list(CLASSES))
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    results = make_results(arguments.images, arguments.classes)
-    class_names = [str(number) for number in range(1, arguments.classes + 1)]
-
-    def load_python() -> tuple[COCO, COCO]:
-        dataset, detections = as_coco(results, arguments.classes)
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO()
-            truth.dataset = dataset
-            truth.createIndex()
-            return truth, truth.loadRes(detections)
-
-    def load_cpp() -> tuple[Any, Any]:
-        dataset, detections = as_coco(results, arguments.classes)
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = faster_coco_eval.COCO(dataset)
-            return truth, truth.loadRes(detections)
-
-    def evaluate_python(loaded: tuple[COCO, COCO]) -> float:
-        evaluation = COCOeval(*loaded, "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-        return float(evaluation.stats[0])
-
-    def evaluate_cpp(loaded: tuple[Any, Any]) -> float:
-        evaluation = faster_coco_eval.COCOeval_faster(*loaded, "bbox", extra_calc=False)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-        return float(evaluation.stats[0])
-
-    def evaluate_ours(given: list[ImageResult]) -> float:
-        return coco_metrics(given, class_names)["AP"]
-
-    def nothing() -> None:
-        return None
-
-    ours, our_ap = best_seconds(lambda: results, evaluate_ours, arguments.repeats)
-    cpp, cpp_ap = best_seconds(load_cpp, evaluate_cpp, arguments.repeats)
-    python, python_ap = best_seconds(load_python, evaluate_python, 1)
-    cpp_all, _ = best_seconds(nothing, lambda _: evaluate_cpp(load_cpp()), arguments.repeats)
-    python_all, _ = best_seconds(nothing, lambda _: evaluate_python(load_python()), 1)
-
-    print(f"{arguments.images} images, {arguments.classes} classes, best of {arguments.repeats}, CPU seconds:\n")
-    print("| metric | computation | from arrays | AP |")
-    print("|---|---|---|---|")
-    print(f"| this project (numpy) | {ours:.3f} | {ours:.3f} | {our_ap:.6f} |")
-    print(f"| faster-coco-eval {faster_coco_eval.__version__} (C++) | {cpp:.3f} | {cpp_all:.3f} | {cpp_ap:.6f} |")
-    print(f"| pycocotools (Python) | {python:.3f} | {python_all:.3f} | {python_ap:.6f} |")
+    if arguments.one:
+        with contextlib.redirect_stdout(sys.stderr):
+            row = measured(arguments.images[0], arguments.classes[0])
+        print(json.dumps(row))
+        return
+    rows = {}
+    for num_images in arguments.images:
+        for num_classes in arguments.classes:
+            size = ["--images", str(num_images), "--classes", str(num_classes)]
+            command = [sys.executable, "-m", "benchmarks.metric", "--one", *size]
+            finished = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+            rows[num_images, num_classes] = json.loads(finished.stdout.splitlines()[-1])
+            print(f"{num_images} images, {num_classes} classes: measured", file=sys.stderr, flush=True)
+    libraries = ("this project", "hotcoco", "faster-coco-eval", "pycocotools")
+    versions = (
+        f"hotcoco {hotcoco.__version__}, faster-coco-eval {faster_coco_eval.__version__}, all answers equal to 1e-6."
+    )
+    for key, what in (("all", "Of all images"), ("sliced", "Of all images and of ten slices that part them")):
+        print(f"{what}, CPU seconds (median of {_ROUNDS} rounds that alternate; {versions}):\n")
+        print(f"| images | classes | {' | '.join(libraries)} | ratio to hotcoco |\n| ---: | ---: |{' ---: |' * 5}")
+        for (num_images, num_classes), row in rows.items():
+            cells = [f"{row[key][name]:.3f}" if name in row[key] else "" for name in libraries]
+            ratio = row[key]["this project"] / row[key]["hotcoco"]
+            print(f"| {num_images} | {num_classes} | {' | '.join(cells)} | {ratio:.2f} |")
+        print()
+    print(
+        "Memory of the metric beyond the detections, and the Evaluator's Beam stages from the matches on, ten slices:\n"
+    )
+    print("| images | classes | MiB | 1 process: wall s | CPU s | 2 processes: wall s | CPU s |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for (num_images, num_classes), row in rows.items():
+        beam_cells = [f"{value:.1f}" for pair in row.get("beam", ()) for value in pair] or [""] * 4
+        print(f"| {num_images} | {num_classes} | {row['memory_mib']:.0f} | {' | '.join(beam_cells)} |")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from components.evaluator.coco_matching import (
     Floats,
     Integers,
     Matches,
+    ordered_by,
 )
 
 RECALL_THRESHOLDS: Final[Floats] = np.linspace(0.0, 1.0, 101)
@@ -61,22 +62,22 @@ def accumulate(matches: Matches, num_classes: int) -> Accumulated:
         ]
     )  # [A, K]
 
-    by_score = np.argsort(-matches.scores, kind="stable")
-    order = by_score[np.argsort(matches.classes[by_score], kind="stable")]  # [N] class by class, best score first
+    order = ordered_by(matches.classes, np.argsort(-matches.scores, kind="stable"))  # [N] classes, best score first
     classes = matches.classes[order]
-    seen_in_area = _counts_so_far((matches.area_bits[order] >> area_shifts & 1).astype(np.bool_), classes)  # [A, N]
-
     matched = np.flatnonzero((matches.matched_counting | matches.matched_ignored)[order])  # [P]
+    in_areas = (matches.area_bits[order] >> area_shifts & 1).astype(np.bool_)  # [A, N]
+    seen_in_area = _counts_so_far(in_areas, np.searchsorted(classes, classes[matched]), matched)  # [A, P]
     chosen, classes = order[matched], classes[matched]
+    starts = np.searchsorted(classes, classes)  # [P]: first place of the same class
     combinations = np.arange(_NUM_AREAS * _NUM_THRESHOLDS, dtype=np.uint64).reshape(_NUM_AREAS, _NUM_THRESHOLDS, 1)
     is_true_positive = (matches.matched_counting[chosen] >> combinations & np.uint64(1)).astype(np.bool_)  # [A, T, P]
     is_matched_ignored = (matches.matched_ignored[chosen] >> combinations & np.uint64(1)).astype(np.bool_)  # [A, T, P]
     in_area = (matches.area_bits[chosen] >> area_shifts & 1).astype(np.bool_)[:, None]  # [A, 1, P]
 
     # An unmatched detection is a false positive when its own area is in the range, else it is ignored.
-    true_positives = _counts_so_far(is_true_positive, classes)  # [A, T, P]
-    matched_in_area = _counts_so_far((is_true_positive | is_matched_ignored) & in_area, classes)  # [A, T, P]
-    false_positives = seen_in_area[:, None, matched] - matched_in_area  # [A, T, P]
+    true_positives = _counts_so_far(is_true_positive, starts)  # [A, T, P]
+    matched_in_area = _counts_so_far((is_true_positive | is_matched_ignored) & in_area, starts)  # [A, T, P]
+    false_positives = seen_in_area[:, None] - matched_in_area  # [A, T, P]
     precisions = true_positives / (false_positives + true_positives + np.spacing(1.0))
     precisions = np.where(is_true_positive, precisions, 0.0)
 
@@ -123,12 +124,20 @@ def _mean_at_recall_thresholds(precisions: Floats, found: Integers, truth_counts
     return np.where(truth_counts[:, None, :] > 0, sampled.mean(axis=-1), np.nan)
 
 
-def _counts_so_far(flags: Bools, classes: Integers) -> Integers:
-    """How many flags are set up to and including each place within its class; bool [..., N] -> int64 [..., N]."""
-    counts = np.cumsum(flags, axis=-1, dtype=np.int64)
-    starts = np.searchsorted(classes, classes)  # [N]: first place of the same class
-    before = np.concatenate([np.zeros((*counts.shape[:-1], 1), np.int64), counts], axis=-1)
-    result: Integers = counts - before[..., starts]
+def _counts_so_far(flags: Bools, starts: Integers, places: Integers | slice = slice(None)) -> Integers:
+    """How many flags are set up to and including some places, from the starts of their classes on.
+
+    Args:
+      flags: bool [..., N].
+      starts: int64 [P], where the class of each place begins.
+      places: int64 [P]; all of them when left out.
+
+    Returns:
+      int64 [..., P].
+    """
+    before = np.zeros((*flags.shape[:-1], flags.shape[-1] + 1), np.int64)
+    np.cumsum(flags, axis=-1, out=before[..., 1:])
+    result: Integers = before[..., 1:][..., places] - before[..., starts]
     return result
 
 

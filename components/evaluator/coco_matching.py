@@ -229,8 +229,8 @@ def match_images(images: Sequence[ImageResult]) -> Matches:
         np.repeat(image_numbers, [len(image.truth_classes) for image in images]) * num_classes + truth_classes
     )
 
-    by_score = np.argsort(-scores, kind="stable")
-    by_group = by_score[np.argsort(groups[by_score], kind="stable")]  # [N] group by group, best score first
+    # [N] group by group, best score first; detections come image by image.
+    by_group = ordered_by(groups // num_classes, ordered_by(classes, np.argsort(-scores, kind="stable")))
     starts, sizes = _runs(groups[by_group])
     ranks = np.empty(len(groups), np.int64)
     ranks[by_group] = np.arange(len(groups)) - np.repeat(starts, sizes)
@@ -297,6 +297,16 @@ def _choose(
         if unmatched != unmatched_by_counting:
             ignored[detections[start]] = unmatched_by_counting ^ unmatched
     return counting, ignored
+
+
+def ordered_by(keys: Integers, places: Integers) -> Integers:
+    """Places in ascending order of their keys (0 or more); equal keys stay as they are.
+
+    Small keys are sorted as 16-bit numbers, which numpy sorts by radix: ten times as fast.
+    """
+    is_small = keys.max(initial=0) <= np.iinfo(np.uint16).max
+    chosen = keys[places]
+    return places[np.argsort(chosen.astype(np.uint16) if is_small else chosen, kind="stable")]
 
 
 def _runs(values: Integers) -> tuple[Integers, Integers]:
