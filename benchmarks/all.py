@@ -25,6 +25,7 @@ RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 BENCHMARKS = {
     "example_gen": "Reading annotated images into records",
     "fuzz_annotations": "Annotation files with damage",
+    "scale_counts": "Ten million images, counted",
     "input_pipeline": "Records to training batches",
     "training_loop": "The training loop around the gradient step",
     "metric": "The COCO metric",

@@ -73,7 +73,9 @@ def make_pipeline(
     unknown = sorted(set(cluster.steps) - set(known))
     if unknown:
         raise ConfigError(f"cluster.steps: {unknown[0]!r} is no step of this pipeline; there are {', '.join(known)}")
-    encoded = encode_config(config)
+    # The steps are told which image they are of: Beam's workers on a cluster are to be of the same.
+    with_image = {"cluster": cluster.model_copy(update={"image": image})}
+    encoded = encode_config(config.model_copy(update=with_image))
 
     def add(node_id: str, module: str, inputs: Mapping[str, Any], extra: list[str]) -> dsl.PipelineTask:
         component = _component(node_id, module, image, encoded, parameters, extra)

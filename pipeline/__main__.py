@@ -25,6 +25,7 @@ VERBS: Final = {
     "augmentations": "draw training images as they are learnt",
     "compare": "train in several ways of transfer on one data set, and say which to take",
     "drift": "compare what a server was asked with what the model was trained beside, and choose images to label",
+    "worker": "start workers for Beam beside a task manager of Flink or Spark",
     "inspect": "say what a checkpoint holds and which detector it fits",
 }
 """What each verb does, in a line."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import pydantic
@@ -24,6 +26,17 @@ _RUNNERS: Final = (
 """Those of Beam's own that run a batch job and return when it is over."""
 
 
+_PORTABLE: Final = ("FlinkRunner", "SparkRunner", "PortableRunner")
+"""Those whose workers are started beside the engine's own processes."""
+_SHIPS_CODE: Final = ("setup_file", "requirements_file", "extra_package", "extra_packages", "sdk_container_image")
+WORKER_POOL: Final = "localhost:50000"
+"""Where `python -m pipeline worker` listens, as seen from the task manager that it stands beside."""
+FLINK_VERSION_VARIABLE: Final = "FLINK_VERSION"
+FLINK_JAR_VARIABLE: Final = "FLINK_JOB_SERVER_JAR"
+"""What the image has for Flink; kubeflow/Dockerfile sets both."""
+_UNNAMED_IMAGE: Final = "object-detection-pipeline"
+
+
 class BeamSettings(Settings):
     """Where the Beam parts run, and with what options."""
 
@@ -37,7 +50,10 @@ class BeamSettings(Settings):
     """DirectRunner only: number of workers; 0 means one a core."""
     options: dict[str, str | int | float | bool | list[str]] = {}
     """Further Beam pipeline options without the leading dashes, e.g. `{project: p, region: r, temp_location: gs://b/t}`.
-    `true` becomes a bare flag, a list becomes a repeated option."""
+    `true` becomes a bare flag, a list becomes a repeated option. For Flink, Spark and portable runners what is not set
+    here is: the steps' image as `sdk_container_image` (so that no package is sent to workers, which have it), workers
+    of a pool at localhost:50000 (`environment_type: EXTERNAL`), and for Flink the image's `flink_version` and
+    `flink_job_server_jar`."""
 
     @pydantic.field_validator("runner")
     @classmethod
@@ -63,15 +79,20 @@ class BeamSettings(Settings):
             )
         return self
 
-    def pipeline_args(self) -> list[str]:
-        """The settings as Beam command-line arguments, as TFX takes them in ``beam_pipeline_args``."""
+    def pipeline_args(self, image: str | None = None, environment: Mapping[str, str] = os.environ) -> list[str]:
+        """The settings as Beam command-line arguments, as TFX takes them in ``beam_pipeline_args``.
+
+        Args:
+          image: of the steps and of the workers beside a task manager; None where there is none.
+          environment: variables, which say what there is for Flink.
+        """
         args = [f"--runner={self.runner}"]
         if self.runner == "DirectRunner":
             args += [f"--direct_running_mode={self.mode}", f"--direct_num_workers={self.workers}"]
         if self.runner != "DirectRunner" or self.mode == "multi_processing":
             # Worker processes import TFDV without TFX, whose import makes up for what TFDV 1.16 misses in tfx-bsl 1.21.
             args.append("--beam_plugin=tfx")
-        for name, value in self.options.items():
+        for name, value in {**self._portable_options(image, environment), **self.options}.items():
             match value:
                 case True:
                     args.append(f"--{name}")
@@ -82,3 +103,20 @@ class BeamSettings(Settings):
                 case _:
                     args.append(f"--{name}={value}")
         return args
+
+    def _portable_options(self, image: str | None, environment: Mapping[str, str]) -> dict[str, str]:
+        """What a portable runner needs and the user has not said otherwise."""
+        if self.runner not in _PORTABLE:
+            return {}
+        chosen = {}
+        if not set(_SHIPS_CODE) & self.options.keys():
+            # TFX would build a package of itself for the workers, which pip there could not install beside our pins.
+            chosen["sdk_container_image"] = image or _UNNAMED_IMAGE
+        in_one_process = str(self.options.get("flink_master", "[auto]")).startswith("[")
+        if not (self.runner == "FlinkRunner" and in_one_process) and "environment_type" not in self.options:
+            chosen |= {"environment_type": "EXTERNAL", "environment_config": WORKER_POOL}
+        if self.runner == "FlinkRunner" and not {"flink_version", "flink_job_server_jar"} & self.options.keys():
+            version, jar = environment.get(FLINK_VERSION_VARIABLE), environment.get(FLINK_JAR_VARIABLE)
+            if version and jar:
+                chosen |= {"flink_version": version, "flink_job_server_jar": jar}
+        return chosen

@@ -255,5 +255,5 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(config.metadata_path)
         ),
-        beam_pipeline_args=config.beam.pipeline_args(),
+        beam_pipeline_args=config.beam.pipeline_args(config.cluster.image),
     )

@@ -20,6 +20,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "docs/architecture.md",
     "docs/kubeflow.md",
+    "docs/scale.md",
     "docs/transfer.md",
     "docs/augmentation.md",
     "docs/serving.md",

@@ -12,9 +12,12 @@ import subprocess
 import sys
 
 import pytest
+from apache_beam.options.pipeline_options import FlinkRunnerOptions
 from dockerfile_parse import DockerfileParser
 
+from kubeflow import flink_job_server
 from kubeflow.image_packages import extra_requirements, needed, normalized
+from pipeline.beam_settings import FLINK_JAR_VARIABLE, FLINK_VERSION_VARIABLE
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCKERFILE = ROOT / "kubeflow" / "Dockerfile"
@@ -46,9 +49,37 @@ def _ignored(path: str) -> bool:
     return out
 
 
-def test_two_stages_and_only_the_last_is_shipped(instructions: list[dict[str, str]]) -> None:
+def test_three_stages_and_only_the_last_is_shipped(instructions: list[dict[str, str]]) -> None:
     stages = [step["value"] for step in instructions if step["instruction"] == "FROM"]
-    assert stages == ["${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE} AS image"]
+    assert stages == ["${JAVA_IMAGE} AS java", "${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE} AS image"]
+
+
+def test_flinks_job_server_is_the_installed_beams_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    (tmp_path / "cached.jar").write_bytes(b"jar")
+    monkeypatch.setattr(
+        flink_job_server.JavaJarServer, "local_jar", lambda jar: asked.append(jar) or str(tmp_path / "cached.jar")
+    )
+    assert flink_job_server.main(["1.19", str(tmp_path / "flink" / "job-server.jar")]) == 0
+    assert (tmp_path / "flink" / "job-server.jar").read_bytes() == b"jar"
+    version = importlib.metadata.version("apache-beam")
+    assert asked[0].endswith(f"/beam-runners-flink-1.19-job-server-{version}.jar")
+    assert flink_job_server.main(["1.5", str(tmp_path / "job-server.jar")]) == 1
+    assert "this Beam has job servers for 1.19, 1.20" in capsys.readouterr().err
+
+
+def test_settings_find_what_the_image_has_for_flink(instructions: list[dict[str, str]]) -> None:
+    versions = {step["value"] for step in instructions if step["instruction"] == "ARG" and "FLINK" in step["value"]}
+    [default] = versions
+    assert default.removeprefix("FLINK_VERSION=") in FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS
+    variables = " ".join(step["value"] for step in instructions if step["instruction"] == "ENV")
+    assert f"{FLINK_VERSION_VARIABLE}=$FLINK_VERSION" in variables
+    [jar] = re.findall(rf"{FLINK_JAR_VARIABLE}=(\S+)", variables)
+    assert any(jar in step["value"] for step in instructions if step["instruction"] == "RUN")
+    copied = [step["value"] for step in instructions if step["instruction"] == "COPY"]
+    assert f"--from=build {pathlib.Path(jar).parent} {pathlib.Path(jar).parent}" in copied
 
 
 def test_every_copied_source_exists_and_is_in_the_build_context(instructions: list[dict[str, str]]) -> None:
@@ -82,7 +113,7 @@ def test_what_has_no_wheel_finds_a_compiler_which_is_not_shipped(instructions: l
         for distribution in importlib.metadata.distributions()
         if re.search(r"^Tag: .*-linux_x86_64$", distribution.read_text("WHEEL") or "", re.MULTILINE)
     }
-    first, last = (i for i, step in enumerate(instructions) if step["instruction"] == "FROM")
+    _, first, last = (i for i, step in enumerate(instructions) if step["instruction"] == "FROM")
     runs = [(i, step["value"]) for i, step in enumerate(instructions) if step["instruction"] == "RUN"]
     compiler = [i for i, run in runs if re.search(r"apt-get install .*\bg\+\+", run)]
     install = [i for i, run in runs if "requirements.lock" in run]

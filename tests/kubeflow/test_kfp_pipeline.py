@@ -85,6 +85,7 @@ def test_a_step_is_the_node_command_with_run_id_and_run_parameters(tmp_path: pat
     assert arguments[:4] == ["--node", "Trainer", "--run-id", "{{$.inputs.parameters['run_id']}}"]
     assert "train.steps={{$.inputs.parameters['train_steps']}}" in arguments
     assert decode_config(arguments[5]).name == "signs"
+    assert decode_config(arguments[5]).cluster.image == "example.org/image:1"
     inputs = spec["root"]["dag"]["tasks"]["trainer"]["inputs"]["parameters"]
     assert inputs["run_id"]["runtimeValue"]["constant"] == "{{$.pipeline_job_uuid}}"
     parameters = spec["root"]["inputDefinitions"]["parameters"]

@@ -14,12 +14,14 @@ import pytest
 import yaml
 
 from kubeflow import pipeline_root
+from pipeline.beam_settings import WORKER_POOL
 from pipeline.cluster_settings import ClusterSettings
 
 MANIFESTS = pathlib.Path(__file__).parents[2] / "kubeflow" / "manifests"
 BASE = MANIFESTS / "base"
 OVERLAYS = sorted(path for path in (MANIFESTS / "overlays").iterdir() if path.is_dir())
 KUBERNETES_VERSION = "1.31"
+FLINK = MANIFESTS / "flink"
 PREPARATION = "prepare-pipeline-root"
 
 
@@ -46,7 +48,9 @@ def _find(kind: str, name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("resource", _resources(BASE), ids=lambda r: f"{r['kind']}/{r['metadata']['name']}")
+@pytest.mark.parametrize(
+    "resource", [*_resources(BASE), *_resources(FLINK)], ids=lambda r: f"{r['kind']}/{r['metadata']['name']}"
+)
 def test_every_resource_is_valid(resource: dict[str, Any]) -> None:
     kubernetes_validate.validate(resource, KUBERNETES_VERSION, strict=True)
 
@@ -61,7 +65,7 @@ def _built(folder: pathlib.Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(done.stdout))
 
 
-@pytest.mark.parametrize("folder", [BASE, *OVERLAYS], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [BASE, FLINK, *OVERLAYS], ids=lambda folder: folder.name)
 def test_what_is_built_is_valid(folder: pathlib.Path) -> None:
     built = _built(folder)
     assert built
@@ -78,7 +82,7 @@ def test_the_drift_watch_asks_a_store_that_is_there(folder: pathlib.Path) -> Non
     assert host in services or "." in host
 
 
-@pytest.mark.parametrize("folder", [BASE, *OVERLAYS], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [BASE, FLINK, *OVERLAYS], ids=lambda folder: folder.name)
 def test_kustomizations_name_only_what_exists_and_all_of_it(folder: pathlib.Path) -> None:
     kustomization = _kustomization(folder)
     assert set(kustomization) <= {"apiVersion", "kind", "resources", "patches", "labels", "images"}
@@ -141,7 +145,9 @@ def _containers(resource: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "resource", [r for r in _resources(BASE) if _containers(r)], ids=lambda r: r["metadata"]["name"]
+    "resource",
+    [r for r in [*_resources(BASE), *_resources(FLINK)] if _containers(r)],
+    ids=lambda r: r["metadata"]["name"],
 )
 def test_pods_have_least_rights(resource: dict[str, Any]) -> None:
     security = _pod_spec(resource)["securityContext"]
@@ -284,3 +290,60 @@ def test_metrics_are_read_from_pods_and_ports_that_are_there() -> None:
     [monitor] = _documents(MANIFESTS / "optional" / "pod-monitor.yaml")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     assert [endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]] == ["rest"]
+
+
+def _flink(name: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, str]]:
+    """Pod, containers by name, and Flink's own settings of one of its deployments."""
+    [found] = [r for r in _resources(FLINK) if (r["kind"], r["metadata"]["name"]) == ("Deployment", name)]
+    containers = {container["name"]: container for container in _containers(found)}
+    [flink] = [container for container in containers.values() if container["image"].startswith("flink:")]
+    [properties] = [entry["value"] for entry in flink["env"] if entry["name"] == "FLINK_PROPERTIES"]
+    return _pod_spec(found), containers, yaml.safe_load(properties)
+
+
+def test_every_task_manager_has_a_pool_of_its_own_where_the_settings_look_for_it() -> None:
+    pod, containers, _ = _flink("flink-taskmanager")
+    worker = containers["worker"]
+    options = _worker_options(worker["command"])
+    host, _, port = WORKER_POOL.partition(":")
+    assert (host, port) == ("localhost", options["port"])
+    # Nobody but the task manager beside it.
+    assert "address" not in options
+    assert worker["image"] == "object-detection-pipeline"
+    [volume] = ClusterSettings().volumes
+    assert worker["volumeMounts"] == [{"name": volume.claim, "mountPath": volume.mount_path}]
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == volume.claim
+    # The image's own folder belongs to root.
+    assert f"chmod 2775 {worker['workingDir']}" in (MANIFESTS.parent / "Dockerfile").read_text()
+
+
+def _worker_options(command: list[str]) -> dict[str, str]:
+    assert command[:4] == ["python3", "-m", "pipeline", "worker"]
+    return {name.removeprefix("--"): value for name, value in zip(command[4::2], command[5::2], strict=True)}
+
+
+def test_flink_is_of_the_version_that_the_image_has_a_job_server_for() -> None:
+    [version] = set(
+        re.findall(r"^ARG FLINK_VERSION=(.*)$", (MANIFESTS.parent / "Dockerfile").read_text(), re.MULTILINE)
+    )
+    for name in ("flink-jobmanager", "flink-taskmanager"):
+        _, containers, _ = _flink(name)
+        images = [c["image"] for c in containers.values() if c["image"].startswith("flink:")]
+        assert all(image.startswith(f"flink:{version}.") for image in images)
+
+
+def test_task_managers_have_the_network_memory_that_statistics_need_and_find_the_job_manager() -> None:
+    _, containers, task_manager = _flink("flink-taskmanager")
+    assert task_manager["taskmanager.memory.network.min"] == task_manager["taskmanager.memory.network.max"] == "768m"
+    assert task_manager["taskmanager.numberOfTaskSlots"] == 1
+    [service] = [r for r in _resources(FLINK) if r["kind"] == "Service"]
+    assert task_manager["jobmanager.rpc.address"] == service["metadata"]["name"]
+    _, job_manager, settings = _flink("flink-jobmanager")
+    assert settings["jobmanager.rpc.address"] == service["metadata"]["name"]
+    there = {port["name"]: port["containerPort"] for port in job_manager["jobmanager"]["ports"]}
+    assert {port["targetPort"]: port["port"] for port in service["spec"]["ports"]} == there
+    [policy] = [r for r in _resources(FLINK) if r["kind"] == "NetworkPolicy"]
+    [rule] = policy["spec"]["ingress"]
+    of_tasks = {port["containerPort"] for port in containers["taskmanager"]["ports"]}
+    assert {port["port"] for port in rule["ports"]} == {*there.values(), *of_tasks}
+    assert {task_manager["taskmanager.rpc.port"], task_manager["taskmanager.data.port"]} == of_tasks
