@@ -51,17 +51,23 @@ class _Placed:
 
 
 def render_scene(
-    split: str, index: int, seed: int, classes: Sequence[str] = SIGN_CLASSES, weather: str | None = None
+    split: str,
+    index: int,
+    seed: int,
+    classes: Sequence[str] = SIGN_CLASSES,
+    weather: str | None = None,
+    time_of_day: str | None = None,
 ) -> coco_folder.AnnotatedImage:
     """Draws picture `index` of a split with signs of some classes; the same arguments give the same bytes.
 
-    Another `weather` than that of the sequence leaves the scene, its objects and the time of day as they are.
+    Another `weather` or `time_of_day` than that of the sequence leaves the scene, its objects and the other of the two
+    as they are.
     """
     split_number = coco_folder.SPLITS.index(split)
     sequence = index // PICTURES_PER_SEQUENCE
     order = np.random.default_rng([seed, split_number]).permutation(len(_CONDITIONS))
-    time_of_day, usual_weather = _CONDITIONS[order[sequence % len(_CONDITIONS)]]
-    weather = weather or usual_weather
+    usual_time_of_day, usual_weather = _CONDITIONS[order[sequence % len(_CONDITIONS)]]
+    time_of_day, weather = time_of_day or usual_time_of_day, weather or usual_weather
     attempt = 0
     while True:
         place = np.random.default_rng([seed, split_number, sequence])

@@ -218,7 +218,7 @@ class DriftSettings(Settings):
     brightness, contrast, sharpness or size from the images that the served model was trained beside."""
     max_score_distance: float = pydantic.Field(default=0.2, gt=0, le=1)
     """The same of the scores of what the model found."""
-    max_separability: float = pydantic.Field(default=0.9, gt=0.5, le=1)
+    max_separability: float = pydantic.Field(default=0.7, gt=0.5, le=1)
     """How well a linear classifier may tell the embeddings of the two sets apart: area under the ROC curve, 0.5 is not
     at all."""
     max_ap50_drop: float = pydantic.Field(default=0.1, gt=0, le=1)

@@ -1,8 +1,13 @@
-"""How far two sets of images, or of answers, are apart: numbers in 0..1 that do not grow with the sets."""
+"""How far two sets of images, or of answers, are apart: numbers in 0..1 that do not grow with the sets.
+
+Of small sets they are large by chance alone; the functions ``*_by_chance`` say what one set in two hundred of one kind
+reaches, taking images to be drawn one by one. Frames of one camera are fewer than they look.
+"""
 
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -18,6 +23,8 @@ from sklearn.preprocessing import StandardScaler
 Floats = npt.NDArray[np.float64]
 _COMPONENTS = 16
 _FOLDS = 5
+_CHANCE = 0.005
+_CHANCE_DEVIATIONS = float(stats.norm.isf(_CHANCE))
 
 
 def ks_distance(one: Floats, other: Floats) -> float:
@@ -31,6 +38,11 @@ def ks_distance(one: Floats, other: Floats) -> float:
     return float(stats.ks_2samp(one, other).statistic)
 
 
+def ks_by_chance(ones: int, others: int) -> float:
+    """``ks_distance`` of sets of so many values of one kind: Smirnov's limit distribution."""
+    return min(1.0, math.sqrt(-math.log(_CHANCE / 2) / 2 * (1 / max(1, ones) + 1 / max(1, others))))
+
+
 def share_distance(one: Iterable[str], other: Iterable[str]) -> tuple[float, str]:
     """L-infinity distance of the shares of names, and the name that moved most (empty where nothing is)."""
     counts = [collections.Counter(one), collections.Counter(other)]
@@ -42,6 +54,17 @@ def share_distance(one: Iterable[str], other: Iterable[str]) -> tuple[float, str
         return 0.0, ""
     largest = max(moved, key=lambda name: moved[name])
     return moved[largest], largest
+
+
+def share_by_chance(one: Iterable[str], other: Iterable[str]) -> float:
+    """``share_distance`` of so many names of one kind: of normal deviates, for as many tries as there are names."""
+    counts = [collections.Counter(one), collections.Counter(other)]
+    totals, both = [max(1, count.total()) for count in counts], counts[0] + counts[1]
+    if not both:
+        return 1.0
+    variance = max(count / both.total() * (1 - count / both.total()) for count in both.values())
+    deviations = float(stats.norm.isf(_CHANCE / len(both) / 2))
+    return min(1.0, deviations * math.sqrt(variance * (1 / totals[0] + 1 / totals[1])))
 
 
 def separability(one: Floats, other: Floats) -> float:
@@ -66,3 +89,13 @@ def separability(one: Floats, other: Floats) -> float:
     scores = cross_val_predict(model, values, is_other, cv=folds, method="decision_function")
     # Below a half it has learnt its folds' noise.
     return max(0.5, float(roc_auc_score(is_other, scores)))
+
+
+def separability_by_chance(ones: int, others: int) -> float:
+    """``separability`` of sets of so many embeddings of one kind: the Mann-Whitney statistic's normal deviates."""
+    return min(1.0, 0.5 + _CHANCE_DEVIATIONS * math.sqrt((ones + others + 1) / (12 * ones * others)))
+
+
+def mean_by_chance(deviation: float, ones: int, others: int) -> float:
+    """How much less one mean of so many values is than another of the same kind, of a standard deviation."""
+    return _CHANCE_DEVIATIONS * deviation * math.sqrt(1 / ones + 1 / others)

@@ -3,7 +3,8 @@
 A detection with a calibrated score p is right with probability p, so that the expected number of right ones among the
 best n is the sum of their p (Guillory et al. 2021 and Garg et al. 2022 estimate accuracies alike). How many objects
 there are is not to be seen; they are taken to be as frequent in an image as where the scores were calibrated. Both
-break where the model is sure of what is wrong; how far, in fog and at night, is not measured yet.
+break where the model is sure of what is wrong; `benchmarks/served_drift.py` measures how far, in fog, at night and in
+rain.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ class Calibration:
     Attributes:
       regression: score -> probability, increasing.
       objects_per_image: by class name.
+      objects_deviation: standard deviation of an image's number of objects, over their mean.
     """
 
     regression: IsotonicRegression
     objects_per_image: Mapping[str, float]
+    objects_deviation: float
 
     @classmethod
     def of(cls, found: Sequence[Found], truth: Sequence[Found]) -> Self:
@@ -49,7 +52,9 @@ class Calibration:
         # Two that are always true: no detection, or only right ones, teach something, too.
         regression.fit(np.append(matches.scores, [0.0, 1.0]), np.append(is_right, [0.0, 1.0]))
         counts = collections.Counter(name for one in truth for name in one.class_names)
-        return cls(regression, {name: count / len(truth) for name, count in counts.items()})
+        per_image = np.array([len(one.class_names) for one in truth], np.float64)  # [N]
+        deviation = float(per_image.std() / per_image.mean()) if per_image.any() else 0.0
+        return cls(regression, {name: count / len(truth) for name, count in counts.items()}, deviation)
 
     def probabilities(self, scores: Floats) -> Floats:
         """Of detections with these scores: float64 [N]."""
@@ -60,17 +65,32 @@ def estimated_ap50(found: Sequence[Found], calibration: Calibration) -> float:
     """Expected AP at IoU 0.5, mean over the classes that the calibration knows; NaN where it knows none."""
     names = np.array([name for one in found for name in one.class_names], str)
     scores = np.concatenate([one.scores for one in found]) if found else np.zeros(0)
-    by_class = []
-    for name, per_image in calibration.objects_per_image.items():
-        best_first = np.sort(scores[names == name])[::-1]
-        right = np.cumsum(calibration.probabilities(best_first))  # [N]
-        precisions = right / np.arange(1, len(right) + 1)
-        # More right ones than objects are more objects than usual.
-        objects = max(per_image * len(found), float(right[-1]) if len(right) else 0.0)
-        # Interpolated as COCO does: the best precision at this recall or above.
-        envelope = np.append(np.maximum.accumulate(precisions[::-1])[::-1], 0.0)  # [N + 1]
-        by_class.append(float(envelope[np.searchsorted(right / objects, _RECALLS)].mean()))
-    return float(np.mean(by_class)) if by_class else float("nan")
+    right = {
+        name: np.cumsum(calibration.probabilities(np.sort(scores[names == name])[::-1]))  # [N of the class]
+        for name in calibration.objects_per_image
+    }
+    expected = {name: per_image * len(found) for name, per_image in calibration.objects_per_image.items()}
+    if not expected:
+        return float("nan")
+    # Of all classes together: how often one class is in so few images is chance, and would be taken for a loss. More
+    # right ones than objects are more objects than usual.
+    recall = min(1.0, sum(float(one[-1]) for one in right.values() if len(one)) / sum(expected.values()))
+    average_precisions, is_there = [], []
+    for name, cumulated in right.items():
+        last = float(cumulated[-1]) if len(cumulated) else 0.0
+        average_precisions.append(_average_precision(cumulated, last / recall) if last else 0.0)
+        # AP is the mean over the classes that are there: of a rare one that is chance, too.
+        is_there.append(1 - np.exp(-max(expected[name], last)))
+    return float(np.average(average_precisions, weights=is_there))
+
+
+def _average_precision(right: Floats, objects: float) -> float:
+    """Of one class, from how many of the best n are right, float64 [N], and how many there are to be found."""
+    precisions = right / np.arange(1, len(right) + 1)
+    # Interpolated as COCO does: the best precision at this recall or above.
+    envelope = np.append(np.maximum.accumulate(precisions[::-1])[::-1], 0.0)  # [N + 1]
+    # Rounding must not take the last recall away.
+    return float(envelope[np.searchsorted(right / objects + 1e-9, _RECALLS)].mean())
 
 
 def ap50(found: Sequence[Found], truth: Sequence[Found]) -> float:

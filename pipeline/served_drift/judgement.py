@@ -11,12 +11,19 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from components.detector.weights.checkpoints import CheckpointError
 from pipeline.cluster_settings import DriftSettings
-from pipeline.served_drift.distances import ks_distance, separability, share_distance
-from pipeline.served_drift.embedding import embed
+from pipeline.served_drift.distances import (
+    ks_by_chance,
+    ks_distance,
+    mean_by_chance,
+    separability,
+    separability_by_chance,
+    share_by_chance,
+    share_distance,
+)
 from pipeline.served_drift.estimated_ap import Calibration, agreement, ap50, estimated_ap50, sure
-from pipeline.served_drift.image_statistics import STATISTICS, image_statistics
+from pipeline.served_drift.image_statistics import STATISTICS
+from pipeline.served_drift.measured_images import MeasuredImages
 from pipeline.served_drift.seen_images import Found, SeenImage, ask
 
 Floats = npt.NDArray[np.float64]
@@ -70,7 +77,7 @@ class Judgement:
         lines = []
         for figure in self.figures:
             value = "unknown" if math.isnan(figure.value) else f"{figure.value:.3f}"
-            limit = "" if figure.limit is None else f"limit {figure.limit:g}"
+            limit = "" if figure.limit is None else f"limit {figure.limit:.2f}"
             mark = "DRIFT" if figure.is_beyond else ""
             lines.append(f"{figure.name:<24} {value:>8}  {limit:<11} {mark:<6} {figure.detail}".rstrip())
         return "\n".join(lines)
@@ -95,7 +102,7 @@ def judge(
     previous: pathlib.Path | None,
     limits: DriftSettings,
 ) -> Judgement:
-    """Compares.
+    """Measures and compares.
 
     Args:
       served: what a server was asked, and what the model answered.
@@ -104,49 +111,73 @@ def judge(
       previous: of the one before it; None: there is none.
       limits: what is too far.
     """
-    known, truth = [encoded for encoded, _ in trained], [found for _, found in trained]
-    asked, answers = [image.encoded for image in served], [image.found for image in served]
-    at_home = ask(model, known)
-    figures = [*_looks(known, asked, limits), *_answers(at_home, answers, limits)]
-    try:
-        embeddings: Floats | None = embed(model, asked)
-        far = separability(embed(model, known), embeddings) if embeddings is not None else math.nan
-        figures.append(Figure("embedding", far, limits.max_separability, "0.5: no classifier tells them apart"))
-    except CheckpointError as error:
-        embeddings = None
-        figures.append(Figure("embedding", math.nan, limits.max_separability, str(error)))
-    calibration = Calibration.of(at_home, truth)
-    measured, estimated = ap50(at_home, truth), estimated_ap50(answers, calibration)
+    known, asked = [encoded for encoded, _ in trained], [image.encoded for image in served]
+    home = MeasuredImages.of(known, ask(model, known), model, previous)
+    away = MeasuredImages.of(asked, [image.found for image in served], model, previous)
+    return compare(home, [found for _, found in trained], away, limits)
+
+
+def compare(home: MeasuredImages, truth: Sequence[Found], away: MeasuredImages, limits: DriftSettings) -> Judgement:
+    """Compares what was served with annotated images. A limit is never below what chance does to so few images.
+
+    Args:
+      home: images of the kind that the model was trained on, which it has not learnt.
+      truth: their annotations.
+      away: images that were served.
+      limits: what is too far.
+    """
+    calibration = Calibration.of(home.found, truth)
+    figures = [*_looks(home, away, limits), *_answers(home, away, limits), _embedding(home, away, limits)]
+    measured, at_home = ap50(home.found, truth), estimated_ap50(home.found, calibration)
+    drop = at_home - estimated_ap50(away.found, calibration)
+    # That objects are as frequent as at home is true but for this.
+    by_chance = mean_by_chance(calibration.objects_deviation, len(home), len(away))
     figures += [
-        Figure("AP50 measured at home", measured, None, f"on {len(known)} annotated images"),
-        Figure("AP50 estimated", estimated, None, f"of {len(asked)} served images"),
-        Figure("AP50 drop", estimated_ap50(at_home, calibration) - estimated, limits.max_ap50_drop, "both estimated"),
+        Figure("AP50 measured at home", measured, None, f"on {len(home)} annotated images"),
+        Figure("AP50 estimated", max(0.0, measured - max(0.0, drop)), None, f"of {len(away)} served images"),
+        Figure("AP50 drop", drop, max(limits.max_ap50_drop, by_chance), "estimated"),
     ]
-    before: tuple[Found, ...] | None = None
-    if previous is not None:
-        before = tuple(ask(previous, asked))
-        detail = f"{agreement(at_home, ask(previous, known)):.3f} at home"
-        figures.append(Figure("agreement", agreement(answers, before), None, f"with version {previous.name}; {detail}"))
-    return Judgement(tuple(figures), calibration, embeddings, before)
+    if home.previous is not None and away.previous is not None:
+        detail = f"with the version before; {agreement(home.found, home.previous):.3f} at home"
+        figures.append(Figure("agreement", agreement(away.found, away.previous), None, detail))
+    return Judgement(tuple(figures), calibration, away.embeddings, away.previous)
 
 
-def _looks(known: Sequence[bytes], asked: Sequence[bytes], limits: DriftSettings) -> list[Figure]:
-    home, away = (np.stack([image_statistics(encoded) for encoded in images]) for images in (known, asked))
+def _looks(home: MeasuredImages, away: MeasuredImages, limits: DriftSettings) -> list[Figure]:
+    limit = max(limits.max_image_distance, ks_by_chance(len(home), len(away)))
     figures = []
-    for column, name in enumerate(STATISTICS):
-        detail = f"median {np.nanmedian(home[:, column]):.2f} -> {np.nanmedian(away[:, column]):.2f}"
-        distance = ks_distance(home[:, column], away[:, column])
-        figures.append(Figure(name, distance, limits.max_image_distance, detail))
+    for name, ours, theirs in zip(STATISTICS, home.statistics.T, away.statistics.T, strict=True):
+        detail = f"median {np.nanmedian(ours):.2f} -> {np.nanmedian(theirs):.2f}"
+        figures.append(Figure(name, ks_distance(ours, theirs), limit, detail))
     return figures
 
 
-def _answers(at_home: Sequence[Found], away: Sequence[Found], limits: DriftSettings) -> list[Figure]:
-    names = [[name for one in sure(side, _SURE) for name in one.class_names] for side in (at_home, away)]
+def _answers(home: MeasuredImages, away: MeasuredImages, limits: DriftSettings) -> list[Figure]:
+    sides = (home.found, away.found)
+    names = [[name for one in sure(side, _SURE) for name in one.class_names] for side in sides]
     share, moved = share_distance(*names)
-    scores = [np.array([one.scores.max(initial=0.0) for one in side]) for side in (at_home, away)]
-    per_image = [len(side) / len(images) for side, images in zip(names, (at_home, away), strict=True)]
+    scores = [np.array([one.scores.max(initial=0.0) for one in side]) for side in sides]
+    per_image = [len(named) / len(side) for named, side in zip(names, sides, strict=True)]
     return [
-        Figure("classes", share, limits.max_class_distance, f"most in {moved!r}" if moved else ""),
-        Figure("best score", ks_distance(scores[0], scores[1]), limits.max_score_distance, "of each image"),
+        Figure(
+            "classes",
+            share,
+            max(limits.max_class_distance, share_by_chance(*names)),
+            f"most in {moved!r}" if moved else "",
+        ),
+        Figure(
+            "best score",
+            ks_distance(scores[0], scores[1]),
+            max(limits.max_score_distance, ks_by_chance(len(home), len(away))),
+            "of each image",
+        ),
         Figure("objects per image", per_image[1], None, f"{per_image[0]:.2f} at home"),
     ]
+
+
+def _embedding(home: MeasuredImages, away: MeasuredImages, limits: DriftSettings) -> Figure:
+    limit = max(limits.max_separability, separability_by_chance(len(home), len(away)))
+    if home.embeddings is None or away.embeddings is None:
+        return Figure("embedding", math.nan, limit, away.why_not_embedded)
+    far = separability(home.embeddings, away.embeddings)
+    return Figure("embedding", far, limit, "0.5: no classifier tells them apart")

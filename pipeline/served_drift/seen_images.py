@@ -62,7 +62,7 @@ def read_log(folder: pathlib.Path, version: int, most: int) -> tuple[list[SeenIm
       most: how many images to read.
 
     Returns:
-      The images, and what was passed over by reason.
+      The images, the newest last, and what was passed over by reason.
 
     Raises:
       LogError: there is no log, or none of its images can be used.
@@ -76,25 +76,33 @@ def read_log(folder: pathlib.Path, version: int, most: int) -> tuple[list[SeenIm
     for file in files:
         if len(images) >= most:
             break
-        try:
-            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-                log = prediction_log_pb2.PredictionLog.FromString(record).predict_log
-                answered = int(log.response.model_spec.version.value)
-                if answered != version:
-                    passed_over[f"answered by version {answered}"] += 1
-                elif exported_model.IMAGE_BYTES not in log.request.inputs:
-                    passed_over["decoded images in the request"] += 1
-                elif not set(exported_model.OUTPUTS) <= set(log.response.outputs):
-                    passed_over["not all outputs in the answer"] += 1
-                else:
-                    images += _logged(log)
-        except tf.errors.DataLossError:
-            # The server was killed while it wrote: what is whole was read.
-            passed_over["a damaged record"] += 1
+        # Within a file the last one is the newest.
+        images = _answers_in(file, version, passed_over) + images
     if not images:
         reasons = ", ".join(f"{count} x {reason}" for reason, count in passed_over.items()) or "no record"
         raise LogError(f"{folder}: has no answer of version {version} to an encoded image ({reasons})")
-    return images[:most], passed_over
+    return images[-most:], passed_over
+
+
+def _answers_in(file: pathlib.Path, version: int, passed_over: collections.Counter[str]) -> list[SeenImage]:
+    """What a file holds of a version, in its order."""
+    images: list[SeenImage] = []
+    try:
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(record).predict_log
+            answered = int(log.response.model_spec.version.value)
+            if answered != version:
+                passed_over[f"answered by version {answered}"] += 1
+            elif exported_model.IMAGE_BYTES not in log.request.inputs:
+                passed_over["decoded images in the request"] += 1
+            elif not set(exported_model.OUTPUTS) <= set(log.response.outputs):
+                passed_over["not all outputs in the answer"] += 1
+            else:
+                images += _logged(log)
+    except tf.errors.DataLossError:
+        # The server was killed while it wrote: what is whole was read.
+        passed_over["a damaged record"] += 1
+    return images
 
 
 def _logged(log: Any) -> Iterator[SeenImage]:

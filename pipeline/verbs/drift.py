@@ -76,7 +76,12 @@ def _drift(config: PipelineConfig, arguments: argparse.Namespace) -> int:
     names = (model / "assets" / "labels.txt").read_text(encoding="utf-8").splitlines()
     best = labelling.choose(served, judgement.calibration, judgement.embeddings, judgement.previous, arguments.label)
     labelling.write(output, [served[i] for i in best], names, arguments.min_score, arguments.span)
-    report = {"version": int(model.name), "images": len(served), "figures": judgement.to_json()}
+    report = {
+        "version": int(model.name),
+        "previous": None if previous is None else int(previous.name),
+        "images": len(served),
+        "figures": judgement.to_json(),
+    }
     (output / "drift.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(
         f"{len(best)} images to label in {output / arguments.span}, boxes to correct in them; {output / 'drift.json'}"

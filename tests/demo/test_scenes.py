@@ -94,6 +94,17 @@ def test_conditions_show() -> None:
     assert set(contrast) == {"clear", "fog", "rain"}
 
 
+def test_the_same_scene_at_night_and_in_fog() -> None:
+    usual, night, fog = (
+        scenes.render_scene("eval", 0, seed=0, weather=weather, time_of_day=time_of_day)
+        for time_of_day, weather in (("day", "clear"), ("night", "clear"), ("day", "fog"))
+    )
+    assert usual.objects == night.objects == fog.objects
+    assert (night.metadata["time_of_day"], fog.metadata["weather"]) == ("night", "fog")
+    assert np.mean(np.asarray(night.image)) < 0.5 * np.mean(np.asarray(usual.image))
+    assert np.std(np.asarray(fog.image)) < 0.8 * np.std(np.asarray(usual.image))
+
+
 def test_one_image_is_refused_in_words(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         scenes.main(["--output", str(tmp_path / "x"), "--images", "1"])

@@ -9,7 +9,15 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFilter
 
-from pipeline.served_drift.distances import ks_distance, separability, share_distance
+from pipeline.served_drift.distances import (
+    ks_by_chance,
+    ks_distance,
+    mean_by_chance,
+    separability,
+    separability_by_chance,
+    share_by_chance,
+    share_distance,
+)
 from pipeline.served_drift.estimated_ap import Calibration, agreement, ap50, estimated_ap50
 from pipeline.served_drift.image_statistics import STATISTICS, image_statistics
 from pipeline.served_drift.seen_images import Found
@@ -59,6 +67,28 @@ def test_embeddings_of_one_kind_cannot_be_told_apart() -> None:
     assert separability(values[:200], values[200:] + 2) > 0.95
 
 
+@pytest.mark.parametrize(("ones", "others"), [(100, 100), (100, 300), (300, 50)])
+def test_sets_of_one_kind_are_seldom_farther_apart_than_by_chance(ones: int, others: int) -> None:
+    random, names = np.random.default_rng(ones), np.array(["stop", "yield", "no_entry", "bus"])
+    beyond = np.zeros(3, np.int64)
+    for _ in range(400):
+        one, other = random.normal(size=ones), random.normal(size=others)
+        beyond[0] += ks_distance(one, other) > ks_by_chance(ones, others)
+        drawn = [names[random.choice(4, size, p=[0.5, 0.3, 0.15, 0.05])].tolist() for size in (ones, others)]
+        beyond[1] += share_distance(*drawn)[0] > share_by_chance(*drawn)
+        beyond[2] += one.mean() - other.mean() > mean_by_chance(1.0, ones, others)
+    # Two are expected.
+    assert beyond.max() <= 8
+
+
+def test_chance_is_less_for_larger_sets() -> None:
+    assert 0.7 > separability_by_chance(50, 50) > separability_by_chance(300, 300) > 0.5
+    assert ks_by_chance(5, 5) == 1 > ks_by_chance(50, 50) > ks_by_chance(300, 300) > 0
+    assert share_by_chance([], []) == share_by_chance("a", "b") == 1
+    values = np.random.default_rng(1).normal(size=(200, 8))
+    assert separability(values[:100], values[100:]) < separability_by_chance(100, 100)
+
+
 def test_ap_is_measured_as_coco_does() -> None:
     assert ap50([_found(BOX, scores=(0.9,))], [_found(BOX)]) == pytest.approx(1)
     assert ap50([_found(ELSEWHERE, scores=(0.9,))], [_found(BOX)]) == pytest.approx(0)
@@ -101,6 +131,23 @@ def test_the_estimate_of_certain_detections_is_their_recall() -> None:
     calibration = Calibration.of([_found(BOX, scores=(0.9,))] * 20, [_found(BOX)] * 20)
     assert ap50(found, truth) == pytest.approx(51 / 101)
     assert estimated_ap50(found, calibration) == pytest.approx(ap50(found, truth))
+
+
+def test_a_set_in_which_a_class_is_rare_by_chance_has_lost_nothing() -> None:
+    stop, yields = _found(BOX, scores=(0.9,)), _found(BOX, scores=(0.9,), name="yield")
+    calibration = Calibration.of([stop, yields] * 20, [_found(BOX), _found(BOX, name="yield")] * 20)
+    assert estimated_ap50([stop] * 14 + [yields] * 6, calibration) == pytest.approx(1)
+
+
+def test_a_class_that_is_found_no_more_counts() -> None:
+    stop, yields = _found(BOX, scores=(0.9,)), _found(BOX, scores=(0.9,), name="yield")
+    calibration = Calibration.of([stop, yields] * 20, [_found(BOX), _found(BOX, name="yield")] * 20)
+    assert estimated_ap50([stop] * 20 + [_found()] * 20, calibration) < 0.5
+
+
+def test_an_estimate_is_what_is_measured_where_the_scores_were_calibrated() -> None:
+    found, truth = _simulated(600, 0, 0.8)
+    assert estimated_ap50(found, Calibration.of(found, truth)) == pytest.approx(ap50(found, truth), abs=0.01)
 
 
 def test_calibration_is_that_of_its_images() -> None:

@@ -87,11 +87,13 @@ def test_night_is_drift(root: pathlib.Path, config: pathlib.Path, capsys: pytest
     requests = config.parent / "log"
     _log(requests, root / "signs/served/detector/2", [_encoded(10, 100 + seed) for seed in range(IMAGES)])
     assert _drift(config, requests, "--label", "4") == drift.EXIT_DRIFT
-    figures = json.loads((config.parent / "out" / "drift.json").read_text())["figures"]
+    report = json.loads((config.parent / "out" / "drift.json").read_text())
+    assert (report["version"], report["previous"]) == (2, 1)
+    figures = report["figures"]
     assert figures["brightness"]["is_beyond"]
     assert figures["embedding"]["value"] > 0.9
     assert not figures["size"]["is_beyond"]
-    assert figures["agreement"]["detail"].startswith("with version 1")
+    assert figures["agreement"]["detail"].startswith("with the version before")
     coco = json.loads((config.parent / "out" / "span-next" / "annotations.json").read_text())
     assert 1 <= len(coco["images"]) <= 4
     assert "DRIFT" in capsys.readouterr().out
@@ -100,9 +102,9 @@ def test_night_is_drift(root: pathlib.Path, config: pathlib.Path, capsys: pytest
 def test_the_same_kind_of_images_is_none(root: pathlib.Path, config: pathlib.Path) -> None:
     requests = config.parent / "log"
     _log(requests, root / "signs/served/detector/2", [_encoded(100, 200 + seed) for seed in range(IMAGES)])
-    # So few embeddings are told apart by chance.
-    limits = ["--set", "cluster.drift.max_separability=1", "--set", "cluster.drift.max_score_distance=0.5"]
-    assert _drift(config, requests, *limits, "--set", "cluster.drift.max_image_distance=0.5") == 0
+    # Sets so small are apart by chance: the limits that count are larger than those of the settings.
+    limits = ["--set", "cluster.drift.max_image_distance=0.01", "--set", "cluster.drift.max_score_distance=0.01"]
+    assert _drift(config, requests, *limits) == 0
 
 
 def test_what_cannot_be_compared_is_said(
@@ -129,6 +131,18 @@ def test_a_log_that_ends_in_the_middle_of_a_record(root: pathlib.Path, tmp_path:
     images, passed_over = seen_images.read_log(requests, 2, 100)
     assert len(images) == 2
     assert passed_over == {"a damaged record": 1}
+
+
+def test_the_newest_images_of_a_log_are_those_at_its_end(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    requests, model = tmp_path / "log", root / "signs/served/detector/2"
+    images = [_encoded(10, seed) for seed in range(8)]
+    _log(requests, model, images[4:])
+    (written,) = requests.iterdir()
+    written.rename(requests / written.name.replace("20260101", "20260102"))
+    _log(requests, model, images[:4])
+    for most in (2, 3, 6, 100):
+        read, _ = seen_images.read_log(requests, 2, most)
+        assert [image.encoded for image in read] == images[-most:]
 
 
 def test_an_embedding_depends_on_the_image_alone(root: pathlib.Path) -> None:
