@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/augmentation.md",
     "docs/serving.md",
     "docs/gate.md",
+    "docs/report.md",
 )
 OURS = ("pipeline", "kubeflow", "serving", "demo", "benchmarks", "docs")
 MINIMAL = "name: signs\ndata: {format: coco, path: data}\n"
