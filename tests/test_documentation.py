@@ -26,6 +26,7 @@ DOCUMENTS = (
     "docs/serving.md",
     "docs/gate.md",
     "docs/report.md",
+    "docs/label_review.md",
 )
 OURS = ("pipeline", "kubeflow", "serving", "demo", "benchmarks", "docs")
 MINIMAL = "name: signs\ndata: {format: coco, path: data}\n"

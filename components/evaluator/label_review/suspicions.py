@@ -8,13 +8,17 @@ the same thing: **of a hundred cases in which the model is as sure as here, in h
 measured on the same images (``usual_agreement.py``). A model that is often wrong where it is sure suspects little.
 
 - missing: the precision of detections of that score.
-- wrong class: among detections that lie on an object, how often the class agrees at that score; times the chance that
-  what it finds of the annotated class is wrong.
-- badly drawn: that precision, times the chance that the boxes are further apart than the model's error explains.
+- wrong class: given that something is there, how much of the scores of all classes on the object the likeliest one has,
+  and how often it is the annotated one where it has as much.
+- badly drawn: how often the surest detection that touches an object lies on it (IoU 0.5) at that score, times the
+  chance that the boxes are further apart than the model's error explains.
 - duplicate: the IoU of the two boxes, times the chance that what the model finds of the second object is wrong. This
   one is no share of cases: that two boxes are one object is read off their overlap.
 - not there: how many of the objects of that class and size are found at all, times the chance that the best that is
   found near is wrong.
+
+In two of them disagreement is mostly the model's fault, and the odds are lowered: classes that it takes for each other
+again and again, by how much more often than any two; and objects that it overlooks, by ``_INVENTED_ODDS``.
 
 Crowds and "difficult" objects are suspected of nothing, and nothing is missing where they are.
 """
@@ -34,7 +38,11 @@ from components.evaluator.label_review.overlaps import (
     truths_on_truths,
 )
 from components.evaluator.label_review.suspicion import Box, Suspicion, SuspicionKind
-from components.evaluator.label_review.usual_agreement import AgreementByScore, unusually_far_apart
+from components.evaluator.label_review.usual_agreement import (
+    AgreementByScore,
+    rarity_of_confusions,
+    unusually_far_apart,
+)
 from components.evaluator.matched_images import Detections, MatchedImages
 
 _SAME: Final = 0.5
@@ -47,7 +55,12 @@ _PART: Final = 0.7
 """Share of a detection in an object of its class from which it is a part of it."""
 _WELL_DRAWN: Final = 0.8
 """IoU from which drawing a box anew is not worth the while."""
-_SURE: Final = 0.5
+_SEEN: Final = 0.1
+"""Score from which a detection says something about an annotated box that it touches."""
+_NOTHING_FOUND: Final = 0.1
+"""Beside the scores of the classes on an object: with faint ones alone none of them is likely."""
+_INVENTED_ODDS: Final = 0.2
+"""People forget objects more often than they invent them: that a model overlooks one is the likelier reason."""
 _WHOLE_RANGE_BIT: Final = np.uint64(1)
 """``Detections.matched_counting``'s bit of IoU 0.5 and objects of all sizes."""
 _PRIOR_OBJECTS: Final = 2.0
@@ -78,10 +91,7 @@ class _Review:
         judged = ~ignored
         is_right = AgreementByScore.of(self.detections.scores[judged], matched[judged])
         self.right = is_right(self.detections.scores)  # [N] chance that a detection is right
-        on_object = self._any_detection((self.pairs.ious >= _SAME) & self.truth_counts[self.pairs.others])
         class_agrees = self._any_detection((self.pairs.ious >= _SAME) & self.same_class)
-        names_right = AgreementByScore.of(self.detections.scores[on_object], class_agrees[on_object])
-        self.class_right = names_right(self.detections.scores)  # [N] chance that it is, if an object is there
         self.is_free = ~matched & ~ignored & ~class_agrees  # [N]
 
     def found(self, least_score: float) -> list[Suspicion]:
@@ -126,28 +136,48 @@ class _Review:
             yield float(self.right[row]), "missing", -1, row
 
     def _wrong_class(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
-        on = self.pairs.ious >= _SAME
-        annotated = self._highest(self.class_right, on & self.same_class)  # [G]
-        chosen = on & ~self.same_class & self.truth_counts[self.pairs.others] & self.is_free[self.pairs.rows]
-        for row, truth in zip(self.pairs.rows[chosen].tolist(), self.pairs.others[chosen].tolist(), strict=True):
-            yield float(self.class_right[row] * (1 - annotated[truth])), "wrong class", truth, row
+        """Objects whose likeliest class is not the annotated one, given that something is there."""
+        on = (self.pairs.ious >= _SAME) & self.truth_counts[self.pairs.others]
+        # What is right about another object says nothing about this one.
+        on &= self.is_free[self.pairs.rows] | self.same_class
+        rows, truths = self.pairs.rows[on], self.pairs.others[on]
+        num_classes = len(self.images.class_names)
+        scores = np.zeros(len(self.truths.images) * num_classes)
+        np.maximum.at(scores, truths * num_classes + self.detections.classes[rows], self.detections.scores[rows])
+        by_class = scores.reshape(-1, num_classes)  # [G, K] best score of each class on each object
+        seen = np.unique(truths[self.detections.scores[rows] > 0])
+        likeliest = by_class[seen].argmax(axis=1)  # [S]
+        shares = by_class[seen].max(axis=1) / (by_class[seen].sum(axis=1) + _NOTHING_FOUND)  # [S]
+        agrees = likeliest == self.truths.classes[seen]
+        agreement = AgreementByScore.of(shares, agrees)(shares)
+        rarity = rarity_of_confusions(likeliest, self.truths.classes[seen], num_classes)  # [K, K]
+        for place in np.flatnonzero(~agrees).tolist():
+            mine = rows[(truths == seen[place]) & (self.detections.classes[rows] == likeliest[place])]
+            surest = mine[self.detections.scores[mine].argmax()]
+            annotated = self.truths.classes[seen[place]]
+            odds = float(rarity[likeliest[place], annotated])
+            yield _with_odds(float(agreement[place]), odds), "wrong class", int(seen[place]), int(surest)
 
     def _badly_drawn(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
-        sure = self.pairs.select(
+        """Objects whose surest detection lies on them as detections of the class seldom do."""
+        scores, classes = self.detections.scores, self.truths.classes
+        near = self.pairs.select(
             self.same_class
             & (self.pairs.ious >= _TOUCHES)
-            & (self.right[self.pairs.rows] >= _SURE)
+            & (scores[self.pairs.rows] >= _SEEN)
             & self.truth_counts[self.pairs.others]
         )
-        # A detection and an object that are each other's best.
-        best = np.zeros(len(self.detections.images))
-        np.maximum.at(best, sure.rows, sure.ious)
-        best_of_truth = np.zeros(len(self.truths.images))
-        np.maximum.at(best_of_truth, sure.others, sure.ious)
-        sure = sure.select((sure.ious == best[sure.rows]) & (sure.ious == best_of_truth[sure.others]))
-        chances = self.right[sure.rows] * unusually_far_apart(sure.ious, self.truths.classes[sure.others])
-        for place in np.flatnonzero(sure.ious < _WELL_DRAWN).tolist():
-            yield float(chances[place]), "badly drawn", int(sure.others[place]), int(sure.rows[place])
+        # Of the objects that a detection may be of, the nearest; of the detections of an object, the surest.
+        nearest = np.zeros(len(scores))
+        np.maximum.at(nearest, near.rows, near.ious)
+        near = near.select(near.ious == nearest[near.rows])
+        surest = np.zeros(len(classes))
+        np.maximum.at(surest, near.others, scores[near.rows])
+        near = near.select(scores[near.rows] == surest[near.others])
+        is_right = AgreementByScore.of(scores[near.rows], near.ious >= _SAME)(scores[near.rows])
+        chances = is_right * unusually_far_apart(near.ious, classes[near.others])
+        for place in np.flatnonzero(near.ious < _WELL_DRAWN).tolist():
+            yield float(chances[place]), "badly drawn", int(near.others[place]), int(near.rows[place])
 
     def _duplicates(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
         every = truths_on_truths(self.truths)
@@ -189,7 +219,8 @@ class _Review:
         found = np.bincount(groups[counts], truth_found[counts], minlength=len(objects))
         recalls = (found + _PRIOR_OBJECTS * overall) / (objects + _PRIOR_OBJECTS)
         for truth in np.flatnonzero(counts).tolist():
-            yield float(recalls[groups[truth]] * (1 - truth_near[truth])), "not there", truth, -1
+            agreement = float(recalls[groups[truth]] * (1 - truth_near[truth]))
+            yield _with_odds(agreement, _INVENTED_ODDS), "not there", truth, -1
 
     def _suspicion(self, score: float, kind: SuspicionKind, truth: int, detection: int) -> Suspicion:
         names = self.images.class_names
@@ -218,6 +249,11 @@ class _Review:
             suggested_box,
             suggested_class,
         )
+
+
+def _with_odds(agreement: float, odds: float) -> float:
+    """A chance whose odds are multiplied."""
+    return odds * agreement / (odds * agreement + 1 - agreement)
 
 
 def _with_numbers(detections: Detections) -> Detections:

@@ -10,13 +10,18 @@ import dataclasses
 from typing import Final, Self
 
 import numpy as np
+from scipy.special import expit
 from scipy.stats import norm
-from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
 from components.evaluator.coco_matching import Bools, Floats, Integers
 
+_LEAST_SHARE: Final = 0.01
+"""Scores nearer to 0 or 1 are all the same."""
+_HARDLY_REGULARIZED: Final = 100.0
 _FEWEST_PAIRS: Final = 20
 """A class with fewer is compared with the pairs of all classes."""
+_PRIOR_OBJECTS: Final = 5.0
 _QUARTILE: Final = float(norm.ppf(0.75))
 _LEAST_SPREAD: Final = 0.1
 """Of ``log(1 - IoU)``: boxes that are all the same are not taken for a law."""
@@ -24,30 +29,66 @@ _LEAST_SPREAD: Final = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class AgreementByScore:
-    """Of detections with a score, the share that the annotations agree with.
+    """Of detections with a score, the share that the annotations agree with: a logistic curve of the score's log-odds.
+
+    (Platt 1999. A curve of two parameters: a step function through a few hundred detections would take in the very
+    disagreements that are looked for.)
 
     Attributes:
-      regression: score -> share, rising.
+      slope, intercept: of the log-odds of the share, by those of the score.
     """
 
-    regression: IsotonicRegression
+    slope: float
+    intercept: float
 
     @classmethod
     def of(cls, scores: Floats, agrees: Bools) -> Self:
-        """Learns from detections, float64 [N], and whether the annotations agree, bool [N].
+        """Learns from detections with scores of 0..1, float64 [N], and whether the annotations agree, bool [N].
 
-        One of a sure score that agrees and one that does not are added: a few right ones are no certainty.
+        A few that are made up are added, so that a few right ones are no certainty: of the lowest score one that does
+        not agree, of the highest one that does and one that does not.
         """
-        regression = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-        highest = max(1.0, float(scores.max(initial=0.0)))
-        regression.fit(
-            np.append(scores, [0.0, highest, highest]), np.append(agrees.astype(np.float64), [0.0, 0.0, 1.0])
-        )
-        return cls(regression)
+        shares = np.append(agrees, [False, True, False])
+        features = _log_odds(np.append(scores, [0.0, 1.0, 1.0]))
+        fitted = LogisticRegression(C=_HARDLY_REGULARIZED).fit(features[:, None], shares)
+        slope = float(fitted.coef_[0, 0])
+        if slope < 0:  # a surer model is not less right: the score says nothing
+            return cls(0.0, float(_log_odds(np.array([shares.mean()]))[0]))
+        return cls(slope, float(fitted.intercept_[0]))
 
     def __call__(self, scores: Floats) -> Floats:
         """Of detections with these scores, float64 [N]: 0..1, float64 [N]."""
-        return np.asarray(self.regression.predict(scores), np.float64) if len(scores) else np.zeros(0)
+        return np.asarray(expit(self.slope * _log_odds(scores) + self.intercept), np.float64)
+
+
+def _log_odds(shares: Floats) -> Floats:
+    inside = np.clip(shares, _LEAST_SHARE, 1 - _LEAST_SHARE)
+    return np.log(inside / (1 - inside))
+
+
+def rarity_of_confusions(found: Integers, annotated: Integers, num_classes: int) -> Floats:
+    """How much rarer each confusion of two classes is than that of any two; at most 1.
+
+    What a model takes for another class again and again is its own error: that one annotation of many is wrong says
+    little then.
+
+    Args:
+      found: int64 [N], the likeliest class of each object.
+      annotated: int64 [N].
+      num_classes: K.
+
+    Returns:
+      float64 [K, K] by found and annotated class: the share of all objects that any two classes are confused in, over
+      the share of the objects of the found class that are annotated as the other.
+    """
+    counts = np.zeros((num_classes, num_classes))
+    np.add.at(counts, (found, annotated), 1)
+    others = max(num_classes - 1, 1)
+    usual = (found != annotated).sum() / max(len(found), 1) / others
+    # A class that is seldom found is taken to be confused as all are.
+    shares = (counts + _PRIOR_OBJECTS * usual) / (counts.sum(axis=1, keepdims=True) + _PRIOR_OBJECTS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(shares > usual, usual / shares, 1.0)
 
 
 def unusually_far_apart(ious: Floats, classes: Integers) -> Floats:

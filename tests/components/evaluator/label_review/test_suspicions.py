@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from components.evaluator.coco_matching import ImageResult
 from components.evaluator.label_review.suspicion import KINDS, Suspicion
 from components.evaluator.label_review.suspicions import suspicions
-from components.evaluator.label_review.usual_agreement import AgreementByScore, unusually_far_apart
+from components.evaluator.label_review.usual_agreement import (
+    AgreementByScore,
+    rarity_of_confusions,
+    unusually_far_apart,
+)
 from tests.components.evaluator.label_review.made_reviews import good_results, reviewed, with_truth
 from tests.components.evaluator.made_images import CLASS_NAMES, made_result
 
@@ -175,3 +179,14 @@ def test_few_pairs_are_compared_with_those_of_all_classes() -> None:
 def test_a_line_of_something_else_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a suspicion"):
         Suspicion.from_json('{"kind": "odd"}')
+
+
+def test_classes_that_a_model_confuses_again_and_again_are_its_own_error() -> None:
+    # Class 1 is taken for 0 in ten of fifty, class 2 for 0 once; what is found as 0 is 0 otherwise.
+    found = np.array([0] * 100 + [1] * 40 + [2] * 50)
+    annotated = np.array([0] * 89 + [1] * 10 + [2] + [1] * 40 + [2] * 50)
+    rarity = rarity_of_confusions(found, annotated, 3)
+    assert rarity[0, 1] < 0.4
+    assert rarity[0, 2] == 1
+    assert ((rarity > 0) & (rarity <= 1)).all()
+    assert rarity_of_confusions(found[:0], annotated[:0], 1).tolist() == [[1.0]]
