@@ -68,7 +68,7 @@ class Suspicion:
         found = "" if self.found_score is None else f"{self.found_class} {self.found_score:.2f}"
         match self.kind:
             case "missing":
-                return f"missing: {found} is found where nothing is annotated"
+                return f"missing: {found} where nothing is annotated"
             case "wrong class":
                 return f"wrong class: {self.class_name}, found is {found}"
             case "badly drawn":

@@ -22,6 +22,8 @@ PROBABLE: Final = 0.5
 """Score from which an annotation is counted as probably wrong."""
 _MOST_REMARKS: Final = 3
 _LEARNT_SPLIT: Final = "train"
+_SUGGESTED: Final = {"missing": "missing", "wrong class": "rather", "badly drawn": "rather"}
+"""How the suggestion of a kind is called on the picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,27 +112,19 @@ def _one(
     facts = matches.images[place]
     suggested = []
     for one in suspicions:
-        # Another class alone is said below the picture: its box is the annotated one.
         if one.suggested_box_xyxy_pixels is not None and one.suggested_class is not None:
             xmin, ymin, xmax, ymax = one.suggested_box_xyxy_pixels
             height, width = max(1, facts.height_pixels), max(1, facts.width_pixels)
             box = (ymin / height, xmin / width, ymax / height, xmax / width)
             suggested.append(DrawnBox(box, one.suggested_class, one.found_score, f"{_SUGGESTED[one.kind]}:"))
+    # What a suggestion is made of is drawn once.
+    speaking = {(one.found_class, one.found_score) for one in suspicions}
     others = [
         box
         for box in detections_in(matches, place, least_score)
-        if not any(box.class_name == one.class_name and _is_same(box, one) for one in suggested)
+        if (box.class_name, None if box.score is None else round(box.score, 4)) not in speaking
     ]
-    remarks = [f"{one} ({one.score:.2f})" for one in suspicions[:_MOST_REMARKS]]
+    remarks = [f"{one.score:.2f} {one}" for one in suspicions[:_MOST_REMARKS]]
     if len(suspicions) > len(remarks):
         remarks.append(f"and {len(suspicions) - len(remarks)} more")
     return drawn_image(matches, place, encoded, truths, (*suggested, *others), tuple(remarks))
-
-
-_SUGGESTED: Final = {"missing": "missing", "wrong class": "rather", "badly drawn": "rather"}
-
-
-def _is_same(one: DrawnBox, other: DrawnBox) -> bool:
-    """Whether two boxes are the same but for the rounding of pixels."""
-    pairs = zip(one.box_yxyx_normalized, other.box_yxyx_normalized, strict=True)
-    return all(abs(a - b) < 1e-3 for a, b in pairs)
