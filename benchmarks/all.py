@@ -38,6 +38,7 @@ BENCHMARKS = {
     "defaults": "Five lines of YAML against hand-tuned settings",
     "small_objects": "Small objects: traffic signs",
     "adding_a_class": "A class added to a trained detector",
+    "label_errors": "Wrong annotations found again",
     "few_shot": "Few-shot detection against plain fine-tuning on the same shots",
     "domain_adaptation": "From one domain to another without its annotations",
     "transfer_ladder": "Every way of transfer on blood cells, by labelled images",

@@ -7,7 +7,7 @@ model's confidence as it is. Here single annotations are ranked, over all kinds 
 the same thing: **of a hundred cases in which the model is as sure as here, in how many annotation and model agree**,
 measured on the same images (``usual_agreement.py``). A model that is often wrong where it is sure suspects little.
 
-- missing: the precision of detections of that score.
+- missing: of the detections of that score that are right or lie where nothing is annotated, how many are right.
 - wrong class: given that something is there, how much of the scores of all classes on the object the likeliest one has,
   and how often it is the annotated one where it has as much.
 - badly drawn: how often the surest detection that touches an object lies on it (IoU 0.5) at that score, times the
@@ -86,7 +86,7 @@ class _Review:
         self.truth_counts = (self.truths.area_bits & 1).astype(np.bool_)  # [G]
         self.same_class = self.detections.classes[self.pairs.rows] == self.truths.classes[self.pairs.others]  # [P]
 
-        matched = (self.detections.matched_counting & _WHOLE_RANGE_BIT).astype(np.bool_)  # [N]
+        self.is_matched = matched = (self.detections.matched_counting & _WHOLE_RANGE_BIT).astype(np.bool_)  # [N]
         ignored = (self.detections.matched_ignored & _WHOLE_RANGE_BIT).astype(np.bool_)  # [N]
         judged = ~ignored
         is_right = AgreementByScore.of(self.detections.scores[judged], matched[judged])
@@ -132,8 +132,12 @@ class _Review:
             (scores[near.others] == scores[near.rows]) & (near.others < near.rows)
         )
         candidates[near.rows[surer]] = False
+        # Detections whose object has another class or box in the annotations say nothing about forgotten objects.
+        judged = candidates | self.is_matched
+        scores = self.detections.scores
+        agreement = AgreementByScore.of(scores[judged], self.is_matched[judged])(scores)
         for row in np.flatnonzero(candidates).tolist():
-            yield float(self.right[row]), "missing", -1, row
+            yield float(agreement[row]), "missing", -1, row
 
     def _wrong_class(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
         """Objects whose likeliest class is not the annotated one, given that something is there."""
@@ -175,7 +179,7 @@ class _Review:
         np.maximum.at(surest, near.others, scores[near.rows])
         near = near.select(scores[near.rows] == surest[near.others])
         is_right = AgreementByScore.of(scores[near.rows], near.ious >= _SAME)(scores[near.rows])
-        chances = is_right * unusually_far_apart(near.ious, classes[near.others])
+        chances = is_right * unusually_far_apart(near.ious, scores[near.rows], classes[near.others])
         for place in np.flatnonzero(near.ious < _WELL_DRAWN).tolist():
             yield float(chances[place]), "badly drawn", int(near.others[place]), int(near.rows[place])
 

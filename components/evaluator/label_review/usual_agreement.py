@@ -91,22 +91,27 @@ def rarity_of_confusions(found: Integers, annotated: Integers, num_classes: int)
         return np.where(shares > usual, usual / shares, 1.0)
 
 
-def unusually_far_apart(ious: Floats, classes: Integers) -> Floats:
+def unusually_far_apart(ious: Floats, scores: Floats, classes: Integers) -> Floats:
     """Of pairs of a detection and the object it is of: the chance that their boxes differ more than the model errs.
 
-    ``log(1 - IoU)`` of the pairs of one class is taken as a normal body, known by its median and upper quartile, with
-    some more pairs far above it: the share of pairs beyond a value that the body explains is the false discovery rate
-    of calling them wrong (Efron 2004, the empirical null), and what is returned is one minus that. Classes with few
-    pairs are compared with all.
+    ``log(1 - IoU)``, less what follows from the scores (a straight line through their log-odds), of the pairs of one
+    class is taken as a normal body, known by its median and upper quartile, with some more pairs far above it: the
+    share of pairs beyond a value that the body explains is the false discovery rate of calling them wrong (Efron 2004,
+    the empirical null), and what is returned is one minus that. Classes with few pairs are compared with all.
 
     Args:
       ious: float64 [N].
+      scores: float64 [N], of the detections.
       classes: int64 [N].
 
     Returns:
       float64 [N], 0..1.
     """
     apart = np.log(np.maximum(1 - ious, 1e-3))
+    unsure = -_log_odds(scores)
+    if len(apart) >= _FEWEST_PAIRS and np.ptp(unsure) > 0:
+        # The less sure, the further off.
+        apart -= max(0.0, float(np.polyfit(unsure, apart, 1)[0])) * unsure
     result = np.zeros(len(apart))
     for name in np.unique(classes):
         mine = classes == name

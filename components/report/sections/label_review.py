@@ -18,7 +18,7 @@ from components.report.judged_images import detections_in, drawn_image, read_enc
 from components.report.section import Run, Section, TextPair, reading
 
 SHOWN_IMAGES: Final = 12
-PROBABLE: Final = 0.5
+PROBABLE: Final = 0.8
 """Score from which an annotation is counted as probably wrong."""
 _MOST_REMARKS: Final = 3
 _LEARNT_SPLIT: Final = "train"

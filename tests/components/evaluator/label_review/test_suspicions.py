@@ -164,7 +164,7 @@ def test_a_few_right_ones_are_no_certainty() -> None:
 def test_boxes_far_outside_of_the_body_are_unusual_and_those_in_it_are_not() -> None:
     random = np.random.default_rng(0)
     usual = 1 - np.exp(random.normal(-2, 0.4, 400))
-    chances = unusually_far_apart(np.append(usual, [0.3, 0.35, 0.4]), np.zeros(403, np.int64))
+    chances = unusually_far_apart(np.append(usual, [0.3, 0.35, 0.4]), np.full(403, 0.8), np.zeros(403, np.int64))
     assert chances[-3:].min() > 0.9
     assert np.mean(chances[:400] > 0.5) < 0.02
 
@@ -173,7 +173,15 @@ def test_few_pairs_are_compared_with_those_of_all_classes() -> None:
     random = np.random.default_rng(0)
     usual = 1 - np.exp(random.normal(-2, 0.4, 400))
     classes = np.append(np.zeros(400, np.int64), 1)
-    assert unusually_far_apart(np.append(usual, 0.2), classes)[-1] > 0.9
+    assert unusually_far_apart(np.append(usual, 0.2), np.full(401, 0.8), classes)[-1] > 0.9
+
+
+def test_what_is_found_unsurely_may_lie_further_off() -> None:
+    random = np.random.default_rng(0)
+    scores = random.uniform(0.1, 0.9, 400)
+    usual = 1 - np.exp(random.normal(-1 - 2 * scores, 0.2))
+    chances = unusually_far_apart(np.append(usual, [0.6, 0.6]), np.append(scores, [0.1, 0.9]), np.zeros(402, np.int64))
+    assert chances[-2] < 0.1 < 0.9 < chances[-1]
 
 
 def test_a_line_of_something_else_is_refused() -> None:

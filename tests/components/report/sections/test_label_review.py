@@ -15,8 +15,8 @@ from components.report.templating import templates
 from tests.components.report.fake_run import STOP, FakeRun
 
 BOX = (12.0, 4.0, 42.0, 24.0)
-NOT_THERE = Suspicion("not there", 0.8, "eval 0", "eval 0 <&>.jpg", 0, BOX, STOP)
-RATHER = Suspicion("badly drawn", 0.7, "eval 1", "eval 1 <&>.jpg", 0, BOX, STOP, STOP, 0.9, BOX, STOP)
+NOT_THERE = Suspicion("not there", 0.9, "eval 0", "eval 0 <&>.jpg", 0, BOX, STOP)
+RATHER = Suspicion("badly drawn", 0.85, "eval 1", "eval 1 <&>.jpg", 0, BOX, STOP, STOP, 0.9, BOX, STOP)
 MISSING = Suspicion(
     "missing", 0.4, "eval 1", "eval 1 <&>.jpg", None, None, None, "yield", 0.95, (0.0, 0.0, 6.0, 4.0), "yield"
 )
