@@ -16,6 +16,11 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.environments import ExternalEnvironment
 
+from components.example_gen import executor
+from components.example_gen.findings_writer import remove_parts
+from components.example_gen.settings import DataSettings
+from components.example_gen.spans import resolve_spans
+from demo.scenes import main as draw_scenes
 from pipeline.verbs import worker
 from pipeline.worker_pool import WorkerPool
 
@@ -35,11 +40,13 @@ def pool() -> Iterator[str]:
 
 def _what_a_worker_is(_: int, here: int) -> str:
     there = {"tfx.v1", "components.example_gen.executor", "components.evaluator.executor"} <= set(sys.modules)
+    import tensorflow as tf
     import tensorflow_data_validation  # noqa: F401
 
-    return (
-        f"{'this' if os.getpid() == here else 'another'} process, imported {'before' if there else 'late'}, TFDV can be"
-    )
+    # TensorFlow's threads have to be the child's own: those of a forked process are not there.
+    total = int(tf.reduce_sum(tf.linalg.matmul(tf.ones([300, 300]), tf.ones([300, 300]))))
+    process = "this" if os.getpid() == here else "another"
+    return f"{process} process, imported {'before' if there else 'late'}, TFDV can be, TensorFlow adds up to {total}"
 
 
 def test_beams_runner_gets_workers_that_have_imported_in_order(pool: str) -> None:
@@ -55,7 +62,38 @@ def test_beams_runner_gets_workers_that_have_imported_in_order(pool: str) -> Non
                 | beam.Map(lambda number: _what_a_worker_is(number, here))
                 | beam.Distinct()
             )
-            assert_that(found, equal_to(["another process, imported before, TFDV can be"]))
+            assert_that(
+                found, equal_to(["another process, imported before, TFDV can be, TensorFlow adds up to 27000000"])
+            )
+
+
+def _example_gen(pipeline: beam.Pipeline, data: pathlib.Path, output: pathlib.Path) -> dict[str, bytes]:
+    """Runs ExampleGen's whole pipeline; returns what it wrote."""
+    settings = DataSettings.model_validate({"format": "coco", "path": str(data), "shard_images": 4})
+    reading = executor.Reading.of_data(settings, resolve_spans(settings))
+    for split in reading.policy.split_names:
+        (output / "examples" / f"Split-{split}").mkdir(parents=True)
+    (output / "findings").mkdir()
+    with pipeline:
+        executor.read_examples(pipeline, settings, [reading], None, str(output / "examples"), str(output / "findings"))
+    remove_parts(str(output / "findings"))
+    written = [path for path in output.rglob("*") if path.is_file()]
+    return {str(path.relative_to(output)): path.read_bytes() for path in written}
+
+
+def test_example_gen_writes_in_the_pools_workers_what_it_writes_here(pool: str, tmp_path: pathlib.Path) -> None:
+    data = tmp_path / "data"
+    draw_scenes(["--output", str(data), "--images", "24", "--seed", "3"])
+    damaged = sorted(data.rglob("*.jpg"))[:3]
+    for image in damaged:
+        image.write_bytes(image.read_bytes()[:-50])
+    here = _example_gen(beam.Pipeline(runner="DirectRunner"), data, tmp_path / "here")
+    runner = FnApiRunner(default_environment=ExternalEnvironment(pool))
+    options = PipelineOptions(["--beam_plugin=tfx"])
+    there = _example_gen(beam.Pipeline(runner=runner, options=options), data, tmp_path / "there")
+    assert here["findings/findings.jsonl"].count(b"truncated_image") == len(damaged)
+    assert sum(name.endswith(".gz") for name in here) > 4
+    assert there == here
 
 
 def test_a_port_that_is_taken_is_named(pool: str, capsys: pytest.CaptureFixture[str]) -> None:
