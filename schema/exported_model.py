@@ -36,6 +36,11 @@ CLASS_NAMES: Final = "detection_class_names"
 COUNTS: Final = "num_detections"
 """int64 [B]: how many rows are detections."""
 OUTPUTS: Final = (BOXES, SCORES, CLASSES, CLASS_NAMES, COUNTS)
+"""What every version has."""
+THRESHOLDS: Final = "detection_thresholds"
+"""float32 [B, N]: the score from which on a detection of the row's class is believed, see ``OPERATING_POINTS_FILE``;
+padded rows are 1, so that ``SCORES >= THRESHOLDS`` is what is believed. Beside ``OUTPUTS`` in versions that carry
+operating points; versions from before there were any, and those that were never measured, lack it."""
 IMAGE_ERRORS: Final = "image_errors"
 """string [B]: empty, or ``UNREADABLE_IMAGE`` where the image does not decode."""
 UNREADABLE_IMAGE: Final = "no readable JPEG, PNG, GIF or BMP image"
@@ -51,6 +56,8 @@ DESCRIPTION_FILE: Final = "assets.extra/detector.json"
 """What it takes to build the detector again."""
 WEIGHTS_FILE: Final = "assets.extra/detector.weights.h5"
 """The detector's weights, as Keras saves them."""
+OPERATING_POINTS_FILE: Final = "assets.extra/operating_points.json"
+"""Score thresholds by class and what they bring, see ``schema.operating_points``; there with ``THRESHOLDS`` or not."""
 WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
 """PredictionLogs that TF Serving replays before a version takes over."""
 

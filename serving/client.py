@@ -47,7 +47,9 @@ def _arguments() -> argparse.ArgumentParser:
     work.add_argument("--batch", type=int, default=1, help="images in a request (default: %(default)s)")
     shown = parser.add_argument_group("what is shown")
     shown.add_argument(
-        "--score_threshold", type=float, default=0.5, help="leave out what is less certain (default: %(default)s)"
+        "--score_threshold",
+        type=float,
+        help="leave out what is less certain (default: the model's own threshold of each class; 0.5 where it has none)",
     )
     shown.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
     shown.add_argument("--json", dest="format", action="store_const", const="jsonl", help="the same as --format jsonl")
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    if not 0 <= options.score_threshold <= 1:
+    if options.score_threshold is not None and not 0 <= options.score_threshold <= 1:
         parser.error(f"argument --score_threshold: must be 0 to 1, found {options.score_threshold}")
     for name in ("concurrency", "batch"):
         if getattr(options, name) <= 0:

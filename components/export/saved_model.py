@@ -27,6 +27,7 @@ from components.detector.tiling_settings import TilingSettings
 from components.image_decoding import decode_upright_if_readable
 from schema import exported_model, features
 from schema.label_map import LabelMap
+from schema.operating_points import OperatingPoints
 
 _INDICES_TOLD = 32
 """Of images that do not decode; those behind are an ellipsis in the error."""
@@ -39,9 +40,16 @@ class ServingModule(tf.Module):
       detector: trained.
       label_map: the class with index i has id i + 1.
       labels_file: path of a file with these names, which becomes the asset of its name.
+      operating_points: of these classes; None: the outputs have no thresholds.
     """
 
-    def __init__(self, detector: ImageDetector, label_map: LabelMap, labels_file: str) -> None:
+    def __init__(
+        self,
+        detector: ImageDetector,
+        label_map: LabelMap,
+        labels_file: str,
+        operating_points: OperatingPoints | None = None,
+    ) -> None:
         super().__init__(name="detector_export")
         # The plain variables and not the detector, which as an attribute would be tracked with all its layers: each of
         # its variables would be found under a Keras variable, too, and saved with two handles, of which the loader of
@@ -68,6 +76,7 @@ class ServingModule(tf.Module):
         self.labels = tf.saved_model.Asset(labels_file)
         # Row 0 is for padding.
         self._names_by_id = ["", *label_map.name_by_index]
+        self._thresholds_by_id = None if operating_points is None else _thresholds_by_id(operating_points, label_map)
 
     def signatures(self) -> dict[str, Any]:
         """Concrete functions by signature name."""
@@ -143,13 +152,16 @@ class ServingModule(tf.Module):
 
     def _named(self, detections: Detections) -> dict[str, tf.Tensor]:
         ids = tf.cast(detections.classes + 1, tf.int64)  # [B, N]
-        return {
+        outputs = {
             exported_model.BOXES: detections.boxes_yxyx_normalized,
             exported_model.SCORES: detections.scores,
             exported_model.CLASSES: ids,
             exported_model.CLASS_NAMES: tf.gather(tf.constant(self._names_by_id), ids),
             exported_model.COUNTS: tf.cast(detections.counts, tf.int64),
         }
+        if self._thresholds_by_id is not None:
+            outputs[exported_model.THRESHOLDS] = tf.gather(tf.constant(self._thresholds_by_id, tf.float32), ids)
+        return outputs
 
 
 def export(
@@ -159,6 +171,7 @@ def export(
     *,
     serving_batch_size: int,
     tiling: TilingSettings | None = None,
+    operating_points: OperatingPoints | None = None,
 ) -> None:
     """Writes the SavedModel; ``folder`` appears complete or not at all. It computes in float32.
 
@@ -168,6 +181,10 @@ def export(
       label_map: names of the classes.
       serving_batch_size: largest batch to warm up with.
       tiling: cut images into tiles for the detector. None: it sees them whole.
+      operating_points: the score thresholds of all classes. None: the export has none.
+
+    Raises:
+      ValueError: a class has no operating point.
     """
     if isinstance(detector, Detector):
         detector = as_float32(detector)
@@ -175,7 +192,7 @@ def export(
     with tempfile.TemporaryDirectory() as local:
         labels_file = pathlib.Path(local) / posixpath.basename(exported_model.LABELS_FILE)
         labels_file.write_text(label_map.to_labels_txt(), encoding="utf-8")
-        module = ServingModule(served, label_map, str(labels_file))
+        module = ServingModule(served, label_map, str(labels_file), operating_points)
         weights_file = pathlib.Path(local) / posixpath.basename(exported_model.WEIGHTS_FILE)
         detector.save_weights(weights_file)
 
@@ -185,6 +202,9 @@ def export(
             tf.io.gfile.copy(str(weights_file), f"{partial}/{exported_model.WEIGHTS_FILE}")
             with tf.io.gfile.GFile(f"{partial}/{exported_model.DESCRIPTION_FILE}", "w") as file:
                 file.write(json.dumps(description(detector, label_map, tiling), indent=2) + "\n")
+            if operating_points is not None:
+                with tf.io.gfile.GFile(f"{partial}/{exported_model.OPERATING_POINTS_FILE}", "w") as file:
+                    file.write(operating_points.to_json())
             with tf.io.TFRecordWriter(f"{partial}/{exported_model.WARMUP_FILE}") as writer:
                 for batch_size in sorted({1, serving_batch_size}):
                     writer.write(_warmup_request(served.image_size, batch_size).SerializeToString())
@@ -207,6 +227,15 @@ def description(
         # For whoever reads it: the weights beside are those of the detector alone.
         **({"classifier": detector.classifier} if detector.classifier else {}),
     }
+
+
+def _thresholds_by_id(operating_points: OperatingPoints, label_map: LabelMap) -> list[float]:
+    """By id from 0 on: 1 for padding, and for ids without a class."""
+    by_id = operating_points.threshold_by_id
+    missing = [name for class_id, name in label_map if class_id not in by_id]
+    if missing:
+        raise ValueError(f"no operating point for {', '.join(missing)}; expected one for every class of the label map")
+    return [by_id.get(class_id, 1.0) for class_id in range(label_map.ids[-1] + 1)]
 
 
 def _warmup_request(height_width: tuple[int, int], batch_size: int) -> prediction_log_pb2.PredictionLog:

@@ -52,8 +52,10 @@ class ImageAnswer:
     def of_line(cls, line: str | bytes) -> ImageAnswer:
         """From a line of a part's file."""
         fields: dict[str, Any] = json.loads(line)
+        # Rows of an earlier release end with the box.
         detections = tuple(
-            Detection(class_id, name, score, tuple(box)) for class_id, name, score, box in fields.pop("detections")
+            Detection(class_id, name, score, tuple(box), *threshold)
+            for class_id, name, score, box, *threshold in fields.pop("detections")
         )
         return cls(**fields, detections=detections)
 

@@ -38,7 +38,7 @@ def ask(
     client: DetectorClient,
     paths: Sequence[pathlib.Path],
     *,
-    score_threshold: float,
+    score_threshold: float | None,
     batch_images: int = 1,
     concurrency: int = 1,
     is_over: Callable[[], bool] = lambda: False,
@@ -51,7 +51,7 @@ def ask(
     Args:
       client: connected.
       paths: of image files.
-      score_threshold: detections below are left out.
+      score_threshold: detections below are left out; None: see `DetectorClient.detect`.
       batch_images: images in a request.
       concurrency: requests at once.
       is_over: is looked at before every request.
@@ -74,7 +74,7 @@ def ask(
                 yield asked
 
 
-def _ask_batch(client: DetectorClient, paths: Sequence[pathlib.Path], score_threshold: float) -> list[Asked]:
+def _ask_batch(client: DetectorClient, paths: Sequence[pathlib.Path], score_threshold: float | None) -> list[Asked]:
     """One request, or one for each file where the server refuses one of them."""
     read: dict[pathlib.Path, ImageFile] = {}
     failed: dict[pathlib.Path, Asked] = {}
@@ -88,7 +88,7 @@ def _ask_batch(client: DetectorClient, paths: Sequence[pathlib.Path], score_thre
 
 
 def _ask_images(
-    client: DetectorClient, images: Sequence[ImageFile], score_threshold: float
+    client: DetectorClient, images: Sequence[ImageFile], score_threshold: float | None
 ) -> dict[pathlib.Path, Asked]:
     try:
         found, version = client.detect([image.encoded for image in images], score_threshold)

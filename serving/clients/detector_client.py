@@ -17,7 +17,7 @@ import pathlib
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from serving.protocol.detections import Detection, detections_of_image
 
 Answer = tuple[list[tuple[Detection, ...]], int]
 """Detections by image, best score first, and the version of the model that answered (0: the server does not say)."""
+
+_DEFAULT_THRESHOLD: Final = 0.5
+"""Where neither the caller nor the model says one."""
 
 
 class DetectorClient:
@@ -72,12 +75,13 @@ class DetectorClient:
         """Ends the connection."""
         self._transport.close()
 
-    def detect(self, images: Sequence[bytes], score_threshold: float = 0.0) -> Answer:
+    def detect(self, images: Sequence[bytes], score_threshold: float | None = None) -> Answer:
         """Detects objects in encoded images, in one request.
 
         Args:
           images: JPEG or PNG files; sizes may differ.
-          score_threshold: detections below are left out.
+          score_threshold: detections below are left out. None: the model's own threshold of each class, or 0.5 for
+            all of them where it has none. 0 keeps everything that it answers.
 
         Raises:
           ImageRefusedError: the server does not take one of the images.
@@ -92,7 +96,7 @@ class DetectorClient:
             else:
                 return _answer(predicted, len(images), score_threshold)
 
-    def detect_file(self, image: image_files.ImageFile, score_threshold: float = 0.0) -> ImageDetections:
+    def detect_file(self, image: image_files.ImageFile, score_threshold: float | None = None) -> ImageDetections:
         """Detects objects in one image file that has been read.
 
         Raises:
@@ -104,7 +108,9 @@ class DetectorClient:
             raise type(error)(f"{image.path}: {error}") from error
         return ImageDetections(str(image.path), image.upright.width, image.upright.height, version, detections)
 
-    def detect_files(self, paths: Sequence[pathlib.Path], score_threshold: float = 0.0) -> list[ImageDetections]:
+    def detect_files(
+        self, paths: Sequence[pathlib.Path], score_threshold: float | None = None
+    ) -> list[ImageDetections]:
         """Detects objects in image files, one request a file.
 
         Raises:
@@ -141,7 +147,7 @@ class AsyncDetectorClient:
         """Ends the connection."""
         await self._transport.close()
 
-    async def detect(self, images: Sequence[bytes], score_threshold: float = 0.0) -> Answer:
+    async def detect(self, images: Sequence[bytes], score_threshold: float | None = None) -> Answer:
         """See `DetectorClient.detect`."""
         attempts = Attempts(self.connection.timeout_seconds, retries=self.connection.retries)
         while True:
@@ -174,7 +180,7 @@ def _async_transport(connection: Connection, model: ModelChoice) -> AsyncTranspo
     return AsyncGrpcTransport(connection, model)
 
 
-def _answer(predicted: Predicted, image_count: int, score_threshold: float) -> Answer:
+def _answer(predicted: Predicted, image_count: int, score_threshold: float | None) -> Answer:
     """Arrays of an answer -> detections by image."""
     missing = [name for name in exported_model.OUTPUTS if name not in predicted.outputs]
     if missing:
@@ -184,14 +190,25 @@ def _answer(predicted: Predicted, image_count: int, score_threshold: float) -> A
     scores, counts = predicted.outputs[exported_model.SCORES], predicted.outputs[exported_model.COUNTS]
     padded = (image_count, scores.shape[1] if scores.ndim > 1 else 0)  # [B, N]
     shapes = ((*padded, 4), padded, padded, padded, padded[:1])
-    for name, shape in zip(exported_model.OUTPUTS, shapes, strict=True):
-        if predicted.outputs[name].shape != shape:
+    expected = dict(zip(exported_model.OUTPUTS, shapes, strict=True)) | {exported_model.THRESHOLDS: padded}
+    for name, shape in expected.items():
+        if name in predicted.outputs and predicted.outputs[name].shape != shape:
             found = list(predicted.outputs[name].shape)
             raise ServerError(f"the model is no detector of ours: {name} has the shape {found}, expected {list(shape)}")
     if np.any((counts < 0) | (counts > padded[1])):
         raise ServerError(f"the model is no detector of ours: {counts.tolist()} detections in {padded[1]} rows")
     images = []
     for image in range(image_count):
-        rows = [found for found in detections_of_image(predicted.outputs, image) if found.score >= score_threshold]
-        images.append(tuple(sorted(rows, key=lambda found: -found.score)))
+        found = [
+            detection
+            for detection in detections_of_image(predicted.outputs, image)
+            if _is_believed(detection, score_threshold)
+        ]
+        images.append(tuple(sorted(found, key=lambda detection: -detection.score)))
     return images, predicted.version
+
+
+def _is_believed(detection: Detection, score_threshold: float | None) -> bool:
+    if score_threshold is None:
+        score_threshold = _DEFAULT_THRESHOLD if detection.threshold is None else detection.threshold
+    return detection.score >= score_threshold

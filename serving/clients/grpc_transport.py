@@ -86,7 +86,7 @@ def _predicted(response: Any) -> Predicted:
     try:
         outputs = {
             name: messages.to_array(name, response.outputs[name])
-            for name in exported_model.OUTPUTS
+            for name in (*exported_model.OUTPUTS, exported_model.THRESHOLDS)
             if name in response.outputs
         }
     except MessageError as error:

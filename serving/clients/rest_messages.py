@@ -18,6 +18,7 @@ from serving.clients.transport import ModelChoice
 _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     exported_model.BOXES: (np.float32, "fiu"),
     exported_model.SCORES: (np.float32, "fiu"),
+    exported_model.THRESHOLDS: (np.float32, "fiu"),
     exported_model.CLASSES: (np.int64, "iu"),
     exported_model.COUNTS: (np.int64, "iu"),
 }
@@ -47,7 +48,7 @@ def predict_body(images: Sequence[bytes]) -> bytes:
 
 
 def outputs_of(document: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-    """Arrays by name of an answer by columns, as far as it has those of `schema.exported_model.OUTPUTS`.
+    """Arrays by name of an answer by columns, as far as it has a detector's.
 
     Raises:
       MessageError: it is no such answer, or values are not what they ought to be.
@@ -55,7 +56,8 @@ def outputs_of(document: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
     columns = document.get("outputs")
     if not isinstance(columns, dict):
         raise MessageError(f"expected an object 'outputs' with an entry for each output, found {_shown(document)}")
-    return {name: _array(name, columns[name]) for name in exported_model.OUTPUTS if name in columns}
+    names = (*exported_model.OUTPUTS, exported_model.THRESHOLDS)
+    return {name: _array(name, columns[name]) for name in names if name in columns}
 
 
 def version_of(metadata: Mapping[str, Any]) -> int:

@@ -38,8 +38,8 @@ class Predicted:
     """What the signature `serving_default` gave.
 
     Attributes:
-      outputs: arrays by the names of `schema.exported_model.OUTPUTS`, as far as the answer has them; strings are bytes
-        in arrays of objects.
+      outputs: arrays by the names of `OUTPUTS` and `THRESHOLDS` of `schema.exported_model`, as far as the answer has
+        them; strings are bytes in arrays of objects.
       version: of the model that answered; 0: the server does not say.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from serving.comparison.matching import Difference, Tolerance
+from serving.protocol.detections import Detection
 
 _ALL: Final = "all"
 _MEANS: Final = (("mean_score_shift", "+"), ("max_score_shift", ""), ("mean_iou", ""))
@@ -99,10 +100,10 @@ def to_json(
         "classes": {name: entry.to_json() for name, entry in tally(differences).items()},
         "differences": {
             file: {
-                "only_a": [dataclasses.asdict(found) for found in difference.only_a],
-                "only_b": [dataclasses.asdict(found) for found in difference.only_b],
+                "only_a": [_fields(found) for found in difference.only_a],
+                "only_b": [_fields(found) for found in difference.only_b],
                 "shifted": [
-                    {"a": dataclasses.asdict(pair.a), "b": dataclasses.asdict(pair.b), "iou": round(pair.iou, 4)}
+                    {"a": _fields(pair.a), "b": _fields(pair.b), "iou": round(pair.iou, 4)}
                     for pair in difference.pairs
                     if abs(pair.score_shift) > tolerance.max_score_shift
                 ],
@@ -111,6 +112,11 @@ def to_json(
             if difference.is_beyond(tolerance)
         },
     }
+
+
+def _fields(found: Detection) -> dict[str, Any]:
+    """Without the model's threshold, which a version in a folder is not asked for: all are looked at by one."""
+    return {name: value for name, value in dataclasses.asdict(found).items() if name != "threshold"}
 
 
 def _mean(values: list[float]) -> float | None:

@@ -43,7 +43,7 @@ def on_server(connection: Connection, model_name: str, version: int) -> Iterator
 
         def ask(encoded: bytes) -> tuple[Detection, ...]:
             try:
-                (detections,), _ = client.detect([encoded])
+                (detections,), _ = client.detect([encoded], score_threshold=0.0)
             except errors.ServerError as error:
                 kind = ImageRefusedError if isinstance(error, errors.ImageRefusedError) else VersionError
                 raise kind(f"version {version} of {model_name}: {error}") from error

@@ -14,6 +14,7 @@ from serving.contract.loaders import CppLoader, Loader, LoadError, PythonLoader,
 from serving.contract.options import BATCH, ContractOptions
 from serving.contract.probe_images import ImageError, probe_images
 from serving.contract.signatures import check_signatures
+from serving.contract.thresholds_check import check_thresholds
 from serving.contract.warmup_checks import check_warmup
 
 
@@ -59,6 +60,7 @@ def check_contract(model: pathlib.Path, options: ContractOptions) -> ContractRep
         *check_warmup(loaders, model, options.max_reply_bytes),
         check_alone_and_together(loaders, images),
         check_agreement(loaders, loaders[0], images, model),
+        check_thresholds(loaders, images, model),
         check_empty_batch(loaders),
         *check_damaged_images(loaders, images),
     )

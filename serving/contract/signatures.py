@@ -26,6 +26,9 @@ class _Tensor(NamedTuple):
     shape: tuple[int | None, ...]
 
 
+_Definitions = Mapping[str, meta_graph_pb2.SignatureDef]
+_Expected = dict[str, tuple[dict[str, _Tensor], dict[str, _Tensor]]]
+
 _NAMED_OUTPUTS: Final[dict[str, _Tensor]] = {
     names.BOXES: _Tensor(tf.float32, (_FREE, _ANY, 4)),
     names.SCORES: _Tensor(tf.float32, (_FREE, _ANY)),
@@ -33,7 +36,7 @@ _NAMED_OUTPUTS: Final[dict[str, _Tensor]] = {
     names.CLASS_NAMES: _Tensor(tf.string, (_FREE, _ANY)),
     names.COUNTS: _Tensor(tf.int64, (_FREE,)),
 }
-_EXPECTED: Final[dict[str, tuple[dict[str, _Tensor], dict[str, _Tensor]]]] = {
+_EXPECTED: Final[_Expected] = {
     names.SERVING_SIGNATURE: ({names.IMAGE_BYTES: _Tensor(tf.string, (_FREE,))}, _NAMED_OUTPUTS),
     names.TENSOR_SIGNATURE: ({names.IMAGES: _Tensor(tf.uint8, (_FREE, _FREE, _FREE, 3))}, _NAMED_OUTPUTS),
     names.TOLERANT_SIGNATURE: (
@@ -46,6 +49,8 @@ _EXPECTED: Final[dict[str, tuple[dict[str, _Tensor], dict[str, _Tensor]]]] = {
     ),
 }
 """Inputs and outputs by signature, as `schema.exported_model` describes them."""
+_THRESHOLDS: Final = {names.THRESHOLDS: _Tensor(tf.float32, (_FREE, _ANY))}
+"""A further output of those that name theirs, in all of them or in none."""
 
 _EXPORT_AGAIN: Final = "export the model again with components.export of this version"
 
@@ -54,14 +59,15 @@ def check_signatures(loaders: Sequence[Loader]) -> list[Check]:
     """Are all names there, are types and shapes right, is every batch dimension free."""
     missing, types, shapes = [], [], []
     for loader in loaders:
-        missing += [f"no {name} in the {loader.name}" for name in _missing_names(loader.signature_defs)]
-        for place, info, expected in _pairs(loader.signature_defs):
+        wanted = _expected(loader.signature_defs)
+        missing += [f"no {name} in the {loader.name}" for name in _missing_names(loader.signature_defs, wanted)]
+        for place, info, expected in _pairs(loader.signature_defs, wanted):
             found = tf.as_dtype(info.dtype)
             if found != expected.dtype:
                 types.append(f"{place} {found.name} instead of {expected.dtype.name} in the {loader.name}")
             if not _fits(info.tensor_shape, expected.shape):
                 shapes.append(f"{place} {_shown(info.tensor_shape)} in the {loader.name}")
-    tensors = sum(len(inputs) + len(outputs) for inputs, outputs in _EXPECTED.values())
+    tensors = sum(len(inputs) + len(outputs) for inputs, outputs in _expected(loaders[0].signature_defs).values())
     return [
         Check(
             "signatures",
@@ -88,8 +94,18 @@ def check_signatures(loaders: Sequence[Loader]) -> list[Check]:
     ]
 
 
-def _missing_names(definitions: Mapping[str, meta_graph_pb2.SignatureDef]) -> Iterator[str]:
-    for signature, (inputs, outputs) in _EXPECTED.items():
+def _expected(definitions: _Definitions) -> _Expected:
+    """What there should be of a model: thresholds are everywhere, or nowhere as in older versions."""
+    if not any(names.THRESHOLDS in definition.outputs for definition in definitions.values()):
+        return _EXPECTED
+    return {
+        signature: (inputs, outputs if signature == names.EVALUATE_SIGNATURE else {**outputs, **_THRESHOLDS})
+        for signature, (inputs, outputs) in _EXPECTED.items()
+    }
+
+
+def _missing_names(definitions: _Definitions, wanted: _Expected) -> Iterator[str]:
+    for signature, (inputs, outputs) in wanted.items():
         if signature not in definitions:
             yield signature
             continue
@@ -98,11 +114,9 @@ def _missing_names(definitions: Mapping[str, meta_graph_pb2.SignatureDef]) -> It
         yield from (f"output {alias} of {signature}" for alias in outputs if alias not in definition.outputs)
 
 
-def _pairs(
-    definitions: Mapping[str, meta_graph_pb2.SignatureDef],
-) -> Iterator[tuple[str, meta_graph_pb2.TensorInfo, _Tensor]]:
+def _pairs(definitions: _Definitions, wanted: _Expected) -> Iterator[tuple[str, meta_graph_pb2.TensorInfo, _Tensor]]:
     """What there is of what should be there: where, what is found, what is expected."""
-    for signature, (inputs, outputs) in _EXPECTED.items():
+    for signature, (inputs, outputs) in wanted.items():
         if signature in definitions:
             definition = definitions[signature]
             for found, expected in ((definition.inputs, inputs), (definition.outputs, outputs)):

@@ -106,7 +106,7 @@ class PageAnswers:
             return failure(HTTPStatus.BAD_REQUEST, "image", f"{name}: {error}")
         started = time.monotonic()
         try:
-            (detections,), version = self._client.detect([image.encoded])
+            (detections,), version = self._client.detect([image.encoded], score_threshold=0.0)
         except ImageRefusedError as error:
             return failure(HTTPStatus.UNPROCESSABLE_ENTITY, "image", f"{name}: {error}")
         except ServerError as error:

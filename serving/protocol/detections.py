@@ -22,12 +22,14 @@ class Detection:
       class_name: name of the class.
       score: 0..1.
       box_yxyx_normalized: (ymin, xmin, ymax, xmax), 0..1 of the upright image.
+      threshold: score from which on the model says to believe detections of the class; None: it does not say.
     """
 
     class_id: int
     class_name: str
     score: float
     box_yxyx_normalized: tuple[float, float, float, float]
+    threshold: float | None = None
 
     def box_xyxy_pixels(self, width: int, height: int) -> PixelBox:
         """(xmin, ymin, xmax, ymax) in whole pixels of an upright image of this size."""
@@ -39,20 +41,23 @@ def detections_of_image(outputs: Mapping[str, npt.NDArray[Any]], image: int) -> 
     """What the outputs hold for one image of the batch, in their order; padded rows are left out.
 
     Args:
-      outputs: `exported_model.OUTPUTS` by name, each [B, ...].
+      outputs: `exported_model.OUTPUTS` by name, each [B, ...], and `THRESHOLDS` where there are any.
       image: index in the batch.
 
     Raises:
       KeyError: an output is missing.
     """
     count = int(outputs[exported_model.COUNTS][image])
+    thresholds = outputs[exported_model.THRESHOLDS][image] if exported_model.THRESHOLDS in outputs else None
     rows = zip(
         outputs[exported_model.CLASSES][image][:count].tolist(),
         outputs[exported_model.CLASS_NAMES][image][:count],
         outputs[exported_model.SCORES][image][:count].tolist(),
         outputs[exported_model.BOXES][image][:count].tolist(),
+        [None] * count if thresholds is None else thresholds[:count].tolist(),
         strict=True,
     )
     return tuple(
-        Detection(class_id, name.decode("utf-8", "replace"), score, tuple(box)) for class_id, name, score, box in rows
+        Detection(class_id, name.decode("utf-8", "replace"), score, tuple(box), threshold)
+        for class_id, name, score, box, threshold in rows
     )

@@ -29,6 +29,7 @@ from serving.contract.options import ContractOptions
 from serving.model_server import ModelServer, ServerSettings
 from serving.models.cpp_session import CppSession
 from serving.models.models_config import ModelConfig
+from tests.made_operating_points import made_operating_points
 from tests.tiny_detectors import TINY_DETECTORS
 
 _SIDE_PIXELS = 128
@@ -135,7 +136,9 @@ _BY_COSINES = ("ssd_mobilenet_v2", "ssd_mobilenet_v2_fpnlite", "faster_rcnn_resn
 )
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Served]:
     detector, models = _fresh(*request.param), tmp_path_factory.mktemp("models")
-    export(str(models / "1"), detector, LabelMap.of_names(GLYPH_CLASSES), serving_batch_size=2)
+    labels = LabelMap.of_names(GLYPH_CLASSES)
+    points = made_operating_points(labels)
+    export(str(models / "1"), detector, labels, serving_batch_size=2, operating_points=points)
     server = ModelServer([ModelConfig("detector", models)], ServerSettings(port=0, poll_seconds=3600))
     server.start()
     yield _Served(detector, models / "1", server)
@@ -172,6 +175,8 @@ def test_the_export_keeps_its_contract_in_both_loaders_and_on_the_server(
     )
     report = check_contract(served.export, options)
     assert report.passed, [check.line for check in report.failures]
+    (thresholds,) = (check.found for check in report.checks if check.name == "thresholds")
+    assert thresholds.endswith(f"detections have those of {len(GLYPH_CLASSES)} classes")
 
 
 def test_every_signature_answers_in_the_loader_of_tf_serving(served: _Served) -> None:

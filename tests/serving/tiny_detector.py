@@ -16,11 +16,13 @@ NAMES = ("stop", "yield")
 class TinyDetector(tf.Module):
     """Finds one object in every image: its box is fixed, its score is the image's mean brightness.
 
-    The class is 1 for a version of an odd number, 2 for an even one, so that answers tell versions apart.
+    The class is 1 for a version of an odd number, 2 for an even one, so that answers tell versions apart. With
+    thresholds, of class 1 and class 2, it answers those, too.
     """
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, thresholds: tuple[float, float] | None = None) -> None:
         super().__init__()
+        self._thresholds = thresholds
         self.class_id = tf.Variable(2 - version % 2, dtype=tf.int64)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
@@ -32,7 +34,10 @@ class TinyDetector(tf.Module):
         scores = tf.map_fn(brightness, image_bytes, fn_output_signature=tf.float32)  # [B]
         batch = tf.shape(scores)[0]
         classes = tf.fill([batch, 2], self.class_id)
-        return {
+        further = {}
+        if self._thresholds is not None:
+            further["detection_thresholds"] = tf.gather(tf.constant(self._thresholds), classes - 1)
+        return further | {
             "detection_boxes": tf.tile([[[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.0, 0.0]]], [batch, 1, 1]),
             "detection_scores": tf.stack([scores, tf.zeros_like(scores)], axis=1),
             "detection_classes": classes,

@@ -22,6 +22,7 @@ from schema.label_map import LabelMap
 from serving.contract.contract_check import check_contract
 from serving.contract.options import ContractOptions
 from serving.models.cpp_session import CppSession
+from tests.made_operating_points import made_operating_points
 
 TILE = 64
 COLOURS = tf.constant([[255.0, 0.0, 0.0], [0.0, 255.0, 0.0], [0.0, 0.0, 255.0]])
@@ -169,7 +170,8 @@ def test_exported_it_detects_the_same_in_batches_of_any_size(tmp_path: pathlib.P
     )  # fmt: skip
     tiling = TilingSettings(rows=1, columns=2)
     labels = LabelMap.of_names(["a", "b"])
-    export(str(tmp_path / "1"), detector, labels, serving_batch_size=2, tiling=tiling)
+    points = made_operating_points(labels)
+    export(str(tmp_path / "1"), detector, labels, serving_batch_size=2, tiling=tiling, operating_points=points)
     images = np.random.default_rng(0).integers(0, 256, (3, 80, 120, 3), dtype=np.uint8)
     whole = tiled(detector, tiling)
     assert tiled(detector, None) is detector

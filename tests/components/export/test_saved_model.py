@@ -13,15 +13,18 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.detector.detector import Detector
-from components.detector.structures import Preprocessed
+from components.detector.structures import Detections, Preprocessed
 from components.detector.weights.zoo import restore
-from components.export.saved_model import export
+from components.export.saved_model import ServingModule, export
 from components.image_decoding import decode_upright
 from schema import exported_model
 from schema.label_map import LabelMap, read_label_map
+from schema.operating_points import OperatingPoints
 from serving.models.cpp_session import CppSession
+from tests.made_operating_points import made_operating_points
 
 LABELS = LabelMap.of_names(["red", "green"])
+POINTS = made_operating_points(LABELS)
 MakeSquare = Callable[..., tuple[bytes, list[float], int]]
 
 
@@ -41,7 +44,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, detector: Detector) -> pa
     folder = tmp_path_factory.mktemp("export") / "Format-Serving"
     folder.mkdir()
     (folder / "left over").write_text("from a run that was killed")
-    export(str(folder), detector, LABELS, serving_batch_size=4)
+    export(str(folder), detector, LABELS, serving_batch_size=4, operating_points=POINTS)
     return folder
 
 
@@ -77,6 +80,7 @@ def test_names_types_and_shapes(model: tf.types.experimental.Callable, images: l
         "detection_classes": ("i", (3, rows)),
         "detection_class_names": ("O", (3, rows)),
         "num_detections": ("i", (3,)),
+        "detection_thresholds": ("f", (3, rows)),
     }
     for classes, names, count in zip(
         found["detection_classes"], found["detection_class_names"], found["num_detections"], strict=True
@@ -161,14 +165,31 @@ def test_a_damaged_image_fails_alone_where_that_is_asked_for(
     expected = run("serving_default", image_bytes=batch[[0, 2]])
     unreadable = exported_model.UNREADABLE_IMAGE.encode()
     assert found.pop("image_errors").tolist() == [b"", unreadable, b"", unreadable]
+    # Nothing reaches a threshold of 1.
+    assert np.all(found["detection_thresholds"][[1, 3]] == 1)
     for name, array in expected.items():
-        assert not np.any(found[name][[1, 3]])
+        assert name == "detection_thresholds" or not np.any(found[name][[1, 3]])
         if name in ("detection_scores", "num_detections"):
             np.testing.assert_allclose(found[name][[0, 2]], array, atol=1e-5)
     for index, image in enumerate((0, 2)):
         assert_same_boxes(
             found["detection_boxes"][image], expected["detection_boxes"][index], expected["detection_scores"][index]
         )
+
+
+def test_every_row_has_its_class_s_threshold(run: Callable[..., dict[str, np.ndarray]], images: list[bytes]) -> None:
+    expected = np.array([1, *(point.threshold for point in POINTS.classes)], np.float32)
+    seen = set()
+    for signature in ("serving_default", "serving_tolerant"):
+        found = run(signature, image_bytes=np.array(images, object))
+        thresholds, classes = found["detection_thresholds"], found["detection_classes"]
+        assert thresholds.dtype == np.float32
+        np.testing.assert_array_equal(thresholds, expected[classes])
+        seen |= set(classes.flat)
+        # Padded rows are never believed, whatever the counts say.
+        is_padding = np.arange(classes.shape[1]) >= found["num_detections"][:, np.newaxis]
+        assert not np.any((found["detection_scores"] >= thresholds)[is_padding])
+    assert seen >= {1, 2}
 
 
 def test_no_image_at_all_is_answered_with_nothing(
@@ -192,6 +213,8 @@ def test_what_lies_beside(exported: pathlib.Path, model: tf.types.experimental.C
     assert [len(tf.make_ndarray(request.inputs["image_bytes"])) for request in requests] == [1, 4]
     for request in requests:
         answers(model, list(tf.make_ndarray(request.inputs["image_bytes"])))
+    points = exported / "assets.extra" / "operating_points.json"
+    assert OperatingPoints.of_json(points.read_text()) == POINTS
     described = json.loads((exported / "assets.extra" / "detector.json").read_text())
     assert described["detector"] == "ssd_mobilenet_v2_fpnlite"
     assert described["label_map"] == [[1, "red"], [2, "green"]]
@@ -225,6 +248,9 @@ def test_mixed_precision_ends_at_the_export(
     finally:
         keras.mixed_precision.set_dtype_policy("float32")
     found, expected = answers(tf.saved_model.load(str(tmp_path / "1")), images), answers(model, images)
+    # Exported without operating points.
+    assert set(found) == set(exported_model.OUTPUTS)
+    assert not (tmp_path / "1" / exported_model.OPERATING_POINTS_FILE).exists()
     for name in ("detection_scores", "detection_boxes", "detection_classes"):
         np.testing.assert_array_equal(found[name], expected[name])
 
@@ -232,3 +258,22 @@ def test_mixed_precision_ends_at_the_export(
 def test_an_export_replaces_what_is_there(exported: pathlib.Path) -> None:
     assert (exported / "saved_model.pb").exists()
     assert not (exported / "left over").exists()
+
+
+def test_every_class_needs_a_threshold_and_an_id_without_a_class_has_none(
+    tmp_path: pathlib.Path, detector: Detector
+) -> None:
+    with pytest.raises(ValueError, match="no operating point for blue; expected one for every class"):
+        export(
+            str(tmp_path / "1"),
+            detector,
+            LabelMap.of_names(["red", "blue"]),
+            serving_batch_size=1,
+            operating_points=OperatingPoints("f1", None, "eval", 5, POINTS.classes[:1]),
+        )
+    assert not (tmp_path / "1").exists()
+    with_gap = LabelMap((2,), ("green",))
+    module = ServingModule(detector, with_gap, str(tmp_path / "labels.txt"), made_operating_points(with_gap))
+    none = np.zeros((1, 3))
+    found = module._named(Detections(none[..., np.newaxis].repeat(4, 2), none, np.array([[1, 0, -1]]), np.array([2])))
+    np.testing.assert_array_equal(found["detection_thresholds"], np.float32([[1 / 3, 1, 1]]))

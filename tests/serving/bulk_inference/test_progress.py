@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import time
 
@@ -57,3 +58,10 @@ def test_only_what_is_new_is_told(tmp_path: pathlib.Path, capsys: pytest.Capture
         while told._told != 3:
             time.sleep(0.01)
     assert capsys.readouterr().err == "3 of 5 images, 1 of 2 parts\n"
+
+
+def test_a_line_keeps_what_it_was_made_of_and_one_without_thresholds_is_read() -> None:
+    found = Detection(1, "stop", 0.5, (0.0, 0.1, 0.2, 0.3), 0.25)
+    image = dataclasses.replace(_answer(1), detections=(found,))
+    assert ImageAnswer.of_line(image.to_line()) == image
+    assert ImageAnswer.of_line(image.to_line().replace(", 0.25]", "]")) == _answer(1)

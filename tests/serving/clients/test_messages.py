@@ -20,7 +20,7 @@ from serving.protocol import tensors
 )
 def test_a_request_has_the_same_bytes(images: list[bytes], name: str, version: int | None, label: str) -> None:
     label = "" if version is not None else label
-    expected = predict_pb2.PredictRequest(output_filter=exported_model.OUTPUTS)
+    expected = predict_pb2.PredictRequest()
     expected.model_spec.name = name
     expected.model_spec.signature_name = exported_model.SERVING_SIGNATURE
     if version is not None:

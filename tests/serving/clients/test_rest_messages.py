@@ -47,6 +47,7 @@ def test_the_client_reads_the_arrays(data: st.DataObject) -> None:
         exported_model.CLASSES: data.draw(hnp.arrays(np.int64, (count, rows))),
         exported_model.CLASS_NAMES: strings.reshape(count, rows),
         exported_model.COUNTS: data.draw(hnp.arrays(np.int64, (count,))),
+        exported_model.THRESHOLDS: data.draw(hnp.arrays(np.float32, (count, rows), **floats)),
     }
     written = rest_json.predictions({name: tensors.to_message(array) for name, array in expected.items()}, False)
     found = rest_messages.outputs_of(json.loads(written))

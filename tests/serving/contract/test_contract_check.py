@@ -35,9 +35,11 @@ def failures(report: ContractReport) -> dict[str, str]:
 def test_a_good_export_passes(good: pathlib.Path) -> None:
     report = check_contract(good, FAST)
     assert report.passed, failures(report)
-    assert len(report.checks) == 11
+    assert len(report.checks) == 12
     lines = {check.name: check.line for check in report.checks}
     assert lines["warm-up"] == "warm-up: 2 requests answered, batches of 1, 2"
+    # In both loaders, of eight images twice and of one.
+    assert lines["thresholds"] == "thresholds: 68 detections have those of 2 classes"
     assert lines["alone and in a batch"].endswith("the same 16 detections in 8 images of mixed sizes")
     assert [(latency.loader, latency.batch_size, latency.runs) for latency in report.latencies] == [
         ("C++ loader", 1, 3),
@@ -60,6 +62,15 @@ def test_a_good_export_passes(good: pathlib.Path) -> None:
         ("evaluate sees other pixels", "agreement with evaluate", "Python loader, serving_default: image 0: class 1"),
         ("wrong names", "agreement with evaluate", "class 1 is called b'yield', in assets/labels.txt b'stop'"),
         ("two handles", "agreement with evaluate", "C++ loader, serving_default: FAILED_PRECONDITION"),
+        (
+            "thresholds in some signatures",
+            "signatures",
+            "no output detection_thresholds of serving_tolerant in",
+        ),
+        ("thresholds of padding", "thresholds", "image 0, row 2: padding has the threshold 0 instead of 1"),
+        ("thresholds of other classes", "thresholds", "row 0: class 1 has the threshold 0.5 instead of none"),
+        ("torn operating points", "thresholds", "assets.extra/operating_points.json cannot be read: JSONDecodeError"),
+        ("no operating points", "thresholds", "detection_thresholds, but no assets.extra/operating_points.json"),
         ("no empty batch", "empty batch", "C++ loader, serving_default: INVALID_ARGUMENT"),
         ("rows for an empty batch", "empty batch", "detection_scores float32 of shape [1, 3]"),
         ("unnamed damage", "damaged image named", "Python loader, serving_default: INVALID_ARGUMENT"),
@@ -81,6 +92,13 @@ def test_a_broken_export_fails_the_check_of_what_is_broken(
     # What is whole is not called broken: these are seen by one check alone.
     if broken in ("evaluate sees other pixels", "wrong names", "no empty batch", "wrong index"):
         assert list(failures(report)) == [check]
+
+
+def test_an_export_from_before_there_were_thresholds_passes(tmp_path: pathlib.Path) -> None:
+    report = check_contract(write_export(tmp_path, "no thresholds"), FAST)
+    assert report.passed, failures(report)
+    (line,) = (check.line for check in report.checks if check.name == "thresholds")
+    assert line == "thresholds: none; clients believe what scores 0.5, whatever its class"
 
 
 def test_an_answer_too_large_for_clients(good: pathlib.Path) -> None:
@@ -142,7 +160,7 @@ def test_by_hand_in_a_process_of_its_own(tmp_path: pathlib.Path) -> None:
     lines = done.stdout.splitlines()
     assert "ok    empty batch: 8 answers with empty outputs" in lines
     assert next(line for line in lines if line.startswith("FAIL")).startswith("FAIL  warm-up: found ")
-    assert lines[-1] == f"{model}: 2 of 11 checks failed"
+    assert lines[-1] == f"{model}: 2 of 12 checks failed"
     assert json.loads((tmp_path / "report.json").read_text())["passed"] is False
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "tensorflow" in imported

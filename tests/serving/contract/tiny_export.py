@@ -14,9 +14,12 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from components.image_decoding import decode_upright, decode_upright_if_readable
 from schema import exported_model, features
+from schema.label_map import LabelMap
 from serving.contract.probe_images import as_png
+from tests.made_operating_points import made_operating_points
 
 NAMES: Final = ("stop", "yield")
+POINTS: Final = made_operating_points(LabelMap.of_names(NAMES))
 _SIDE: Final = 16
 _CANVAS: Final = (tf.TensorSpec((_SIDE, _SIDE, 3), tf.float32), tf.TensorSpec((), tf.bool))
 
@@ -110,7 +113,11 @@ class TinyExport(tf.Module):  # type: ignore[misc]
             extra = tf.cast(tf.equal(tf.shape(scores)[0], 0), tf.int32)
             scores = tf.pad(scores, [[0, extra], [0, 0]])
         names = tf.constant(["", *(reversed(NAMES) if self._broken == "wrong names" else NAMES)])
-        return {
+        thresholds = tf.gather(tf.constant([1.0, *(point.threshold for point in POINTS.classes)]), classes)
+        if self._broken == "thresholds of padding":
+            thresholds = tf.where(classes > 0, thresholds, 0.0)
+        further = {} if self._broken == "no thresholds" else {exported_model.THRESHOLDS: thresholds}
+        return further | {
             exported_model.BOXES: boxes,
             exported_model.SCORES: scores,
             exported_model.CLASSES: tf.cast(classes, tf.int32) if self._broken == "wrong type" else classes,
@@ -124,6 +131,8 @@ class TinyExport(tf.Module):  # type: ignore[misc]
     def _serve_tolerant(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         canvases, are_readable = self._decoded(encoded)
         outputs = self._named(canvases)
+        if self._broken == "thresholds in some signatures":
+            del outputs[exported_model.THRESHOLDS]
         if self._broken != "detections in damaged images":
             outputs[exported_model.COUNTS] *= tf.cast(are_readable, tf.int64)
         if self._broken == "no error":
@@ -148,11 +157,16 @@ def write_export(folder: pathlib.Path, broken: str = "") -> pathlib.Path:
     tf.saved_model.save(module, str(model), signatures=module.signatures())
     if broken == "incomplete copy":
         shutil.rmtree(model / "variables")
+    extra = (model / exported_model.WARMUP_FILE).parent
+    extra.mkdir()
+    if broken not in ("no thresholds", "no operating points"):
+        ids = (2, 3) if broken == "thresholds of other classes" else (1, 2)
+        text = made_operating_points(LabelMap(ids, NAMES)).to_json()
+        text = text[: 20 if broken == "torn operating points" else None]
+        (model / exported_model.OPERATING_POINTS_FILE).write_text(text)
     if broken != "no warm-up":
         image = b"damaged" if broken == "damaged warm-up" else as_png(np.full((8, 8, 3), 99, np.uint8))
-        warmup = model / exported_model.WARMUP_FILE
-        warmup.parent.mkdir()
-        with tf.io.TFRecordWriter(str(warmup)) as writer:
+        with tf.io.TFRecordWriter(str(model / exported_model.WARMUP_FILE)) as writer:
             for batch_size in (1, 2):
                 log = prediction_log_pb2.PredictionLog()
                 request = log.predict_log.request

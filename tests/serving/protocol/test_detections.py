@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schema.exported_model import BOXES, CLASS_NAMES, CLASSES, COUNTS, SCORES
+from schema.exported_model import BOXES, CLASS_NAMES, CLASSES, COUNTS, SCORES, THRESHOLDS
 from serving.protocol.detections import Detection, detections_of_image
 
 
@@ -20,6 +20,10 @@ def test_rows_that_are_padding_are_none() -> None:
     assert detections_of_image(outputs, 0) == (Detection(1, "stop", 0.9, (0, 0, 0.5, 0.5)),)
     first, second = detections_of_image(outputs, 1)
     assert first == Detection(2, "yield", 0.8, (0.5, 0.5, 1, 1))
+    assert [found.threshold for found in (first, second)] == [None, None]
+    with_thresholds = outputs | {THRESHOLDS: np.array([[0.25, 1], [0.5, 0.25]])}
+    assert [found.threshold for found in detections_of_image(with_thresholds, 1)] == [0.5, 0.25]
+    assert [found.threshold for found in detections_of_image(with_thresholds, 0)] == [0.25]
     # What no name ought to be does not stop the others.
     assert (second.class_name, second.score) == ("\ufffd", 0.7)
     del outputs[SCORES]

@@ -31,6 +31,7 @@ from schema.label_map import LabelMap
 from serving.contract.contract_check import check_contract
 from serving.contract.options import ContractOptions
 from serving.models.cpp_session import CppSession
+from tests.made_operating_points import made_operating_points
 from tests.tiny_detectors import TINY_DETECTORS
 
 SIDE = 128
@@ -79,7 +80,8 @@ def test_it_answers_the_same_before_and_after_export_in_either_loader(
     tmp_path: pathlib.Path, squares: Squares, make_square: MakeSquare, name: str, classifier: Any, train_heads: bool
 ) -> None:
     finished = reclassified(tmp_path, squares("train", 8), name, classifier=classifier, train_heads=train_heads)
-    export(str(tmp_path / "1"), finished, LABELS, serving_batch_size=1)
+    points = made_operating_points(LABELS)
+    export(str(tmp_path / "1"), finished, LABELS, serving_batch_size=1, operating_points=points)
     pixels = np.stack([tf.io.decode_jpeg(make_square(number, SIDE)[0]).numpy() for number in (0, 1)])
     frame = finished.preprocess(tf.constant(pixels))
     expected = finished.detect(Preprocessed(*frame))
