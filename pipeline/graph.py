@@ -22,6 +22,7 @@ from components.serving_contract.component import ServingContract
 from components.serving_contract.keys import INFRA_BLESSING
 from components.split_names import UNLABELLED
 from components.trainer.comparison.training_process import PROGRAM
+from components.trainer.operating_points import OPERATING_POINT
 from components.trainer.strategies.settings.auto import AutoSettings
 from components.trainer.tuning.component import Tuner
 from components.trainer.tuning.settings import TunerSettings
@@ -59,6 +60,7 @@ def trainer_config(config: PipelineConfig) -> dict[str, str]:
         "model": config.model.model_dump_json(),
         "transfer": config.transfer.model_dump_json(),
         "train": config.train.model_dump_json(),
+        OPERATING_POINT: config.eval.operating_point.model_dump_json(),
         "checkpoint_root": str(config.pipeline_root / "checkpoints"),
         "features_root": str(config.pipeline_root / "features"),
         # The choice among several ways of transfer depends on how they are judged, too.
@@ -69,8 +71,10 @@ def trainer_config(config: PipelineConfig) -> dict[str, str]:
 
 def tuner_config(config: PipelineConfig, settings: TunerSettings) -> dict[str, str]:
     """What the Tuner's ``tuner_fn`` is told: what the Trainer is, and the search."""
+    # With another rule for thresholds it would search anew, and find the same.
+    of_trainer = {key: value for key, value in trainer_config(config).items() if key != OPERATING_POINT}
     return {
-        **trainer_config(config),
+        **of_trainer,
         "tuner": settings.model_dump_json(),
         CODE_DIGEST: code_digest(TUNER_MODULE) + code_digest(PROGRAM),
     }

@@ -8,6 +8,7 @@ import pydantic
 
 from components.evaluator.gate_settings import Gates, Metric
 from components.evaluator.label_review.settings import LabelReviewSettings
+from components.evaluator.operating_point_settings import OperatingPointSettings
 from components.settings import Settings
 
 Split = Literal["train", "eval", "test", "target_eval", "target_test"]
@@ -42,6 +43,8 @@ class EvalSettings(Settings):
     is given, else every image is drawn by itself."""
     label_review: LabelReviewSettings = LabelReviewSettings()
     """Which annotations of the split look wrong: see `label_review.jsonl` in the artifact, and the page."""
+    operating_point: OperatingPointSettings = OperatingPointSettings()
+    """From which score on a detection is believed, class by class."""
     gates: Gates = Gates()
     """What a model must reach to be blessed."""
 

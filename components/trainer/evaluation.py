@@ -34,10 +34,14 @@ class Evaluation:
 
     def __call__(self) -> dict[str, float]:
         """The metrics of ``components.evaluator.coco``, overall and by class."""
+        return coco_metrics(self.results(), self._class_names)
+
+    def results(self) -> list[ImageResult]:
+        """What is found beside what is there, image by image."""
         results: list[ImageResult] = []
         for batch in iterate(self._make_batches()):
             results.extend(image_results(self._detect(batch.images, batch.valid_height_width), batch))
-        return coco_metrics(results, self._class_names)
+        return results
 
 
 def image_results(detections: Detections, batch: EvaluationBatch) -> list[ImageResult]:

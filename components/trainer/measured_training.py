@@ -33,6 +33,7 @@ from components.trainer.comparison.training_process import (
     read_history,
 )
 from components.trainer.input.record_stream import ordered_records
+from components.trainer.operating_points import OPERATING_POINT
 from components.trainer.run import run_fn
 from components.trainer.settings import TrainConfig
 from components.trainer.state.progress_log import HISTORY_FILE
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
 
 
 def measure(training: Training, folder: pathlib.Path) -> Outcome:
-    """Trains, exports and judges the export.
+    """Trains, exports and judges the export, which carries no score thresholds: no figure depends on them.
 
     Raises:
       Exception: what ``run_fn`` raises.
@@ -71,7 +72,7 @@ def measure(training: Training, folder: pathlib.Path) -> Outcome:
             base_model=training.base_model,
             model_run_dir=str(folder / RUN_FOLDER),
             serving_model_dir=model,
-            custom_config=dict(training.config),
+            custom_config={key: value for key, value in training.config.items() if key != OPERATING_POINT},
         )
     )
     seconds = time.monotonic() - start

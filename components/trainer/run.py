@@ -7,14 +7,18 @@ import pathlib
 import posixpath
 import time
 from contextlib import nullcontext
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.atomic_files import write_atomically
-from components.detector.detector import FinishedDetector
+from components.detector.detector import Detector, FinishedDetector
+from components.detector.registry import as_float32
 from components.detector.tiled_detector import tiled
+from components.evaluator.coco import coco_metrics
+from components.evaluator.operating_point_settings import OperatingPointSettings
 from components.export.saved_model import export
 from components.trainer.chief import told_workers
 from components.trainer.comparison.auto import CHOICE_FILE, asked_to_choose, choose_strategy
@@ -25,6 +29,7 @@ from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.input_pipeline import Parser, evaluation_batches
 from components.trainer.input.record_parser import record_parser
 from components.trainer.input.record_stream import matching_files
+from components.trainer.operating_points import OPERATING_POINT, choose_operating_points, described
 from components.trainer.preparation import PreparedTraining, prepare_training
 from components.trainer.replicas import check_divides, cluster_place, make_replicas
 from components.trainer.settings import TrainConfig
@@ -40,6 +45,8 @@ from components.trainer.training_plan import PLAN_FILE, START_WEIGHTS_FILE, Trai
 from components.trainer.tuning.settings import overrides_of
 from components.user_error import UserError
 
+_EVALUATION_SPLIT: Final = "eval"
+
 
 def run_fn(fn_args: FnArgs) -> None:
     """Trains and exports, in the best way of transfer where `transfer.strategy` leaves it open.
@@ -47,8 +54,9 @@ def run_fn(fn_args: FnArgs) -> None:
     With ``TF_CONFIG`` it trains together with ``components.trainer.worker``s.
     ``fn_args.custom_config`` holds the sections ``model``, ``transfer`` and ``train`` as JSON text, and
     ``checkpoint_root``, the folder under which unfinished trainings keep their state. ``features_root``, where there is
-    one, is the folder of what a frozen backbone made of the images, which trainings share. Among
-    ``fn_args.train_files`` may be the images of ``data.target``, the split ``target``.
+    one, is the folder of what a frozen backbone made of the images, which trainings share. ``operating_point``, where
+    there is one, says as JSON text how the score thresholds are chosen that the export carries; it has none without.
+    Among ``fn_args.train_files`` may be the images of ``data.target``, the split ``target``.
 
     Raises:
       NothingChosenError: `auto` was asked for, and no way of transfer could be tried.
@@ -148,21 +156,40 @@ def _train_together(fn_args: FnArgs, config: dict[str, str], worker: int, worker
         if not replicas.is_chief:
             log.close()
             return
-        finished = training.strategy.finish(detector)
-        if finished is not detector:
-            start_seconds = time.monotonic()
-            metrics = _evaluation(fn_args, parse, training, finished)()
-            log.message("the detector as it is exported:")
-            log.evaluation(progress.step, metrics, time.monotonic() - start_seconds, 0)
-        log.close()
-        export(
-            fn_args.serving_model_dir,
-            finished,
-            training.label_map,
-            serving_batch_size=training.model.serving_batch_size,
-            tiling=training.model.tiling,
-        )
+        _finish(fn_args, config, parse, training, log, progress.step)
         checkpoints.remove()
+
+
+def _finish(
+    fn_args: FnArgs, config: dict[str, str], parse: Parser, training: PreparedTraining, log: ProgressLog, step: int
+) -> None:
+    """Exports what the strategy makes of the trained detector, with its score thresholds where they are asked for."""
+    finished = training.strategy.finish(training.detector)
+    is_another, rule = finished is not training.detector, config.get(OPERATING_POINT)
+    # What is measured is what serves: thresholds are scores.
+    exported = as_float32(finished) if isinstance(finished, Detector) else finished
+    points = None
+    if is_another or rule is not None:
+        start_seconds = time.monotonic()
+        results = _evaluation(fn_args, parse, training, exported, is_whole=True).results()
+        if is_another:
+            metrics = coco_metrics(results, training.label_map.name_by_index)
+            log.message("the detector as it is exported:")
+            log.evaluation(step, metrics, time.monotonic() - start_seconds, 0)
+        if rule is not None:
+            settings = OperatingPointSettings.model_validate_json(rule)
+            points = choose_operating_points(results, training.label_map, settings, _EVALUATION_SPLIT)
+            for line in described(points):
+                log.message(line)
+    log.close()
+    export(
+        fn_args.serving_model_dir,
+        exported,
+        training.label_map,
+        serving_batch_size=training.model.serving_batch_size,
+        tiling=training.model.tiling,
+        operating_points=points,
+    )
 
 
 def _identity(fn_args: FnArgs, config: dict[str, str], blessed_model: str | None) -> str:
@@ -196,13 +223,14 @@ def _tell(folder: str, plan: TrainingPlan, progress: Progress) -> None:
             file.write(text)
 
 
-def _evaluation(fn_args: FnArgs, parse: Parser, training: PreparedTraining, detector: FinishedDetector) -> Evaluation:
-    """Metrics on the ``eval`` split."""
+def _evaluation(
+    fn_args: FnArgs, parse: Parser, training: PreparedTraining, detector: FinishedDetector, *, is_whole: bool = False
+) -> Evaluation:
+    """Metrics on the ``eval`` split, or as much of it as is looked at while training."""
     judged, settings = tiled(detector, training.model.tiling), training.settings
+    max_images = None if is_whole else settings.evaluate_images
 
     def batches() -> tf.data.Dataset:
-        return evaluation_batches(
-            fn_args.eval_files, parse, judged, settings.batch_size, max_images=settings.evaluate_images
-        )
+        return evaluation_batches(fn_args.eval_files, parse, judged, settings.batch_size, max_images=max_images)
 
     return Evaluation(judged, batches, training.label_map.name_by_index)

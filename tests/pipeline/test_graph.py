@@ -123,6 +123,25 @@ def test_words_of_the_model_card_are_no_parameter_of_a_node(tmp_path: pathlib.Pa
     assert plain == described
 
 
+def test_another_rule_for_thresholds_trains_again_and_searches_nothing_again(tmp_path: pathlib.Path) -> None:
+    def config(operating_point: dict[str, Any]) -> PipelineConfig:
+        return PipelineConfig.model_validate(
+            {
+                "name": "signs",
+                "root": str(tmp_path),
+                "data": {"format": "coco", "path": str(tmp_path)},
+                "model": {"pretrained": None},
+                "eval": {"operating_point": operating_point},
+                "tuner": {"search": {"train.batch_size": {"min": 4, "max": 8}}},
+            }
+        )
+
+    before, after = config({}), config({"rule": "recall", "value": 0.9})
+    assert graph.trainer_config(before) != graph.trainer_config(after)
+    assert before.tuner is not None
+    assert graph.tuner_config(before, before.tuner) == graph.tuner_config(after, before.tuner)
+
+
 def test_resolvers_look_at_the_trainers_models_and_the_gates_blessings_only(
     compiled: Callable[[], pipeline_pb2.Pipeline],
 ) -> None:

@@ -79,6 +79,8 @@ TOGETHER: dict[str, dict[str, Any]] = {
     },
     **{f"transfer.keep.{name}": {"transfer.warm_start_from_blessed": True} for name in KeepSettings.model_fields},
     "tuner.search.train.optimizer.learning_rate.choices": {"tuner.search": {"train.optimizer.learning_rate": {}}},
+    "eval.operating_point.rule": {"eval.operating_point.value": 0.5},
+    "eval.operating_point.value": {"eval.operating_point.rule": "precision"},
     "cluster.secrets.0.mount_path": {"cluster.secrets": [{"secret": "a"}]},
 }
 """Keys that are allowed together with others only."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import tensorflow as tf
 
+from components.trainer.operating_points import OPERATING_POINT
 from components.trainer.settings import ModelSettings, TrainConfig
+
+_DECIDE_NOTHING: Final = ("checkpoint_root", "features_root", OPERATING_POINT)
 
 
 def fingerprint(config: Mapping[str, str], inputs: Sequence[str]) -> str:
     """Identifies a training.
 
     Everything that decides about its weights counts, the digests of code and start weights in ``config`` among it. What
-    does not (where checkpoints and features are, how often they are written, how many images are decoded at once) may
-    change.
+    does not (where checkpoints and features are, how often they are written, how many images are decoded at once, how
+    score thresholds are chosen) may change.
 
     Args:
       config: of the Trainer, as ``run_fn`` gets it, with whatever else decides.
@@ -25,7 +29,7 @@ def fingerprint(config: Mapping[str, str], inputs: Sequence[str]) -> str:
     Returns:
       16 hexadecimal digits of the config and of the names and sizes of the files.
     """
-    deciding = {key: value for key, value in config.items() if key not in ("checkpoint_root", "features_root")}
+    deciding = {key: value for key, value in config.items() if key not in _DECIDE_NOTHING}
     deciding["model"] = ModelSettings.model_validate_json(config["model"]).model_dump_json(
         exclude={"serving_batch_size"}
     )

@@ -13,6 +13,7 @@ def test_settings_survive_the_way_through_json() -> None:
     settings = EvalSettings.model_validate(
         {
             "slices": [["weather", "time_of_day"], ["class"]],
+            "operating_point": {"rule": "precision", "value": 0.9},
             "gates": {
                 "minimum": {"AP50": 0.8},
                 "max_drop": {"AP": {"absolute": 0.01, "relative": 0.05}},
@@ -36,6 +37,10 @@ def test_every_coco_metric_can_be_reported_by_class() -> None:
         ({"gates": {"minimum": {"AP50": 50}}}, "less than or equal to 1"),
         ({"gates": {"max_drop": {"AP": {}}}}, "neither `absolute` nor `relative`"),
         ({"gates": {"slice_floors": [{"slice": {}, "metric": "AP", "min": 0.5}]}}, "at least 1 item"),
+        ({"operating_point": {"value": 0.9}}, "found `value: 0.9` with the rule `f1`, which has none"),
+        ({"operating_point": {"rule": "precision"}}, "found the rule `precision` without a value"),
+        ({"operating_point": {"rule": "recall", "value": 90}}, "less than or equal to 1"),
+        ({"operating_point": {"rule": "best"}}, "'f1', 'precision' or 'recall'"),
         ({"slices": [[]]}, "empty slice"),
         ({"slices": [["weather", "weather"]]}, "column twice"),
         ({"slices": [["a", "b"], ["b", "a"]]}, "slice twice"),

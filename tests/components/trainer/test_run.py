@@ -14,6 +14,10 @@ import tensorflow as tf
 import schema as schema_package
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.detector.registry import build_detector
+from components.evaluator.analysis.operating_point import Rule, operating_points
+from components.evaluator.exported_model import matches_of_detector
+from components.evaluator.operating_point_settings import OperatingPointSettings
+from components.trainer.input.record_stream import ordered_records
 from components.trainer.settings import ModelSettings, TrainSettings
 from components.trainer.state.progress_log import HISTORY_FILE
 from components.trainer.strategies.settings.adversarial import AdversarialSettings
@@ -23,7 +27,9 @@ from components.trainer.strategies.settings.keep import KeepSettings
 from components.trainer.strategies.settings.mean_teacher import MeanTeacherSettings
 from components.trainer.strategies.settings.strategy import StrategySettings
 from components.trainer.training_plan import PLAN_FILE, TrainingPlan
-from schema.exported_model import DESCRIPTION_FILE
+from pipeline.saved_detectors.exported import ExportedDetector
+from schema.exported_model import DESCRIPTION_FILE, OPERATING_POINTS_FILE
+from schema.operating_points import OperatingPoints
 
 MODEL = ModelSettings(
     image_size=(64, 64),
@@ -79,7 +85,11 @@ def test_trains_exports_and_starts_warm(
     (tmp_path / DATA_PROFILE_FILE).write_text(DataProfile({"train": profile}).to_json())
 
     def run(
-        name: str, base_model: str | None, transfer: StrategySettings, best: dict[str, Any] | None = None
+        name: str,
+        base_model: str | None,
+        transfer: StrategySettings,
+        best: dict[str, Any] | None = None,
+        **further: str,
     ) -> pathlib.Path:
         folder = tmp_path / name
         run_fn(
@@ -97,12 +107,14 @@ def test_trains_exports_and_starts_warm(
                     "train": TRAIN.model_dump_json(),
                     "checkpoint_root": str(checkpoint_root),
                     "features_root": str(tmp_path / "features"),
+                    **further,
                 },
             )
         )
         return folder
 
-    first = run("first", None, FineTuneSettings(warm_start_from_blessed=True))
+    rule = OperatingPointSettings(rule="recall", value=0.9).model_dump_json()
+    first = run("first", None, FineTuneSettings(warm_start_from_blessed=True), operating_point=rule)
     assert (first / "Format-Serving" / "assets" / "labels.txt").read_text() == "green\nred\n"
     history = [json.loads(line) for line in (first / "run" / HISTORY_FILE).read_text().splitlines()]
     assert [entry["step"] for entry in history if "AP" in entry] == [2, 3]
@@ -112,6 +124,7 @@ def test_trains_exports_and_starts_warm(
     model = tf.saved_model.load(str(first / "Format-Serving"))
     record = next(iter(tf.data.TFRecordDataset(str(next((tmp_path / "eval").glob("*"))), compression_type="GZIP")))
     assert model.signatures["evaluate"](examples=record[tf.newaxis])["detections"].shape[2] == 6
+    _check_operating_points(first / "Format-Serving", model, str(tmp_path / "eval" / "*"))
 
     blessed = str(first / "Format-Serving")
     keeping = FineTuneSettings(warm_start_from_blessed=True, keep=KeepSettings())
@@ -120,6 +133,7 @@ def test_trains_exports_and_starts_warm(
     report = (second / "run" / "start_weights.txt").read_text()
     assert report.startswith("warm start from the last blessed model")
     assert "re-initialised" not in report
+    assert not (second / "Format-Serving" / OPERATING_POINTS_FILE).exists(), "nobody asked for them"
     assert "restored\tmodel/" in report
     history = [json.loads(line) for line in (second / "run" / HISTORY_FILE).read_text().splitlines()]
     assert [entry["step"] for entry in history if "AP" in entry] == [3], "the values of the search"
@@ -139,7 +153,10 @@ def test_trains_exports_and_starts_warm(
 
     # Necks and heads of the second, not trained any further, with a classifier: a push of that one starts a training.
     extraction = {"warm_start_from_blessed": True, "copies": 0, "classifier": "logistic", "train_heads": False}
-    third = run("third", str(second / "Format-Serving"), FeatureExtractionSettings(**extraction))
+    third = run("third", str(second / "Format-Serving"), FeatureExtractionSettings(**extraction), operating_point=rule)
+    # Of what is exported, and that is the detector with its classifier.
+    model = tf.saved_model.load(str(third / "Format-Serving"))
+    _check_operating_points(third / "Format-Serving", model, str(tmp_path / "eval" / "*"))
     history = [json.loads(line) for line in (third / "run" / HISTORY_FILE).read_text().splitlines()]
     assert {entry["step"] for entry in history} == {0}
     assert json.loads((third / "Format-Serving" / DESCRIPTION_FILE).read_text())["classifier"] == "logistic"
@@ -148,6 +165,21 @@ def test_trains_exports_and_starts_warm(
     report = (fourth / "run" / "start_weights.txt").read_text()
     assert "without its logistic classifier" in report
     assert len([path for path in (tmp_path / "features").iterdir() if path.is_dir()]) == 1, "kept once, found again"
+
+
+def _check_operating_points(export: pathlib.Path, model: Any, eval_files: str) -> None:
+    """They are what the evaluator's function says of the export's own detections in all images of `eval`."""
+    written = OperatingPoints.of_json((export / OPERATING_POINTS_FILE).read_text())
+    assert (written.rule, written.value, written.split, written.images) == ("recall", 0.9, "eval", 6)
+    detector = ExportedDetector(export, model, None)
+    found = matches_of_detector(detector, ordered_records([eval_files]).as_numpy_iterator(), TRAIN.batch_size)
+    expected = operating_points(found, Rule("recall", 0.9))
+    assert [point.class_name for point in written.classes] == ["green", "red"]
+    for point in written.classes:
+        of_export = expected[point.class_name]
+        assert point.threshold == pytest.approx(of_export.threshold, abs=1e-5)
+        assert (point.precision, point.recall) == pytest.approx((of_export.precision, of_export.recall))
+        assert (point.support, point.of_all_classes) == (3, True)
 
 
 def test_adapts_to_a_target_and_exports_the_detector_alone(

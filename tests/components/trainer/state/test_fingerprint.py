@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from components.evaluator.operating_point_settings import OperatingPointSettings
+from components.trainer.operating_points import OPERATING_POINT
 from components.trainer.settings import InputSettings, ModelSettings, TrainSettings
 from components.trainer.state.fingerprint import fingerprint
 from components.trainer.strategies.settings.transfer import FineTuneSettings
@@ -50,6 +52,7 @@ def test_what_decides_about_the_weights(records: pathlib.Path, changes: dict[str
     [
         {"checkpoint_root": "/elsewhere"},
         {"features_root": "/elsewhere"},
+        {OPERATING_POINT: OperatingPointSettings(rule="recall", value=0.9)},
         {"model": ModelSettings(serving_batch_size=3)},
         {"train": TrainSettings(checkpoint_every_seconds=1, progress_every_seconds=1)},
         {"train": TrainSettings(input=InputSettings(parallel_images=2))},
