@@ -72,7 +72,8 @@ def test_the_sheet_of_augmentations_looks_for_the_records_where_they_are(
         ("components/detector/faster_rcnn.py", {"Trainer"}),
         ("components/trainer/input/augmentation/geometry.py", {"Trainer"}),
         ("components/export/saved_model.py", {"Trainer"}),
-        ("components/evaluator/extractors.py", {"Evaluator"}),
+        ("components/evaluator/measuring.py", {"Evaluator"}),
+        ("components/evaluator/analysis/operating_point.py", {"Trainer"}),
         # The Trainer chooses the best weights by the metric that the Evaluator judges by.
         ("components/evaluator/coco_accumulation.py", {"Trainer", "Evaluator"}),
         ("components/transform/box_cleaning.py", {"Transform"}),
