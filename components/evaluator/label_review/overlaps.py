@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
 
 import numpy as np
 
 from components.evaluator.box_pairs import box_areas, overlapping_pairs
 from components.evaluator.coco_matching import Bools, Floats, Integers
 from components.evaluator.matched_images import Detections, Truths
-
-_ANY_IOU: Final = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,34 +33,37 @@ class Overlaps:
         return Overlaps(self.rows[chosen], self.others[chosen], self.ious[chosen], self.insides[chosen])
 
 
-def detections_on_truths(detections: Detections, truths: Truths) -> Overlaps:
-    """Pairs of a detection and an annotated object."""
-    return _overlaps(detections, truths, truths.is_crowd)
+def detections_on_truths(detections: Detections, truths: Truths, lowest_iou: float) -> Overlaps:
+    """Pairs of a detection and an annotated object with an IoU of at least ``lowest_iou``, which is above 0."""
+    return _overlaps(detections, truths, truths.is_crowd, np.ones(len(detections.images), np.bool_), lowest_iou)
 
 
-def truths_on_truths(truths: Truths) -> Overlaps:
+def truths_on_truths(truths: Truths, lowest_iou: float) -> Overlaps:
     """Pairs of two annotated objects, each pair twice."""
-    found = _overlaps(truths, truths, np.zeros(len(truths.images), np.bool_))
+    every = np.ones(len(truths.images), np.bool_)
+    found = _overlaps(truths, truths, np.zeros(len(every), np.bool_), every, lowest_iou)
     return found.select(found.rows != found.others)
 
 
-def detections_on_detections(detections: Detections) -> Overlaps:
-    """Pairs of two detections, each pair twice."""
-    found = _overlaps(detections, detections, np.zeros(len(detections.images), np.bool_))
-    return found.select(found.rows != found.others)
+def detections_on_detections(detections: Detections, chosen: Bools, lowest_iou: float) -> Overlaps:
+    """Pairs of two of the detections that a mask, bool [N], chooses, each pair twice."""
+    found = _overlaps(detections, detections, np.zeros(len(chosen), np.bool_), chosen, lowest_iou)
+    return found.select((found.rows != found.others) & chosen[found.others])
 
 
-def _overlaps(table: Detections | Truths, others: Detections | Truths, other_is_crowd: Bools) -> Overlaps:
+def _overlaps(
+    table: Detections | Truths, others: Detections | Truths, other_is_crowd: Bools, chosen: Bools, lowest_iou: float
+) -> Overlaps:
     # Both tables are image by image, in ascending order.
     rows, pairs, ious = overlapping_pairs(
         table.boxes_yxyx_pixels,
         table.images,
-        np.arange(len(table.images)),
+        np.flatnonzero(chosen),
         others.boxes_yxyx_pixels,
         others.images,
         np.arange(len(others.images)),
         other_is_crowd,
-        _ANY_IOU,
+        lowest_iou,
     )
     areas, other_areas = box_areas(table.boxes_yxyx_pixels)[rows], box_areas(others.boxes_yxyx_pixels)[pairs]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -49,6 +49,8 @@ _SAME: Final = 0.5
 """IoU from which two boxes are of one object."""
 _NEAR: Final = 0.3
 """IoU from which a box is near another; neighbours overlap by less."""
+_LEAST_IOU: Final = 0.01
+"""Boxes that overlap by less have nothing to do with each other."""
 _TOUCHES: Final = 0.1
 """IoU from which a sure detection may be what an annotated box was meant for."""
 _PART: Final = 0.7
@@ -82,7 +84,7 @@ class _Review:
 
     def __init__(self, images: MatchedImages) -> None:
         self.images, self.truths, self.detections = images, images.truths, _with_numbers(images.candidate)
-        self.pairs = detections_on_truths(self.detections, self.truths)
+        self.pairs = detections_on_truths(self.detections, self.truths, _LEAST_IOU)
         self.truth_counts = (self.truths.area_bits & 1).astype(np.bool_)  # [G]
         self.same_class = self.detections.classes[self.pairs.rows] == self.truths.classes[self.pairs.others]  # [P]
 
@@ -125,8 +127,7 @@ class _Review:
         explained = (pairs.ious >= _NEAR) | ((pairs.insides >= _PART) & self.same_class)
         candidates = self.is_free & ~self._any_detection(explained)  # [N]
         # Detections of several classes on one object are one object: the surest speaks.
-        others = detections_on_detections(self.detections)
-        near = others.select(others.ious >= _NEAR)
+        near = detections_on_detections(self.detections, candidates, _NEAR)
         scores = self.detections.scores
         surer = (scores[near.others] > scores[near.rows]) | (
             (scores[near.others] == scores[near.rows]) & (near.others < near.rows)
@@ -144,23 +145,29 @@ class _Review:
         on = (self.pairs.ious >= _SAME) & self.truth_counts[self.pairs.others]
         # What is right about another object says nothing about this one.
         on &= self.is_free[self.pairs.rows] | self.same_class
+        on &= self.detections.scores[self.pairs.rows] > 0
         rows, truths = self.pairs.rows[on], self.pairs.others[on]
+        if not len(rows):
+            return
         num_classes = len(self.images.class_names)
-        scores = np.zeros(len(self.truths.images) * num_classes)
-        np.maximum.at(scores, truths * num_classes + self.detections.classes[rows], self.detections.scores[rows])
-        by_class = scores.reshape(-1, num_classes)  # [G, K] best score of each class on each object
-        seen = np.unique(truths[self.detections.scores[rows] > 0])
-        likeliest = by_class[seen].argmax(axis=1)  # [S]
-        shares = by_class[seen].max(axis=1) / (by_class[seen].sum(axis=1) + _NOTHING_FOUND)  # [S]
-        agrees = likeliest == self.truths.classes[seen]
-        agreement = AgreementByScore.of(shares, agrees)(shares)
-        rarity = rarity_of_confusions(likeliest, self.truths.classes[seen], num_classes)  # [K, K]
-        for place in np.flatnonzero(~agrees).tolist():
-            mine = rows[(truths == seen[place]) & (self.detections.classes[rows] == likeliest[place])]
-            surest = mine[self.detections.scores[mine].argmax()]
-            annotated = self.truths.classes[seen[place]]
-            odds = float(rarity[likeliest[place], annotated])
-            yield _with_odds(float(agreement[place]), odds), "wrong class", int(seen[place]), int(surest)
+        # The surest detection of each class on each object: the last of its key.
+        keys = truths * num_classes + self.detections.classes[rows]
+        order = np.lexsort((self.detections.scores[rows], keys))
+        surest = rows[order[np.append(np.diff(keys[order]) != 0, True)]]  # [C]
+        of_truth, classes = np.divmod(np.unique(keys), num_classes)  # [C]
+        scores = self.detections.scores[surest]
+        # The likeliest class of each object: the last of its object.
+        order = np.lexsort((scores, of_truth))
+        likeliest = order[np.append(np.diff(of_truth[order]) != 0, True)]  # [S]
+        seen = of_truth[likeliest]
+        totals = np.bincount(of_truth, scores, minlength=len(self.truths.images))[seen]
+        shares = scores[likeliest] / (totals + _NOTHING_FOUND)
+        found, annotated = classes[likeliest], self.truths.classes[seen]
+        agreement = AgreementByScore.of(shares, found == annotated)(shares)
+        odds = rarity_of_confusions(found, annotated, num_classes)
+        for place in np.flatnonzero(found != annotated).tolist():
+            score = _with_odds(float(agreement[place]), float(odds[found[place], annotated[place]]))
+            yield score, "wrong class", int(seen[place]), int(surest[likeliest[place]])
 
     def _badly_drawn(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
         """Objects whose surest detection lies on them as detections of the class seldom do."""
@@ -184,10 +191,10 @@ class _Review:
             yield float(chances[place]), "badly drawn", int(near.others[place]), int(near.rows[place])
 
     def _duplicates(self) -> Iterator[tuple[float, SuspicionKind, int, int]]:
-        every = truths_on_truths(self.truths)
+        every = truths_on_truths(self.truths, _SAME)
         counts = self.truth_counts[every.rows] & self.truth_counts[every.others]
         same = self.truths.classes[every.rows] == self.truths.classes[every.others]
-        twins = every.select(counts & same & (every.ious >= _SAME))
+        twins = every.select(counts & same)
         if not len(twins.rows):
             return
         best = self._best_detections()
