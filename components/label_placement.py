@@ -59,7 +59,9 @@ def places_by(box_xyxy: Box, width: float, height: float, picture_size: tuple[fl
     Above and below the box, at its left and its right end; beside it and in it, from its upper edge down; last, as near
     above it as the picture allows.
     """
-    xmin, ymin, xmax, ymax = box_xyxy
+    # A box may reach far out of the picture: what is seen of it is what counts.
+    xmin, xmax = (min(max(x, 0.0), picture_size[0]) for x in box_xyxy[::2])
+    ymin, ymax = (min(max(y, 0.0), picture_size[1]) for y in box_xyxy[1::2])
     most_x, most_y = picture_size[0] - width, picture_size[1] - height
     if most_x < 0 or most_y < 0:
         return

@@ -70,7 +70,8 @@ def detections_in(
 ) -> tuple[DrawnBox, ...]:
     """What the candidate finds in an image with at least a score, and what is marked whatever its score."""
     found = images.candidate
-    rows = np.flatnonzero(found.images == place).tolist()
+    # A model may answer boxes of NaN, which nobody can draw.
+    rows = np.flatnonzero((found.images == place) & np.isfinite(found.boxes_yxyx_pixels).all(axis=-1)).tolist()
     return tuple(
         DrawnBox(
             _normalized(images, place, found.boxes_yxyx_pixels[row]),

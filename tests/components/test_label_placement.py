@@ -14,7 +14,8 @@ WIDTH, HEIGHT = 200.0, 120.0
 def boxes(draw: st.DrawFn) -> Box:
     """Boxes that may reach out of the picture, as detections do."""
     x, y = draw(st.floats(-20, WIDTH)), draw(st.floats(-20, HEIGHT))
-    return x, y, x + draw(st.floats(0, 150)), y + draw(st.floats(0, 150))
+    side = st.floats(0, 150) | st.just(1e12)
+    return x, y, x + draw(side), y + draw(side)
 
 
 @st.composite

@@ -198,3 +198,12 @@ def test_classes_that_a_model_confuses_again_and_again_are_its_own_error() -> No
     assert rarity[0, 2] == 1
     assert ((rarity > 0) & (rarity <= 1)).all()
     assert rarity_of_confusions(found[:0], annotated[:0], 1).tolist() == [[1.0]]
+
+
+def test_a_model_that_answers_nan_is_reviewed_without_those(results: list[ImageResult]) -> None:
+    first = results[7]
+    boxes, scores = first.detection_boxes_yxyx_pixels.copy(), first.detection_scores.copy()
+    boxes[0], scores[1] = np.nan, np.nan
+    results[7] = dataclasses.replace(first, detection_boxes_yxyx_pixels=boxes, detection_scores=scores)
+    mine = [one for one in suspicions(reviewed(results)) if one.image_id == "0007" and one.place in (0, 1)]
+    assert [one.kind for one in mine] == ["not there", "not there"]
