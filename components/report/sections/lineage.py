@@ -90,16 +90,16 @@ def _models(record: RunRecord, config: Tree) -> Iterator[TextPair]:
         yield "model", f"{model.artifact_id}, trained {local_time(model.created_seconds)}{_when(trainer)}"
     wanted = config.get("transfer", {}).get("warm_start_from_blessed", False)
     if record.node(WARM_START) is not None or wanted:
-        yield "warm start from", _resolved(record.node(WARM_START))
+        yield "warm start from", _resolved(record.node(WARM_START), "the records were made")
     elif trainer is not None:
         yield "warm start from", "no model: transfer.warm_start_from_blessed is not set"
     if record.node(BASELINE) is not None:
-        yield "compared with", _resolved(record.node(BASELINE))
+        yield "compared with", _resolved(record.node(BASELINE), "this one was trained")
 
 
-def _resolved(node: NodeRun | None) -> str:
+def _resolved(node: NodeRun | None, moment: str) -> str:
     if node is None or "model" not in node.resolved:
-        return "no model: none was blessed before"
+        return f"no model: none was blessed before {moment}"
     model, blessing = node.resolved["model"], node.resolved.get("model_blessing")
     blessed = f"blessed {local_time(blessing.created_seconds)}" if blessing else "when it was blessed is not known"
     return f"model {model.artifact_id}, trained {local_time(model.created_seconds)}, {blessed}: {model.uri}"

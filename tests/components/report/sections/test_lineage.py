@@ -66,7 +66,7 @@ def test_of_an_earlier_version_what_is_not_known_says_so(fake_run: FakeRun, tmp_
     facts = _facts(fake_run)
     assert facts["data"] == "no records: the run did not get that far"
     assert facts["start weights"] == facts["digest of the start weights"] == facts["what became of them"] == "not known"
-    assert facts["compared with"] == "no model: none was blessed before"
+    assert facts["compared with"] == "no model: none was blessed before this one was trained"
     assert facts["TensorFlow, TFX"] == "TensorFlow 2.21.0, TFX 1.20.0"
     assert facts["Keras, devices"].startswith("not known")
 
