@@ -1,6 +1,6 @@
 """Whether drift is seen in a log of requests, and how far the AP that is estimated without labels is from the true one.
 
-    python -m benchmarks.served_drift [--draws 60]
+    python -m benchmarks.served_drift [--draws 30]
 
 Two detectors, one that has learnt street scenes of every weather and time of day as the demo does, and one that has
 learnt clear days alone. Each has a version before, which learnt half of its images. An embedded server answers for the
@@ -335,7 +335,7 @@ def lines_of(name: str, pools: Mapping[str, Pool], count: int, limits: DriftSett
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.served_drift", description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=60, help="sets that are judged for each line (%(default)s)")
+    parser.add_argument("--draws", type=int, default=30, help="sets that are judged for each line (%(default)s)")
     options = parser.parse_args(argv)
     prepare_tensorflow()
     from pipeline.cluster_settings import DriftSettings

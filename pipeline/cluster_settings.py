@@ -215,7 +215,8 @@ class DriftSettings(Settings):
     """A span with fewer objects is not judged."""
     max_image_distance: float = pydantic.Field(default=0.3, gt=0, le=1)
     """Of the images that were served (`python -m pipeline drift`): largest Kolmogorov-Smirnov distance of their
-    brightness, contrast, sharpness or size from the images that the served model was trained beside."""
+    brightness, contrast, sharpness or size from the images that the served model was trained beside. None of the limits
+    for served images is taken for less than what chance does to sets so small."""
     max_score_distance: float = pydantic.Field(default=0.2, gt=0, le=1)
     """The same of the scores of what the model found."""
     max_separability: float = pydantic.Field(default=0.7, gt=0.5, le=1)
