@@ -169,11 +169,11 @@ class _Steps:
 
     @classmethod
     def run(cls, command: list[str]) -> int:
-        node = command[command.index("--node") + 1]
+        node = command[command.index("--node") + 1] if "--node" in command else None  # the first step is no node
         for _ in range(cls.retries + 1):
             with cls.log.open("ab") as log:
                 process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
-                if cls.kill_node == node:
+                if node is not None and cls.kill_node == node:
                     cls.kill_node = None
                     cls._kill_when_running(process, node)
                 if process.wait() == 0:

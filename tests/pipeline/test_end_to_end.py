@@ -83,7 +83,7 @@ def test_first_unchanged_and_changed_run(workspace, capsys):
     assert len(read_label_map(version / "assets" / "labels.txt")) >= 6
     assert (version / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 0
     summary = capsys.readouterr().out
-    for expected in ("AP50", "time_of_day", "blessed", "Contract    kept: 11 checks", str(version), "serving.server"):
+    for expected in ("AP50", "time_of_day", "blessed", "Contract    kept: 12 checks", str(version), "serving.server"):
         assert expected in summary
 
     run_locally(config)

@@ -72,7 +72,9 @@ def test_it_detects_what_keras_hub_detects(tmp_path: pathlib.Path) -> None:
         count = int(found.counts[image])
         assert count == shown.sum() > 2
         np.testing.assert_allclose(found.scores[image, :count], expected["confidence"][image][shown], atol=1e-3)
-        np.testing.assert_allclose(found.boxes_yxyx_normalized[image, :count], boxes[shown], atol=1e-4)
+        # Of scores this close either may come first.
+        distances = np.abs(found.boxes_yxyx_normalized[image, :count, np.newaxis] - boxes[shown]).max(axis=-1)
+        assert max(distances.min(axis=0).max(), distances.min(axis=1).max()) < 1e-4
 
 
 def test_the_smallest_network_has_the_published_number_of_values() -> None:
