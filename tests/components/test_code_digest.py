@@ -90,7 +90,7 @@ def test_what_is_only_chosen_when_a_node_runs_counts() -> None:
     assert {path.rpartition(".")[0] for path in _CLASSES.values()} <= trained
     assert _modules_in(strategies) <= trained
     assert _modules_in(formats) <= reachable_modules("components.example_gen.component")
-    assert "components.evaluator.extractors" in reachable_modules("components.evaluator.component")
+    assert "components.evaluator.record_matching" in reachable_modules("components.evaluator.component")
 
 
 def _modules_in(package: object) -> set[str]:
