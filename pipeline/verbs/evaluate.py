@@ -13,9 +13,8 @@ from pipeline.config_errors import ConfigError
 from pipeline.counted_progress import CountedProgress
 from pipeline.doctor.layout import FORMATS
 from pipeline.evaluation.annotated_images import SPLITS, AnnotatedImagesError, Tally, find_annotated_images
-from pipeline.saved_detectors.location import SavedModelError, locate_saved_model
+from pipeline.saved_detectors.model_options import add_model_options, chosen_model
 from pipeline.tensorflow_environment import start_tensorflow_alone, without_notices
-from schema.label_map import LabelMapError, read_label_map
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,13 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="COCO's twelve numbers of a SavedModel, overall and by class, without a training: of an export of "
         "this pipeline or of a model of the TF2 Detection Zoo, on annotated images in any format that a run reads.",
     )
-    parser.add_argument(
-        "--model",
-        type=pathlib.Path,
-        required=True,
-        metavar="DIR",
-        help="SavedModel, folder of a served model (the newest version), artifact `model` of a run, or zoo folder",
-    )
+    add_model_options(parser)
     parser.add_argument(
         "--data",
         type=pathlib.Path,
@@ -45,9 +38,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="which images (default: what a run would judge on, test or eval; all where a folder names no splits)",
     )
     parser.add_argument("--format", choices=FORMATS, help="take this one of several formats of the folder")
-    parser.add_argument(
-        "--labels", type=pathlib.Path, metavar="FILE", help="label map of a zoo model that is not of COCO's 90 classes"
-    )
     parser.add_argument("--batch_size", type=int, default=8, help="images at once (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON in place of the tables")
     arguments = parser.parse_args(argv)
@@ -64,11 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    folder = locate_saved_model(arguments.model)
-    try:
-        labels = None if arguments.labels is None else read_label_map(arguments.labels)
-    except LabelMapError as error:
-        raise SavedModelError(f"--labels: {error}") from error
+    folder, labels = chosen_model(arguments)
     images = find_annotated_images(arguments.data, wanted_format=arguments.format, split=arguments.split)
     # Behind the checks: it imports TensorFlow and TFMA.
     start_tensorflow_alone()

@@ -11,9 +11,8 @@ from typing import Final
 
 from components.example_gen.images import BadImageError, read_header
 from components.user_error import UserError
-from pipeline.saved_detectors.location import SavedModelError, locate_saved_model
+from pipeline.saved_detectors.model_options import add_model_options, chosen_model
 from pipeline.tensorflow_environment import start_tensorflow_alone, without_notices
-from schema.label_map import LabelMapError, read_label_map
 
 _SMALLEST: Final = 32
 """Pixels of the longer side below which nothing is left to be seen."""
@@ -32,13 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "keys of a config mean is another command: python -m pipeline config --explain.",
     )
     parser.add_argument("images", metavar="IMAGE", type=pathlib.Path, nargs="+", help="JPEG or PNG files")
-    parser.add_argument(
-        "--model",
-        type=pathlib.Path,
-        required=True,
-        metavar="DIR",
-        help="SavedModel, folder of a served model (the newest version), artifact `model` of a run, or zoo folder",
-    )
+    add_model_options(parser)
     parser.add_argument("--score", type=float, default=0.5, help="explain detections above it (default: %(default)s)")
     parser.add_argument(
         "--most", type=int, default=3, metavar="N", help="of an image, best first (default: %(default)s)"
@@ -59,9 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="larger images are shrunk to it, before anything is detected (default: %(default)s)",
     )
     parser.add_argument(
-        "--labels", type=pathlib.Path, metavar="FILE", help="label map of a zoo model that is not of COCO's 90 classes"
-    )
-    parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("build", "explain"), help="folder (default: %(default)s)"
     )
     arguments = parser.parse_args(argv)
@@ -78,11 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    folder = locate_saved_model(arguments.model)
-    try:
-        labels = None if arguments.labels is None else read_label_map(arguments.labels)
-    except LabelMapError as error:
-        raise SavedModelError(f"--labels: {error}") from error
+    folder, labels = chosen_model(arguments)
     encoded = {path: _read(path) for path in arguments.images}
     names = _names(list(encoded))
     # Behind the checks: it imports TensorFlow.
