@@ -59,7 +59,7 @@ drawing: install ## draw docs/architecture.svg anew from the imports
 	$(BIN)/python -m docs.draw_architecture
 
 lock: install ## resolve pyproject.toml anew into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra dev --python-version 3.11 --python-platform x86_64-manylinux_2_31 \
+	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra devices --extra dev --python-version 3.11 --python-platform x86_64-manylinux_2_31 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 clean: ## remove what runs have made (build/: demo data, artifacts, pushed models), keep .venv
