@@ -4,9 +4,9 @@
 has to know travels inside, as the JSON text of ``DeviceMetadata`` under ``METADATA_KEY``.
 
 Every format computes the same function. Input ``IMAGES``, float32 [1, H, W, 3], is one image on the canvas: RGB, values
-0..255 as they are in the file, resized as ``DeviceMetadata.resizing`` says; the network scales them itself. Detectors of
-two stages have a second input, ``VALID_SHARE``. Outputs are ``BOXES`` and ``SCORES``, every box that the network made
-with its score for every class; suppression, and the way back to the original image, are the caller's
+0..255 as they are in the file, resized as ``DeviceMetadata.resizing`` says; the network scales them itself. Detectors
+of two stages have a second input, ``VALID_SHARE``. Outputs are ``BOXES`` and ``SCORES``, every box that the network
+made with its score for every class; suppression, and the way back to the original image, are the caller's
 (``serving.devices.suppression`` is that, in numpy). The batch is one image.
 """
 
@@ -80,8 +80,8 @@ class Resizing:
       height_pixels: of the canvas.
       width_pixels: of the canvas.
       min_dimension_pixels: with it the aspect ratio is kept: the shorter side becomes this long, unless the longer one
-        would pass ``max_dimension_pixels``; then that becomes so long. The rest, right and below, is filled with 0. None:
-        the image is stretched to the canvas.
+        would pass ``max_dimension_pixels``; then that becomes so long. The rest, right and below, is filled with 0.
+        None: the image is stretched to the canvas.
       max_dimension_pixels: see there; None with it.
       half_pixel_centers: whether pixels are areas, with their centers at halves, or points.
     """
