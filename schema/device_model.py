@@ -80,10 +80,11 @@ class Resizing:
       height_pixels: of the canvas.
       width_pixels: of the canvas.
       min_dimension_pixels: with it the aspect ratio is kept: the shorter side becomes this long, unless the longer one
-        would pass ``max_dimension_pixels``; then that becomes so long. The rest, right and below, is filled with 0.
-        None: the image is stretched to the canvas.
+        would pass ``max_dimension_pixels``; then that becomes so long. The rest, right and below, is padding. None: the
+        image is stretched to the canvas.
       max_dimension_pixels: see there; None with it.
       half_pixel_centers: whether pixels are areas, with their centers at halves, or points.
+      padding_rgb: value of padding, 0..255.
     """
 
     height_pixels: int
@@ -91,6 +92,7 @@ class Resizing:
     min_dimension_pixels: int | None
     max_dimension_pixels: int | None
     half_pixel_centers: bool
+    padding_rgb: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,11 +154,13 @@ class DeviceMetadata:
             if read["version"] != 1:
                 raise ValueError(f"version {read['version']}, expected 1")
             thresholds = read.pop("thresholds")
+            resizing = dict(read.pop("resizing"))
+            red, green, blue = resizing.pop("padding_rgb")
             return cls(
                 class_ids=tuple(read.pop("class_ids")),
                 class_names=tuple(read.pop("class_names")),
                 thresholds=None if thresholds is None else tuple(thresholds),
-                resizing=Resizing(**read.pop("resizing")),
+                resizing=Resizing(**resizing, padding_rgb=(red, green, blue)),
                 suppression=Suppression(**read.pop("suppression")),
                 **read,
             )
