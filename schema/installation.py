@@ -53,5 +53,10 @@ def require_everything(package: str) -> None:
         raise ModuleNotFoundError(f"{package} needs {_MARK}, which is not installed: {_ADVICE}", name=package)
 
 
+def how_to_install(extra: str) -> str:
+    """The command that installs what an extra brings, such as ``litert``."""
+    return f"pip install 'tfx-object-detection[{extra}]'"
+
+
 def _is_everything_there() -> bool:
     return importlib.util.find_spec(_MARK) is not None

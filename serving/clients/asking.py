@@ -7,12 +7,25 @@ import concurrent.futures
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from serving.clients import image_files
 from serving.clients.detections import ImageDetections
-from serving.clients.detector_client import DetectorClient
 from serving.clients.errors import ImageRefusedError, ServerError
 from serving.clients.image_files import ImageFile, ImageFileError
+from serving.protocol.detections import Answer
+
+
+class Detector(Protocol):
+    """Who is asked: `DetectorClient`, or a model in this process."""
+
+    def detect(self, images: Sequence[bytes], score_threshold: float | None = None) -> Answer:
+        """See `DetectorClient.detect`.
+
+        Raises:
+          ImageRefusedError: one of the images is not taken.
+          ServerError: there is no answer.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +48,7 @@ class Asked:
 
 
 def ask(
-    client: DetectorClient,
+    detector: Detector,
     paths: Sequence[pathlib.Path],
     *,
     score_threshold: float | None,
@@ -49,7 +62,7 @@ def ask(
     out; when the caller stops iterating, so is it, and requests on their way are waited for.
 
     Args:
-      client: connected.
+      detector: connected, or loaded.
       paths: of image files.
       score_threshold: detections below are left out; None: see `DetectorClient.detect`.
       batch_images: images in a request.
@@ -66,7 +79,7 @@ def ask(
                 batch = next(following, None)
                 if batch is None:
                     break
-                waiting.append(pool.submit(_ask_batch, client, batch, score_threshold))
+                waiting.append(pool.submit(_ask_batch, detector, batch, score_threshold))
             if not waiting:
                 return
             for asked in waiting.popleft().result():
@@ -74,7 +87,7 @@ def ask(
                 yield asked
 
 
-def _ask_batch(client: DetectorClient, paths: Sequence[pathlib.Path], score_threshold: float | None) -> list[Asked]:
+def _ask_batch(detector: Detector, paths: Sequence[pathlib.Path], score_threshold: float | None) -> list[Asked]:
     """One request, or one for each file where the server refuses one of them."""
     read: dict[pathlib.Path, ImageFile] = {}
     failed: dict[pathlib.Path, Asked] = {}
@@ -83,21 +96,21 @@ def _ask_batch(client: DetectorClient, paths: Sequence[pathlib.Path], score_thre
             read[path] = image_files.read(path)
         except ImageFileError as error:
             failed[path] = Asked(path, error=str(error))
-    answers = _ask_images(client, list(read.values()), score_threshold) if read else {}
+    answers = _ask_images(detector, list(read.values()), score_threshold) if read else {}
     return [failed.get(path) or answers[path] for path in paths]
 
 
 def _ask_images(
-    client: DetectorClient, images: Sequence[ImageFile], score_threshold: float | None
+    detector: Detector, images: Sequence[ImageFile], score_threshold: float | None
 ) -> dict[pathlib.Path, Asked]:
     try:
-        found, version = client.detect([image.encoded for image in images], score_threshold)
+        found, version = detector.detect([image.encoded for image in images], score_threshold)
     except ImageRefusedError as error:
         if len(images) == 1:
             return {images[0].path: Asked(images[0].path, images[0], error=f"{images[0].path}: {error}")}
         alone: dict[pathlib.Path, Asked] = {}
         for image in images:
-            alone |= _ask_images(client, [image], score_threshold)
+            alone |= _ask_images(detector, [image], score_threshold)
         return alone
     except ServerError as error:
         return {image.path: Asked(image.path, image, error=str(error), is_lost=True) for image in images}

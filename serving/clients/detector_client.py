@@ -17,7 +17,7 @@ import pathlib
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 
@@ -28,13 +28,7 @@ from serving.clients.connection import Connection
 from serving.clients.detections import ImageDetections
 from serving.clients.errors import AwayError, ServerError
 from serving.clients.transport import AsyncTransport, ModelChoice, Predicted, Transport
-from serving.protocol.detections import Detection, detections_of_image
-
-Answer = tuple[list[tuple[Detection, ...]], int]
-"""Detections by image, best score first, and the version of the model that answered (0: the server does not say)."""
-
-_DEFAULT_THRESHOLD: Final = 0.5
-"""Where neither the caller nor the model says one."""
+from serving.protocol.detections import Answer, detections_of_image
 
 
 class DetectorClient:
@@ -202,13 +196,7 @@ def _answer(predicted: Predicted, image_count: int, score_threshold: float | Non
         found = [
             detection
             for detection in detections_of_image(predicted.outputs, image)
-            if _is_believed(detection, score_threshold)
+            if detection.is_believed(score_threshold)
         ]
         images.append(tuple(sorted(found, key=lambda detection: -detection.score)))
     return images, predicted.version
-
-
-def _is_believed(detection: Detection, score_threshold: float | None) -> bool:
-    if score_threshold is None:
-        score_threshold = _DEFAULT_THRESHOLD if detection.threshold is None else detection.threshold
-    return detection.score >= score_threshold

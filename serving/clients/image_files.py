@@ -1,4 +1,4 @@
-"""Image files as a client sends and shows them.
+"""Image files as a client sends and shows them, and as a model that runs here sees them.
 
 Boxes are in the frame of the *upright* image. The exported graph turns JPEG files by their EXIF orientation itself, so
 they are sent as they are, byte for byte; a client shows what `ImageOps.exif_transpose` makes of them, which is the same
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 _ORIENTATION_TAG: Final = 0x0112
@@ -31,6 +32,9 @@ _SENT_AS_THEY_ARE: Final = {
     "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", *_SIXTEEN_BIT_GREY),
 }
 """Pillow's format names, and the modes in which the graph reads them (None: all)."""
+_DECODED_BY_THE_GRAPH: Final = ("JPEG", "PNG", "GIF", "BMP")
+"""Pillow's format names; MPO is a kind of JPEG to it, and comes with that."""
+_TURNED_BY_THE_GRAPH: Final = ("JPEG", "MPO")
 
 
 class ImageFileError(Exception):
@@ -127,6 +131,27 @@ def encode(content: bytes, max_pixels: int, formats: tuple[str, ...] | None = No
             return EncodedImage(_png(upright), upright.width, upright.height)
         on_its_side = image.getexif().get(_ORIENTATION_TAG, 1) in _ON_ITS_SIDE
     return EncodedImage(content, height, width) if on_its_side else EncodedImage(content, width, height)
+
+
+def decode(encoded: bytes) -> npt.NDArray[np.uint8]:
+    """The pixels that the graph makes of an image file.
+
+    But for JPEG files: TensorFlow decodes them by libjpeg's faster transform, which is off by about one grey value, and
+    Pillow by its accurate one.
+
+    Args:
+      encoded: a JPEG, PNG, GIF (first frame) or BMP file; JPEG files are turned by their EXIF orientation.
+
+    Returns:
+      uint8 [h, w, 3], RGB.
+
+    Raises:
+      ImageFileError: it is none of these, or damaged; names no file.
+    """
+    with _opened(encoded, _DECODED_BY_THE_GRAPH) as image:
+        image.load()
+        is_turned = image.format in _TURNED_BY_THE_GRAPH
+        return np.asarray(_rgb(ImageOps.exif_transpose(image) if is_turned else image))
 
 
 @contextlib.contextmanager

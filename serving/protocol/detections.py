@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 
 from schema import exported_model
 
 PixelBox = tuple[int, int, int, int]
+
+DEFAULT_THRESHOLD: Final = 0.5
+"""Where neither the caller nor the model says one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,16 @@ class Detection:
         """(xmin, ymin, xmax, ymax) in whole pixels of an upright image of this size."""
         ymin, xmin, ymax, xmax = self.box_yxyx_normalized
         return round(xmin * width), round(ymin * height), round(xmax * width), round(ymax * height)
+
+    def is_believed(self, score_threshold: float | None) -> bool:
+        """Whether it scores enough; None: by the model's own threshold of the class, or ``DEFAULT_THRESHOLD``."""
+        if score_threshold is None:
+            score_threshold = DEFAULT_THRESHOLD if self.threshold is None else self.threshold
+        return self.score >= score_threshold
+
+
+Answer = tuple[list[tuple[Detection, ...]], int]
+"""Detections by image, best score first, and the version of the model that answered (0: it is not known)."""
 
 
 def detections_of_image(outputs: Mapping[str, npt.NDArray[Any]], image: int) -> tuple[Detection, ...]:

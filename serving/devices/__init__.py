@@ -1,0 +1,1 @@
+"""What runs a device model, without TensorFlow: LiteRT, ONNX Runtime or OpenVINO, whichever its format is for."""
