@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from serving.devices.runtime import MODEL_FILES
 from serving.model_server import ModelServer, ServerSettings
 from serving.models.models_config import ModelConfig
+from tests.serving.devices import tiny_device_models
 from tests.serving.guard import Guard, make_guard
 from tests.serving.tiny_detector import TinyDetector, jpeg, predict_request
 
@@ -47,6 +49,13 @@ def push(tmp_path: pathlib.Path, exports: dict[int, pathlib.Path]) -> Callable[[
         return target
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def device_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
+    """The file of a tiny device model by runtime, each in a folder that is called 7."""
+    folder = tmp_path_factory.mktemp("device_models")
+    return {runtime: tiny_device_models.write(runtime, folder / runtime / "7") for runtime in MODEL_FILES}
 
 
 @pytest.fixture

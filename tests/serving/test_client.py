@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from serving import client as client_module
-from serving.clients import asking, image_files
+from serving.clients import asking, image_files, showing
 from serving.clients.connection import Connection
 from serving.clients.detector_client import AsyncDetectorClient, DetectorClient
 from serving.clients.errors import ImageRefusedError, ServerError
@@ -192,7 +192,7 @@ def test_an_interruption_keeps_what_was_found(
 ) -> None:
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(jpeg())
-    shown = client_module._show
+    shown = showing._show
     seen = []
 
     def interrupt(*given: object) -> int:
@@ -201,7 +201,7 @@ def test_an_interruption_keeps_what_was_found(
             raise KeyboardInterrupt
         return shown(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(client_module, "_show", interrupt)
+    monkeypatch.setattr(showing, "_show", interrupt)
     assert _run([tmp_path, "--server", f"localhost:{server.port}", "--format", "coco"]) == 130
     printed = capsys.readouterr()
     assert [row["image_id"] for row in json.loads(printed.out)] == [1]
