@@ -42,6 +42,8 @@ _CLIENTS: Final = (1, 4, 16)
 _IMAGES: Final = {"25 KB": (400, 300), "300 KB": (1600, 1200)}
 _BATCHES: Final = (1, 8, 16)
 _DEADLINE_SECONDS: Final = 0.3
+_SWAPS: Final = 20
+_MOST_SECONDS_A_SWAP: Final = 60
 _FINE: Final = {
     grpc.StatusCode.OK,
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -85,6 +87,14 @@ class Server:
         self.port = int(line.rsplit(":", 1)[1])
         threading.Thread(target=lambda: self.lines.extend(self._process.stderr or ()), daemon=True).start()
 
+    def wait_for(self, text: str, seconds: float) -> None:
+        """Until it has logged that."""
+        until = time.monotonic() + seconds
+        while not any(text in line for line in self.lines):
+            if time.monotonic() > until:
+                raise TimeoutError(f"no {text!r} in the server's log within {seconds} s; its end: {self.lines[-5:]}")
+            time.sleep(0.1)
+
     def memory_mb(self) -> float:
         """Resident memory."""
         status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
@@ -105,20 +115,26 @@ class Server:
 
 def ask(port: int, clients: int, image: bytes, seconds: float, timeout_seconds: float = 60.0) -> dict[str, Any]:
     """Clients that ask one image at a time, in a process of their own."""
-    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
-        file.write(image)
-        file.flush()
-        command = [sys.executable, "-m", "benchmarks.serving", "--as-clients", str(port), str(clients), file.name]
-        result = subprocess.run(
-            [*command, str(seconds), str(timeout_seconds)], check=True, capture_output=True, text=True
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "image.jpg"
+        file.write_bytes(image)
+        return ask_while_there(port, clients, file, seconds, timeout_seconds)
+
+
+def ask_while_there(
+    port: int, clients: int, file: pathlib.Path, seconds: float, timeout_seconds: float = 60.0
+) -> dict[str, Any]:
+    """The same, until the image's file is deleted."""
+    command = [sys.executable, "-m", "benchmarks.serving", "--as-clients", str(port), str(clients), str(file)]
+    result = subprocess.run([*command, str(seconds), str(timeout_seconds)], check=True, capture_output=True, text=True)
     answer: dict[str, Any] = json.loads(result.stdout)
     return answer
 
 
 def as_clients(port: int, clients: int, path: str, seconds: float, timeout_seconds: float) -> dict[str, Any]:
     """What the process of the clients does."""
-    request = request_of(pathlib.Path(path).read_bytes())
+    file = pathlib.Path(path)
+    request = request_of(file.read_bytes())
     latencies: list[float] = []
     codes: collections.Counter[str] = collections.Counter()
     until = time.monotonic() + seconds
@@ -126,7 +142,7 @@ def as_clients(port: int, clients: int, path: str, seconds: float, timeout_secon
     def client() -> None:
         with grpc.insecure_channel(f"localhost:{port}") as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            while time.monotonic() < until:
+            while time.monotonic() < until and file.exists():
                 started = time.monotonic()
                 try:
                     stub.Predict(request, timeout=timeout_seconds)
@@ -220,20 +236,25 @@ def overload(models: pathlib.Path, seconds: float) -> str:
 def swaps(models: pathlib.Path, seconds: float) -> str:
     """Versions pushed under the load of four clients."""
     server = Server(models, "--file_system_poll_wait_seconds", "0.2")
-    image, pushed = photograph("25 KB"), 20
+    image, versions = photograph("25 KB"), range(2, 2 + _SWAPS)
     try:
         ask(server.port, 4, image, seconds)
         quiet = ask(server.port, 4, image, 3 * seconds)
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            busy = pool.submit(ask, server.port, 4, image, pushed * max(2.0, seconds))
-            for version in range(2, 2 + pushed):
-                _push(models, version)
-                time.sleep(max(2.0, seconds) * 0.9)
+        with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(1) as pool:
+            file = pathlib.Path(folder) / "image.jpg"
+            file.write_bytes(image)
+            busy = pool.submit(ask_while_there, server.port, 4, file, _SWAPS * _MOST_SECONDS_A_SWAP)
+            try:
+                for version in versions:
+                    _push(models, version)
+                    server.wait_for(f"serving detector version {version}", _MOST_SECONDS_A_SWAP)
+            finally:
+                file.unlink()
             during = busy.result()
         loaded = sum("serving detector version" in line for line in server.lines)
     finally:
         server.close()
-        for version in range(2, 2 + pushed):
+        for version in versions:
             shutil.rmtree(models / str(version), ignore_errors=True)
     failed = sum(count for code, count in during["codes"].items() if code != "OK")
     return (
