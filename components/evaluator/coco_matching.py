@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.evaluator.box_pairs import box_areas, overlapping_pairs
+from components.evaluator.greedy_choice import GreedyChoice
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -246,11 +247,10 @@ def match_images(images: Sequence[ImageResult]) -> Matches:
         is_crowd,
         _LOWEST_IOU,
     )
-    counting, ignored = _choose(pair_detections, pair_truths, pair_ious, truth_area_bits, is_crowd)
-    matched_counting = np.zeros(len(groups), np.uint64)
-    matched_ignored = np.zeros(len(groups), np.uint64)
-    matched_counting[list(counting)] = np.fromiter(counting.values(), np.uint64, len(counting))
-    matched_ignored[list(ignored)] = np.fromiter(ignored.values(), np.uint64, len(ignored))
+    choice = GreedyChoice(len(groups), _BITS_OF_AREA_BITS[truth_area_bits], is_crowd, _ALL_BITS)
+    # pycocotools compares with min(threshold, 1 - 1e-10).
+    passed = np.searchsorted(np.minimum(IOU_THRESHOLDS, 1 - 1e-10), pair_ious, side="right")  # [P]
+    choice.make(pair_detections, pair_truths, _BITS_OF_THRESHOLDS_PASSED[passed])
 
     kept = ranks < MAX_DETECTIONS
     return Matches(
@@ -258,45 +258,11 @@ def match_images(images: Sequence[ImageResult]) -> Matches:
         scores[kept],
         ranks[kept],
         _area_bits(box_areas(boxes[kept])),
-        matched_counting[kept],
-        matched_ignored[kept],
+        choice.counting[kept],
+        choice.ignored[kept],
         truth_classes,
         truth_area_bits,
     )
-
-
-def _choose(
-    pair_detections: Integers, pair_truths: Integers, pair_ious: Floats, truth_area_bits: AreaBits, is_crowd: Bools
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Bits of the counting and of the ignored objects matched, by detection; pairs in the order they are tried."""
-    # pycocotools compares with min(threshold, 1 - 1e-10).
-    passed = np.searchsorted(np.minimum(IOU_THRESHOLDS, 1 - 1e-10), pair_ious, side="right")  # [P]
-    pair_bits = _BITS_OF_THRESHOLDS_PASSED[passed].tolist()
-    free_counting: list[int] = _BITS_OF_AREA_BITS[truth_area_bits].tolist()
-    free_ignored = [_ALL_BITS ^ bits for bits in free_counting]
-    crowd: list[bool] = is_crowd.tolist()
-    truths: list[int] = pair_truths.tolist()
-    detections: list[int] = pair_detections.tolist()
-    starts, sizes = _runs(pair_detections)
-    counting: dict[int, int] = {}
-    ignored: dict[int, int] = {}
-    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
-        unmatched = _ALL_BITS
-        for pair in range(start, start + size):
-            taken = pair_bits[pair] & free_counting[truths[pair]] & unmatched
-            free_counting[truths[pair]] ^= taken
-            unmatched ^= taken
-        if unmatched != _ALL_BITS:
-            counting[detections[start]] = _ALL_BITS ^ unmatched
-        unmatched_by_counting = unmatched
-        for pair in range(start, start + size):
-            taken = pair_bits[pair] & free_ignored[truths[pair]] & unmatched
-            if not crowd[truths[pair]]:
-                free_ignored[truths[pair]] ^= taken
-            unmatched ^= taken
-        if unmatched != unmatched_by_counting:
-            ignored[detections[start]] = unmatched_by_counting ^ unmatched
-    return counting, ignored
 
 
 def ordered_by(keys: Integers, places: Integers) -> Integers:
