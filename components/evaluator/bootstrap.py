@@ -52,33 +52,53 @@ class Quantity:
 
 
 class Resamples:
-    """Values of metrics in resamples of a set of images; always the same ones for the same images."""
+    """Values of metrics in resamples of a set of images; always the same ones for the same images.
+
+    What was computed of a class is kept, for whoever asks for it in another quantity.
+    """
 
     def __init__(self, images: MatchedImages, count: int) -> None:
-        """Args: the images, of which there is at least one, and how many resamples to draw."""
-        self._images = images
+        """Args: the images and how many resamples to draw."""
+        self.images = images
         self._count = count
         clusters = np.unique([image.cluster for image in images.images], return_inverse=True)[1]  # [I]
         self._cluster_of_image: Integers = clusters
-        self.num_clusters = int(clusters.max()) + 1
+        self.num_clusters = int(clusters.max(initial=-1)) + 1
         """Independent witnesses: images, or clusters of them."""
+        self._models = [model for model in (images.candidate, images.baseline) if model is not None]
+        self._of_classes: list[dict[tuple[Metric, int], Floats]] = [{} for _ in self._models]
 
     def values(self, quantities: Sequence[Quantity]) -> list[Floats]:
         """The quantities of the candidate and, where there is one, of the baseline in the same resamples.
 
+        Args:
+          quantities: of images of which there is at least one.
+
         Returns:
           One float64 [Q, R] a model; NaN in resamples without an object to find.
         """
-        models = [model for model in (self._images.candidate, self._images.baseline) if model is not None]
-        most_rows = max(len(self._images.images), *(_most_matched(model) for model in models))
+        wanted: dict[Metric, set[int]] = {}
+        for quantity in quantities:
+            missing = {index for index in quantity.classes if (quantity.metric, index) not in self._of_classes[0]}
+            wanted.setdefault(quantity.metric, set()).update(missing)
+        if any(wanted.values()):
+            self._compute(wanted)
+        return [
+            np.array([_mean_of_classes(values, quantity, self._count) for quantity in quantities])
+            for values in self._of_classes
+        ]
+
+    def _compute(self, wanted: Mapping[Metric, set[int]]) -> None:
+        most_rows = max(len(self.images.images), *(_most_matched(model) for model in self._models))
         at_once = max(16, min(self._count, _MAX_ELEMENTS // most_rows))
         random = np.random.default_rng(0)
-        parts: list[list[Floats]] = [[] for _ in models]
+        parts: list[list[dict[tuple[Metric, int], Floats]]] = [[] for _ in self._models]
         for start in range(0, self._count, at_once):
             weights = self._draw(random, min(at_once, self._count - start))
-            for model, values in zip(models, parts, strict=True):
-                values.append(weighted_quantities(self._images, model, weights, quantities))
-        return [np.concatenate(values, axis=1) for values in parts]
+            for model, values in zip(self._models, parts, strict=True):
+                values.append(metrics_of_classes(self.images, model, weights, wanted))
+        for kept, values in zip(self._of_classes, parts, strict=True):
+            kept.update({key: np.concatenate([part[key] for part in values]) for key in values[0]})
 
     def _draw(self, random: np.random.Generator, count: int) -> Weights:
         drawn = random.integers(0, self.num_clusters, (count, self.num_clusters))  # [R, C]
@@ -109,41 +129,32 @@ def interval(resampled: Floats, num_clusters: int, confidence: float) -> tuple[f
     return float(low), float(high)
 
 
-def weighted_quantities(
-    images: MatchedImages, detections: Detections, weights: Weights, quantities: Sequence[Quantity]
-) -> Floats:
-    """The quantities, as if every image were there as often as its weight says.
+def _mean_of_classes(of_classes: Mapping[tuple[Metric, int], Floats], quantity: Quantity, count: int) -> Floats:
+    """float64 [R]: the mean of those classes that have an object to find; NaN where none has."""
+    rows = [of_classes[quantity.metric, index] for index in quantity.classes] or [np.full(count, np.nan)]
+    values = np.stack(rows)  # [K, R]
+    there = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(there, values, 0.0).sum(axis=0) / there.sum(axis=0)  # 0 / 0 is NaN
+    return mean
+
+
+def metrics_of_classes(
+    images: MatchedImages, detections: Detections, weights: Weights, wanted: Mapping[Metric, set[int]]
+) -> dict[tuple[Metric, int], Floats]:
+    """Every wanted metric of every wanted class, as if every image were there as often as its weight says.
+
+    What several metrics share is computed once.
 
     Args:
       images: with the ground truth.
       detections: of one model in them.
       weights: float32 [I, R], whole numbers.
-      quantities: what to compute.
+      wanted: classes by metric.
 
     Returns:
-      float64 [Q, R]; NaN where there is nothing to find.
+      float64 [R] by metric and class; NaN where there is nothing to find.
     """
-    by_definition: dict[Metric, set[int]] = {}
-    for quantity in quantities:
-        by_definition.setdefault(quantity.metric, set()).update(quantity.classes)
-    of_classes = _metrics_of_classes(images, detections, weights, by_definition)
-    rows = []
-    for quantity in quantities:
-        values = np.stack([of_classes[quantity.metric, index] for index in quantity.classes] or [_nothing(weights)])
-        there = ~np.isnan(values)
-        with np.errstate(invalid="ignore"):
-            rows.append(np.where(there, values, 0.0).sum(axis=0) / there.sum(axis=0))  # 0 / 0 is NaN
-    return np.stack(rows)
-
-
-def _nothing(weights: Weights) -> Floats:
-    return np.full(weights.shape[1], np.nan)
-
-
-def _metrics_of_classes(
-    images: MatchedImages, detections: Detections, weights: Weights, wanted: Mapping[Metric, set[int]]
-) -> dict[tuple[Metric, int], Floats]:
-    """Every wanted metric of every wanted class, float64 [R]; what several metrics share is computed once."""
     result: dict[tuple[Metric, int], Floats] = {}
     by_area: dict[str, list[Metric]] = {}
     for metric in wanted:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -50,11 +49,12 @@ def judge(images: MatchedImages, settings: EvalSettings, model: int = 0, baselin
       The verdict: blessed when no check refuses the model, or by hand.
     """
     gates = settings.gates
+    whole = Resamples(images, gates.resamples)
     checks = (
-        *_floors(images, gates),
-        *_drops(images, gates, baseline_problem),
+        *_floors(whole, gates),
+        *_drops(whole, gates, baseline_problem),
         *_slice_floors(images, gates),
-        *_class_floors(images, gates),
+        *_class_floors(whole, gates),
     )
     refused = any(check.refuses for check in checks)
     accepted = gates.accept if refused and _is_meant(gates.accept, model) else None
@@ -112,16 +112,18 @@ def _floor(
     return _Bound(metric, quantity, "minimum", floor.min, confidence, floor.undecided or "refuse", slice_values)
 
 
-def _floors(images: MatchedImages, gates: Gates) -> list[Check]:
+def _floors(whole: Resamples, gates: Gates) -> list[Check]:
+    images = whole.images
     every = tuple(range(len(images.class_names)))
     bounds = [_floor(gates, floor, m, Quantity(m, every)) for m, floor in gates.minimum.items()]
     ap = _mean_metric(images.metrics(images.candidate), images, Quantity("AP", every))
     if math.isnan(ap) and "AP" not in gates.minimum:  # nothing to judge by blesses nobody
         bounds.append(_Bound("AP", Quantity("AP", every), "minimum", 0.0, gates.confidence, "refuse"))
-    return _checked(images, bounds, gates.resamples)
+    return _checked(whole, bounds)
 
 
-def _drops(images: MatchedImages, gates: Gates, baseline_problem: str) -> list[Check]:
+def _drops(whole: Resamples, gates: Gates, baseline_problem: str) -> list[Check]:
+    images = whole.images
     known = images.class_names if images.known_before is None else images.known_before
     shown = images.images_with_class
     classes = tuple(index for index, name in enumerate(images.class_names) if name in known)
@@ -144,8 +146,8 @@ def _drops(images: MatchedImages, gates: Gates, baseline_problem: str) -> list[C
         elif shows_nothing:
             reason = _NO_KNOWN_CLASS
         else:
-            chosen = images.select(is_earlier) if on_earlier else images
-            checks += _checked(chosen, bounds, gates.resamples)
+            chosen = Resamples(images.select(is_earlier), gates.resamples) if on_earlier else whole
+            checks += _checked(chosen, bounds)
             continue
         checks += [bound.check("not judged", reason=reason) for bound in bounds]
     return checks
@@ -179,11 +181,12 @@ def _slice_floors(images: MatchedImages, gates: Gates) -> list[Check]:
         elif len(chosen.images) < gates.min_images:
             checks.append(_too_few(bound, len(chosen.images), gates))
         else:
-            checks += _checked(chosen, [bound], gates.resamples)
+            checks += _checked(Resamples(chosen, gates.resamples), [bound])
     return checks
 
 
-def _class_floors(images: MatchedImages, gates: Gates) -> list[Check]:
+def _class_floors(whole: Resamples, gates: Gates) -> list[Check]:
+    images = whole.images
     checks, bounds = [], []
     shown = images.images_with_class
     for floor in gates.class_floors:
@@ -203,80 +206,59 @@ def _class_floors(images: MatchedImages, gates: Gates) -> list[Check]:
                 checks.append(_too_few(bound, shown[name], gates))
             else:
                 bounds.append(bound)
-    return [*_checked(images, bounds, gates.resamples), *checks]
+    return [*_checked(whole, bounds), *checks]
 
 
 def _too_few(bound: _Bound, count: int, gates: Gates) -> Check:
     return bound.check("not judged", images=count, reason=f"{count} images, needs {gates.min_images}")
 
 
-def _checked(images: MatchedImages, bounds: Sequence[_Bound], resamples: int) -> list[Check]:
-    """Every bound on the images given, all with the same resamples."""
+def _checked(resamples: Resamples, bounds: Sequence[_Bound]) -> list[Check]:
+    """Every bound on the images of the resamples."""
     if not bounds:
         return []
+    images = resamples.images
     metrics = [images.metrics(model) for model in (images.candidate, images.baseline) if model is not None]
-    drawn = _Drawn(images, tuple(dict.fromkeys(bound.quantity for bound in bounds)), resamples)
+    if images.images:
+        resamples.values([bound.quantity for bound in bounds if bound.confidence > 0])  # all at once, and kept
     checks = []
     for bound in bounds:
         measured = [_mean_metric(of_model, images, bound.quantity) for of_model in metrics]
-        checks.append(_one_check(images, bound, measured, drawn))
+        checks.append(_one_check(resamples, bound, measured))
     return checks
 
 
-class _Drawn:
-    """Resamples of some quantities, drawn when one is first asked for."""
-
-    def __init__(self, images: MatchedImages, quantities: tuple[Quantity, ...], count: int) -> None:
-        self._images, self._quantities, self._count = images, quantities, count
-
-    @functools.cached_property
-    def _resamples(self) -> Resamples:
-        return Resamples(self._images, self._count)
-
-    @functools.cached_property
-    def _values(self) -> list[Floats]:
-        return self._resamples.values(self._quantities)
-
-    @property
-    def num_clusters(self) -> int:
-        return self._resamples.num_clusters
-
-    def of(self, quantity: Quantity) -> list[Floats]:
-        """float64 [R] of the candidate and, where there is one, of the baseline."""
-        return [values[self._quantities.index(quantity)] for values in self._values]
-
-
-def _one_check(images: MatchedImages, bound: _Bound, measured: Sequence[float], drawn: _Drawn) -> Check:
+def _one_check(resamples: Resamples, bound: _Bound, measured: Sequence[float]) -> Check:
     """Compares the interval with the bound.
 
     Args:
-      images: those that were measured.
+      resamples: of the images that were measured.
       bound: to compare with.
       measured: the quantity of the candidate and, where there is one, of the baseline.
-      drawn: its resamples.
     """
+    count = len(resamples.images.images)
     is_floor = bound.kind == "minimum"
     value = measured[0] if is_floor else float(_drop(bound.kind, np.array(measured[0]), np.array(measured[1])))
-    said: dict[str, object] = {"value": value, "images": len(images.images)}
+    said: dict[str, object] = {"value": value, "images": count}
     if not is_floor:
         said["baseline"] = measured[1]
     if math.isnan(value):
         return bound.check("not met", **said, reason=_NOTHING_THERE)
     low = high = value
     if bound.confidence > 0:
-        resampled = drawn.of(bound.quantity)
+        resampled = [values[0] for values in resamples.values([bound.quantity])]
         spread = resampled[0] if is_floor else _drop(bound.kind, resampled[0], resampled[1])
-        found = interval(spread, drawn.num_clusters, bound.confidence)
+        found = interval(spread, resamples.num_clusters, bound.confidence)
         if found is None:
             return bound.check("cannot tell", **said)
-        low, high = _widened(found, drawn.num_clusters, bound.confidence) if is_floor else found
+        low, high = _widened(found, resamples.num_clusters, bound.confidence) if is_floor else found
         said |= {"low": low, "high": high}
     if is_floor:
         status: Status = "met" if low >= bound.bound else "not met" if high < bound.bound else "cannot tell"
     else:
         status = "met" if high <= bound.bound else "not met" if low > bound.bound else "cannot tell"
     if status == "cannot tell":
-        said["images_to_tell"] = _images_to_tell(len(images.images), value, low, high, bound.bound)
+        said["images_to_tell"] = _images_to_tell(count, value, low, high, bound.bound)
     return bound.check(status, **said)
 
 

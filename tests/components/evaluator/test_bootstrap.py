@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.evaluator.bootstrap import Quantity, Resamples, interval, weighted_quantities
+from components.evaluator.bootstrap import Quantity, Resamples, interval, metrics_of_classes
 from components.evaluator.coco import COCO_METRICS, METRIC_DEFINITIONS, ImageResult, coco_metrics
 from tests.components.evaluator.made_images import CLASS_NAMES, joined, made_result
 
@@ -34,17 +35,22 @@ def test_a_weight_is_a_number_of_copies(seed: int, count: int) -> None:
     random = np.random.default_rng(seed)
     results = distinct_scores(random, count)
     weights = random.integers(0, 4, (count, 3))
-    quantities = [Quantity(metric, classes) for metric in METRIC_DEFINITIONS for classes in (EVERY, (0,), (1, 2))]
     images = joined(results)
-    ours = weighted_quantities(images, images.candidate, weights.astype(np.float32), quantities)
+    wanted = {metric: set(EVERY) for metric in METRIC_DEFINITIONS}
+    ours = metrics_of_classes(images, images.candidate, weights.astype(np.float32), wanted)
     for resample in range(3):
         copies = [result for result, times in zip(results, weights[:, resample], strict=True) for _ in range(times)]
         theirs = coco_metrics(copies, CLASS_NAMES)
-        for place, quantity in enumerate(quantities):
-            values = np.array([theirs[f"{quantity.metric}/{CLASS_NAMES[index]}"] for index in quantity.classes])
-            there = values[~np.isnan(values)]
-            expected = there.mean() if len(there) else np.nan
-            assert ours[place, resample] == pytest.approx(expected, abs=1e-6, nan_ok=True), quantity
+        for (metric, index), values in ours.items():
+            expected = theirs[f"{metric}/{CLASS_NAMES[index]}"]
+            assert values[resample] == pytest.approx(expected, abs=1e-6, nan_ok=True), (metric, index)
+
+
+def test_a_quantity_is_the_mean_of_classes_with_something_to_find() -> None:
+    resamples = Resamples(joined(distinct_scores(np.random.default_rng(3), 6)), 50)
+    every, *each = resamples.values([Quantity("AP", EVERY), *(Quantity("AP", (index,)) for index in EVERY)])[0]
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of a resample without any object
+        np.testing.assert_allclose(every, np.nanmean(each, axis=0))
 
 
 def test_resamples_are_what_pycocotools_says_of_them(pycocotools_metrics: Reference) -> None:
