@@ -20,6 +20,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from components.detector.heads import postprocess
+from components.detector.layers.resizing import resize_to_canvas
 from components.detector.options import DetectorOptions, options_of
 from components.detector.structures import (
     ClassRows,
@@ -28,8 +30,10 @@ from components.detector.structures import (
     Features,
     GroundTruth,
     Preprocessed,
+    ScoredBoxes,
     Teaching,
 )
+from schema.device_model import Resizing, Suppression
 
 if TYPE_CHECKING:
     from components.detector.targets.anchors import AnchorLevel
@@ -187,8 +191,13 @@ class Detector(keras.Model, abc.ABC):
 
     @property
     @abc.abstractmethod
+    def resizing(self) -> Resizing:
+        """How ``resize`` brings images to the canvas."""
+
+    @property
     def keeps_aspect_ratio(self) -> bool:
         """Whether ``resize`` scales the longer side to the (square) canvas and pads, instead of stretching."""
+        return self.resizing.min_dimension_pixels is not None
 
     @abc.abstractmethod
     def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
@@ -208,7 +217,6 @@ class Detector(keras.Model, abc.ABC):
           options: those of the detector, with other ``anchors``.
         """
 
-    @abc.abstractmethod
     def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Brings one image to the canvas, without scaling its values (this is what the input pipeline maps).
 
@@ -216,8 +224,9 @@ class Detector(keras.Model, abc.ABC):
           image: uint8 or float32 [h, w, 3], RGB, 0..255.
 
         Returns:
-          float32 [H, W, 3] in 0..255 (padding is 0) and the valid share, float32 [2] (height, width).
+          float32 [H, W, 3] in 0..255 and the valid share, float32 [2] (height, width).
         """
+        return resize_to_canvas(image, self.resizing)
 
     @abc.abstractmethod
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
@@ -279,8 +288,29 @@ class Detector(keras.Model, abc.ABC):
         """
 
     @abc.abstractmethod
+    def scored_boxes(self, predictions: dict[str, tf.Tensor]) -> ScoredBoxes:
+        """``head_predictions`` -> all boxes with the scores of all classes."""
+
+    @property
+    def suppression(self) -> Suppression:
+        """What becomes of ``scored_boxes``."""
+        most = self.options.max_detections
+        return Suppression(self.options.score_threshold, self.options.iou_threshold, most, most)
+
     def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
         """``head_predictions`` -> detections in the frame of the original image (float32 [B, 2] as there)."""
+        boxes_yxyx_normalized, scores = self.scored_boxes(predictions)
+        suppression = self.suppression
+        detections = postprocess.batch_non_max_suppression(
+            boxes_yxyx_normalized,
+            scores,
+            score_threshold=suppression.score_threshold,
+            iou_threshold=suppression.iou_threshold,
+            max_per_class=suppression.max_per_class,
+            max_total=suppression.max_total,
+            window_yxyx=postprocess.canvas_window(valid_height_width),
+        )
+        return postprocess.to_original_frame(detections, valid_height_width)
 
     def describe_proposals(
         self, features: Features, valid_height_width: tf.Tensor, training: bool

@@ -16,16 +16,15 @@ import keras_hub
 import tensorflow as tf
 
 from components.detector.detector import Detector
-from components.detector.heads import postprocess
 from components.detector.heads.dfine_network import Decoded, DFineLayers, parts_of, settings_of
-from components.detector.layers.resizing import resize_fixed
 from components.detector.options import DetectorOptions, DFineOptions
-from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Teaching
+from components.detector.structures import ClassRows, Features, GroundTruth, ScoredBoxes, Teaching
 from components.detector.targets import boxes as box_ops
 from components.detector.targets.anchors import AnchorLevel
 from components.detector.targets.denoising import DenoisingQueries, denoising_queries
 from components.detector.targets.dfine_losses import Assignment, SetPredictions, set_losses
 from components.detector.targets.set_matching import agreed_assignment, assign_objects, matching_costs
+from schema.device_model import Resizing
 
 _SIDES_MULTIPLE_OF: Final = 32
 _SMALLEST_SIDE: Final = 64
@@ -83,8 +82,8 @@ class DFine(Detector):
         return (640, 640)
 
     @property
-    def keeps_aspect_ratio(self) -> bool:
-        return False
+    def resizing(self) -> Resizing:
+        return Resizing(*self.image_size, None, None, half_pixel_centers=True)
 
     def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
         return []
@@ -92,9 +91,6 @@ class DFine(Detector):
     def use_anchors(self, options: DetectorOptions) -> None:
         assert isinstance(options, DFineOptions)
         self.options = options
-
-    def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return resize_fixed(image, self.image_size, half_pixel_centers=True)
 
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
         return images / 255.0  # [B, H, W, 3]
@@ -213,17 +209,9 @@ class DFine(Detector):
             tf.stop_gradient(reg_scale),
         )
 
-    def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
-        detections = postprocess.batch_non_max_suppression(
-            box_ops.cxcywh_to_yxyx(predictions["pred_boxes"])[:, :, tf.newaxis],
-            tf.sigmoid(predictions["pred_logits"]),
-            score_threshold=self.options.score_threshold,
-            iou_threshold=self.options.iou_threshold,
-            max_per_class=self.options.max_detections,
-            max_total=self.options.max_detections,
-            window_yxyx=postprocess.canvas_window(valid_height_width),
-        )
-        return postprocess.to_original_frame(detections, valid_height_width)
+    def scored_boxes(self, predictions: dict[str, tf.Tensor]) -> ScoredBoxes:
+        boxes = box_ops.cxcywh_to_yxyx(predictions["pred_boxes"])  # [B, Q, 4]
+        return ScoredBoxes(boxes[:, :, tf.newaxis], tf.sigmoid(predictions["pred_logits"]))
 
     @property
     def backbone_layers(self) -> list[keras.layers.Layer]:

@@ -13,11 +13,11 @@ from components.detector.backbones.efficientnet import build_classifier_rest, bu
 from components.detector.backbones.mobilenet_v2 import zoo_variable_name
 from components.detector.heads.bifpn import Combine, build_bifpn
 from components.detector.heads.efficientdet_head import BOX_KEYS, CLASS_KEYS, build_head
-from components.detector.layers.resizing import resize_keep_aspect_ratio
 from components.detector.options import DetectorOptions, EfficientDetOptions
 from components.detector.ssd import SingleShotDetector
 from components.detector.targets.anchors import AnchorLevel, multiscale_levels
 from components.detector.targets.boxes import ScaleFactors
+from schema.device_model import Resizing
 
 
 class EfficientDetSize(NamedTuple):
@@ -135,8 +135,10 @@ class EfficientDet(SingleShotDetector):
         }
 
     @property
-    def keeps_aspect_ratio(self) -> bool:
-        return True
+    def resizing(self) -> Resizing:
+        """Padding has the mean colour: the zoo pads with 0 after normalising."""
+        side = self.image_size[0]
+        return Resizing(side, side, side, side, half_pixel_centers=False, padding_rgb=_MEAN_RGB)
 
     def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
         chosen = options.anchors
@@ -153,15 +155,6 @@ class EfficientDet(SingleShotDetector):
     def default_image_size(cls, name: str) -> tuple[int, int]:
         side = SIZES[name].image_side_pixels
         return (side, side)
-
-    def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See the base class, but padding has the mean colour: the zoo pads with 0 after normalising."""
-        side = self.image_size[0]
-        mean = tf.constant(_MEAN_RGB)
-        canvas, share = resize_keep_aspect_ratio(
-            tf.cast(image, tf.float32) - mean, min_dimension=side, max_dimension=side, image_size=self.image_size
-        )
-        return canvas + mean, share
 
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
         return (images - tf.constant(_MEAN_RGB)) / tf.constant(_STDDEV_RGB)  # [B, H, W, 3]

@@ -6,6 +6,7 @@ and refines each. In inference every proposal is classified; in training a balan
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,7 +20,6 @@ from components.detector.backbones.two_stage_backbone import TwoStageBackbone, l
 from components.detector.detector import Detector
 from components.detector.heads import postprocess
 from components.detector.heads.region_proposals import RegionProposalHead, anchor_level, clipped_anchors_pixels, propose
-from components.detector.layers import resizing
 from components.detector.layers.cosine_similarity import CosineDense
 from components.detector.layers.roi_crop import crop_regions
 from components.detector.options import (
@@ -31,10 +31,10 @@ from components.detector.options import (
 from components.detector.structures import (
     ClassRows,
     DescribedProposals,
-    Detections,
     Features,
     GroundTruth,
     Proposals,
+    ScoredBoxes,
     Teaching,
 )
 from components.detector.targets import boxes as box_ops
@@ -51,6 +51,7 @@ from components.detector.targets.faster_rcnn_losses import (
     rpn_losses,
     sample_proposals,
 )
+from schema.device_model import Resizing, Suppression
 
 _SECOND_STAGE: Final = "model/_mask_rcnn_box_predictor"
 _CLASS_HEAD_KEY: Final = f"{_SECOND_STAGE}/_class_prediction_head/_class_predictor_layers/1/kernel"
@@ -110,8 +111,10 @@ class FasterRcnn(Detector):
         self.built = True
 
     @property
-    def keeps_aspect_ratio(self) -> bool:
-        return bool(self.keep_aspect_ratio)
+    def resizing(self) -> Resizing:
+        # Where the aspect ratio is kept the canvas is square.
+        side = self.image_size[0] if self.keep_aspect_ratio else None
+        return Resizing(*self.image_size, side, side, half_pixel_centers=False)
 
     def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
         chosen = options.anchors
@@ -128,14 +131,6 @@ class FasterRcnn(Detector):
     @classmethod
     def default_image_size(cls, name: str) -> tuple[int, int]:
         return (640, 640)
-
-    def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if not self.keep_aspect_ratio:
-            return resizing.resize_fixed(image, self.image_size)
-        side = self.image_size[0]
-        return resizing.resize_keep_aspect_ratio(
-            image, min_dimension=side, max_dimension=side, image_size=self.image_size
-        )
 
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
         module = inception_resnet_v2 if _is_inception(self.name) else resnet_v1
@@ -224,24 +219,18 @@ class FasterRcnn(Detector):
             tf.reshape(descriptions, (-1, count, descriptions.shape[-1])), proposals.is_real[:, :count]
         )
 
-    def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
-        options = self.options
+    def scored_boxes(self, predictions: dict[str, tf.Tensor]) -> ScoredBoxes:
         proposals = Proposals(predictions["proposal_boxes"], predictions["num_proposals"])
         boxes = box_ops.decode(
             predictions["refined_box_encodings"], proposals.boxes_yxyx_pixels[:, :, tf.newaxis]
         )  # [B, P, Q, 4]
         scores = tf.nn.softmax(predictions["class_predictions_with_background"])[..., 1:]  # [B, P, classes]
-        detections = postprocess.batch_non_max_suppression(
-            boxes / self._canvas_pixels(),
-            # Padded proposals score 0 and so never pass the threshold.
-            tf.where(proposals.is_real[..., tf.newaxis], scores, 0.0),
-            score_threshold=options.score_threshold,
-            iou_threshold=options.iou_threshold,
-            max_per_class=options.max_detections_per_class,
-            max_total=options.max_detections,
-            window_yxyx=postprocess.canvas_window(valid_height_width),
-        )
-        return postprocess.to_original_frame(detections, valid_height_width)
+        # Padded proposals score 0 and so never pass the threshold.
+        return ScoredBoxes(boxes / self._canvas_pixels(), tf.where(proposals.is_real[..., tf.newaxis], scores, 0.0))
+
+    @property
+    def suppression(self) -> Suppression:
+        return dataclasses.replace(super().suppression, max_per_class=self.options.max_detections_per_class)
 
     @property
     def backbone_layers(self) -> list[keras.layers.Layer]:

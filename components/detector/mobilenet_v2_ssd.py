@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from components.detector.backbones import mobilenet_v2
 from components.detector.backbones.mobilenet_v2 import ZooLayers, zoo_variable_name
-from components.detector.layers import resizing
 from components.detector.options import SsdOptions
 from components.detector.ssd import SingleShotDetector
+from schema.device_model import Resizing
 
 _BACKBONE_KEY = "model/_feature_extractor/classification_backbone"
 
@@ -58,11 +58,8 @@ class MobileNetV2Ssd(SingleShotDetector):
         self._zoo_layer_names = {key: layer.name for key, layer in zoo_layers.items()}
 
     @property
-    def keeps_aspect_ratio(self) -> bool:
-        return False
-
-    def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return resizing.resize_fixed(image, self.image_size)
+    def resizing(self) -> Resizing:
+        return Resizing(*self.image_size, None, None, half_pixel_centers=False)
 
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
         return images * (2.0 / 255.0) - 1.0  # [B, H, W, 3]

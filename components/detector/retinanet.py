@@ -15,11 +15,11 @@ import keras_hub
 import numpy as np
 import tensorflow as tf
 
-from components.detector.layers.resizing import resize_keep_aspect_ratio
 from components.detector.options import DetectorOptions, RetinaNetOptions, RetinaNetResnetOptions
 from components.detector.ssd import SingleShotDetector
 from components.detector.structures import ClassRows
 from components.detector.targets.anchors import AnchorLevel
+from schema.device_model import Resizing
 
 MIN_LEVEL: Final = 3
 MAX_LEVEL: Final = 7
@@ -106,8 +106,10 @@ class RetinaNet(SingleShotDetector):
         self.second_version = second_version
 
     @property
-    def keeps_aspect_ratio(self) -> bool:
-        return True
+    def resizing(self) -> Resizing:
+        """Padding has the mean colour: torchvision pads with 0 after normalising."""
+        side = self.image_size[0]
+        return Resizing(side, side, side, side, half_pixel_centers=True, padding_rgb=_MEAN_RGB)
 
     def anchor_levels(self, options: DetectorOptions) -> list[AnchorLevel]:
         """KerasHub's ``AnchorGenerator`` bit for bit: whole pixels, and the first center in the canvas' corner."""
@@ -128,19 +130,6 @@ class RetinaNet(SingleShotDetector):
             stride = (float(self.image_size[0] // rows), float(self.image_size[1] // columns))
             levels.append(AnchorLevel((rows, columns), heights, widths, stride, (0.0, 0.0)))
         return levels
-
-    def resize(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See the base class, but padding has the mean colour: torchvision pads with 0 after normalising."""
-        side = self.image_size[0]
-        mean = tf.constant(_MEAN_RGB)
-        canvas, share = resize_keep_aspect_ratio(
-            tf.cast(image, tf.float32) - mean,
-            min_dimension=side,
-            max_dimension=side,
-            image_size=self.image_size,
-            half_pixel_centers=True,
-        )
-        return canvas + mean, share
 
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
         return (images - tf.constant(_MEAN_RGB)) / tf.constant(_STDDEV_RGB)  # [B, H, W, 3]

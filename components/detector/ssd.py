@@ -11,9 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.detector.detector import Detector
-from components.detector.heads import postprocess
 from components.detector.options import DetectorOptions
-from components.detector.structures import ClassRows, Detections, Features, GroundTruth, Teaching
+from components.detector.structures import ClassRows, Features, GroundTruth, ScoredBoxes, Teaching
 from components.detector.targets import boxes as box_ops
 from components.detector.targets import losses, matching
 from components.detector.targets.anchors import normalized_anchors
@@ -148,21 +147,12 @@ class SingleShotDetector(Detector):
             )
         return parts
 
-    def postprocess(self, predictions: dict[str, tf.Tensor], valid_height_width: tf.Tensor) -> Detections:
+    def scored_boxes(self, predictions: dict[str, tf.Tensor]) -> ScoredBoxes:
         boxes = box_ops.decode(
             predictions["box_encodings"], self.anchors_yxyx_normalized, self.scale_factors
         )  # [B, N, 4]
         scores = tf.sigmoid(predictions["class_predictions_with_background"])  # [B, N, K]
-        detections = postprocess.batch_non_max_suppression(
-            boxes[:, :, tf.newaxis],
-            scores[..., int(self.has_background) :],
-            score_threshold=self.options.score_threshold,
-            iou_threshold=self.options.iou_threshold,
-            max_per_class=self.options.max_detections,
-            max_total=self.options.max_detections,
-            window_yxyx=postprocess.canvas_window(valid_height_width),
-        )
-        return postprocess.to_original_frame(detections, valid_height_width)
+        return ScoredBoxes(boxes[:, :, tf.newaxis], scores[..., int(self.has_background) :])
 
     @property
     def prediction_layers(self) -> list[keras.layers.Layer]:

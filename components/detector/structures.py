@@ -56,6 +56,19 @@ class Detections(NamedTuple):
     counts: tf.Tensor
 
 
+class ScoredBoxes(NamedTuple):
+    """Every box of a batch before suppression.
+
+    Attributes:
+      boxes_yxyx_normalized: float32 [B, N, Q, 4], 0..1 of the canvas, not clipped; Q is 1 where classes share their
+        boxes, else the number of classes.
+      scores: float32 [B, N, C], without background; padded rows are 0.
+    """
+
+    boxes_yxyx_normalized: tf.Tensor
+    scores: tf.Tensor
+
+
 class ClassRows(NamedTuple):
     """How the last axis of a variable depends on the classes: as if it were [groups, background + classes, values]."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from schema.device_model import Resizing
+
 
 def _bilinear(
     image: tf.Tensor, height_width: tf.Tensor | tuple[int, int], half_pixel_centers: bool = False
@@ -17,6 +19,32 @@ def _bilinear(
     return tf.raw_ops.ResizeBilinear(
         images=image[tf.newaxis], size=height_width, align_corners=False, half_pixel_centers=half_pixel_centers
     )[0]
+
+
+def resize_to_canvas(image: tf.Tensor, resizing: Resizing) -> tuple[tf.Tensor, tf.Tensor]:
+    """Brings an image to the canvas as the settings say.
+
+    Args:
+      image: uint8 or float32 [h, w, 3].
+      resizing: how.
+
+    Returns:
+      float32 [H, W, 3] with the range of the input, and the valid share, float32 [2] (height, width).
+    """
+    size = (resizing.height_pixels, resizing.width_pixels)
+    if resizing.min_dimension_pixels is None or resizing.max_dimension_pixels is None:
+        return resize_fixed(image, size, half_pixel_centers=resizing.half_pixel_centers)
+    padding = tf.constant(resizing.padding_rgb)  # [3]
+    if any(resizing.padding_rgb):
+        image = tf.cast(image, tf.float32) - padding
+    canvas, share = resize_keep_aspect_ratio(
+        image,
+        min_dimension=resizing.min_dimension_pixels,
+        max_dimension=resizing.max_dimension_pixels,
+        image_size=size,
+        half_pixel_centers=resizing.half_pixel_centers,
+    )
+    return (canvas + padding if any(resizing.padding_rgb) else canvas), share
 
 
 def resize_fixed(
