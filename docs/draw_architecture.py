@@ -60,19 +60,18 @@ BOXES: Final[Mapping[str, Box]] = {
     "components.validation": Box(186, 352, "what TFDV cannot say"),
     "components.evaluator": Box(340, 352, "measure, judge"),
     "components.serving_contract": Box(868, 252, "can servers use it"),
-    "components.export": Box(850, 352, "the SavedModel"),
+    "components.export": Box(850, 352, "what others run"),
     "components.transform": Box(416, 480, "boxes, classes", 116),
-    ARCHITECTURES: Box(566, 480, "a file a detector", 124, "architectures"),
+    ARCHITECTURES: Box(566, 480, "base, a file each", 124, "architectures"),
     f"{DETECTOR}.weights": Box(722, 480, "checkpoints in", 116),
     f"{DETECTOR}.heads": Box(566, 556, "features to boxes", 124),
     f"{DETECTOR}.backbones": Box(566, 632, "images to features", 124),
     f"{DETECTOR}.targets": Box(722, 632, "anchors, losses", 116),
     f"{DETECTOR}.layers": Box(566, 700, "fast Keras layers", 124),
-    CONTRACT: Box(846, 700, "detector, registry", 128, "contract"),
+    CONTRACT: Box(846, 700, "options, structures", 128, "contract"),
     "schema": Box(540, 800, "what a record is, and what an exported model is", 1032),
 }
 _LANES: Final = {
-    ("components.export", "schema"): 935,
     ("components.serving_contract", "schema"): 956,
     (f"{DETECTOR}.weights", "schema"): 646,
 }

@@ -6,6 +6,8 @@ import dataclasses
 import json
 from typing import Any, Self
 
+from schema.label_map import LabelMap
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassOperatingPoint:
@@ -56,6 +58,20 @@ class OperatingPoints:
     def threshold_by_id(self) -> dict[int, float]:
         """Thresholds by 1-based id."""
         return {point.class_id: point.threshold for point in self.classes}
+
+    def by_index(self, label_map: LabelMap) -> list[float]:
+        """Thresholds of the ids from 1 to the last, at index id - 1; 1 for an id without a class.
+
+        Raises:
+          ValueError: a class of the label map has none.
+        """
+        by_id = self.threshold_by_id
+        missing = [name for class_id, name in label_map if class_id not in by_id]
+        if missing:
+            raise ValueError(
+                f"no operating point for {', '.join(missing)}; expected one for every class of the label map"
+            )
+        return [by_id.get(class_id, 1.0) for class_id in range(1, label_map.ids[-1] + 1)]
 
     def to_json(self) -> str:
         """The text of ``exported_model.OPERATING_POINTS_FILE``."""

@@ -287,6 +287,11 @@ class Detector(keras.Model, abc.ABC):
         Their classes may differ.
         """
 
+    @property
+    def reads_valid_share(self) -> bool:
+        """Whether predictions depend on which share of the canvas is image; else it matters to ``postprocess`` only."""
+        return False
+
     @abc.abstractmethod
     def scored_boxes(self, predictions: dict[str, tf.Tensor]) -> ScoredBoxes:
         """``head_predictions`` -> all boxes with the scores of all classes."""

@@ -21,6 +21,7 @@ from components.detector.detector import Detector
 from components.detector.heads import postprocess
 from components.detector.heads.region_proposals import RegionProposalHead, anchor_level, clipped_anchors_pixels, propose
 from components.detector.layers.cosine_similarity import CosineDense
+from components.detector.layers.in_float import in_float
 from components.detector.layers.roi_crop import crop_regions
 from components.detector.options import (
     DetectorOptions,
@@ -229,6 +230,11 @@ class FasterRcnn(Detector):
         return ScoredBoxes(boxes / self._canvas_pixels(), tf.where(proposals.is_real[..., tf.newaxis], scores, 0.0))
 
     @property
+    def reads_valid_share(self) -> bool:
+        """Proposals end where the image does."""
+        return self.keeps_aspect_ratio
+
+    @property
     def suppression(self) -> Suppression:
         return dataclasses.replace(super().suppression, max_per_class=self.options.max_detections_per_class)
 
@@ -308,14 +314,15 @@ class FasterRcnn(Detector):
     def _propose(self, features: Features, valid_height_width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Proposals]:
         """The first stage: box encodings [B, N, 4], objectness logits [B, N, 2], proposals clipped to the images."""
         box_encodings, objectness_logits = self.in_float32(self.region_proposal_head(features[_LEVEL]))
-        proposals = propose(
-            box_encodings,
-            objectness_logits,
-            tf.constant(self._anchors_pixels),
-            postprocess.canvas_window(valid_height_width) * self._canvas_pixels(),
-            max_proposals=self.options.max_proposals,
-            iou_threshold=self.options.proposal_iou_threshold,
-        )
+        with in_float():
+            proposals = propose(
+                box_encodings,
+                objectness_logits,
+                tf.constant(self._anchors_pixels),
+                postprocess.canvas_window(valid_height_width) * self._canvas_pixels(),
+                max_proposals=self.options.max_proposals,
+                iou_threshold=self.options.proposal_iou_threshold,
+            )
         return box_encodings, objectness_logits, proposals
 
     def _classify(

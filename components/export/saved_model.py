@@ -75,8 +75,8 @@ class ServingModule(tf.Module):
         self._detect = tf.function(detect, input_signature=[frame], autograph=False)
         self.labels = tf.saved_model.Asset(labels_file)
         # Row 0 is for padding.
+        self._thresholds_by_id = None if operating_points is None else [1.0, *operating_points.by_index(label_map)]
         self._names_by_id = ["", *label_map.name_by_index]
-        self._thresholds_by_id = None if operating_points is None else _thresholds_by_id(operating_points, label_map)
 
     def signatures(self) -> dict[str, Any]:
         """Concrete functions by signature name."""
@@ -227,15 +227,6 @@ def description(
         # For whoever reads it: the weights beside are those of the detector alone.
         **({"classifier": detector.classifier} if detector.classifier else {}),
     }
-
-
-def _thresholds_by_id(operating_points: OperatingPoints, label_map: LabelMap) -> list[float]:
-    """By id from 0 on: 1 for padding, and for ids without a class."""
-    by_id = operating_points.threshold_by_id
-    missing = [name for class_id, name in label_map if class_id not in by_id]
-    if missing:
-        raise ValueError(f"no operating point for {', '.join(missing)}; expected one for every class of the label map")
-    return [by_id.get(class_id, 1.0) for class_id in range(label_map.ids[-1] + 1)]
 
 
 def _warmup_request(height_width: tuple[int, int], batch_size: int) -> prediction_log_pb2.PredictionLog:

@@ -58,11 +58,15 @@ def batch_non_max_suppression(
     # combined_non_max_suppression would take all rows at once, but has equal scores in the order of its heap. Neither
     # has a GPU much to do for.
     with tf.device("/CPU:0"):
-        selected, counts = tf.map_fn(
-            suppress,
-            tf.range(tf.shape(scores_by_class)[0]),
-            fn_output_signature=(tf.TensorSpec((max_per_class,), tf.int32), tf.TensorSpec((), tf.int32)),
-        )  # [B * C, K], [B * C]
+        if scores_by_class.shape[0] == 1:
+            # The proposals of one image: without a loop, which other runtimes than TensorFlow's may not have.
+            selected, counts = (tf.expand_dims(part, 0) for part in suppress(tf.constant(0)))
+        else:
+            selected, counts = tf.map_fn(
+                suppress,
+                tf.range(tf.shape(scores_by_class)[0]),
+                fn_output_signature=(tf.TensorSpec((max_per_class,), tf.int32), tf.TensorSpec((), tf.int32)),
+            )  # [B * C, K], [B * C]
     rows = num_classes * max_per_class
     anchors = tf.reshape(selected, (-1, num_classes, max_per_class))  # [B, C, K]
     if boxes_by_class.shape[1] == 1:

@@ -14,7 +14,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import h5py
 import numpy as np
@@ -22,13 +22,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from components.detector.detector import Detector
 from components.detector.names import KERAS_HUB_DETECTORS
 from components.detector.options import OPTIONS
 from components.path_settings import KERAS_HUB
 from components.user_error import UserError
 from schema.exported_model import DESCRIPTION_FILE, SAVED_MODEL_FILE, WEIGHTS_FILE
 from schema.label_map import LabelMap
+
+if TYPE_CHECKING:
+    from components.detector.detector import Detector
 
 VALUE_SUFFIX: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 _OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.detector.detector import Detector
 from components.detector.options import OPTIONS, options_of
 from components.detector.structures import ClassRows
 from components.detector.targets.boxes import ScaleFactors
@@ -17,6 +16,9 @@ from components.detector.weights.checkpoints import Checkpoint, CheckpointError
 from components.detector.weights.coco_classes import COCO_LABEL_MAP, NUM_IDS
 from components.detector.weights.zoo_pipeline_config import scale_factors_beside
 from schema.label_map import LabelMap
+
+if TYPE_CHECKING:
+    from components.detector.detector import Detector
 
 Array = NDArray[np.floating[Any]]
 
