@@ -16,6 +16,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from schema.exported_model import SAVED_MODEL_FILE
+from serving.devices.runtime import MODEL_FILES
 from serving.models.batching import BatchScheduler
 from serving.models.batching_parameters import BatchingParameters
 from serving.models.loader import Loader
@@ -64,6 +66,8 @@ class ServerSettings:
       tokens: that let callers in; None: everybody is.
       request_log: what is kept of the answers, beside what the models' configs say.
       shadow: which version is asked too, and its answers compared; None: none.
+      runtime: what runs the models, which are device models then: ``litert``, ``onnx`` or ``openvino``. None: they are
+        SavedModels, and TensorFlow does.
     """
 
     host: str = "127.0.0.1"
@@ -81,6 +85,7 @@ class ServerSettings:
     tokens: Tokens | None = None
     request_log: RequestLogSettings = dataclasses.field(default_factory=RequestLogSettings)
     shadow: ShadowSettings | None = None
+    runtime: str | None = None
 
 
 class ModelServer:
@@ -113,13 +118,14 @@ class ModelServer:
         self._request_log.follow(models)
         self.servables = Servables(
             models,
-            Loader(self._scheduler).load,
+            Loader(self._scheduler, are_device_models=settings.runtime is not None).load,
             settings.poll_seconds,
             config_file=settings.config_file,
             config_poll_seconds=settings.config_poll_seconds,
             allow_unavailable_labels=settings.allow_unavailable_labels,
             on_available=self._version_is_available,
             prepare=self._request_log.follow,
+            model_file=MODEL_FILES[settings.runtime] if settings.runtime else SAVED_MODEL_FILE,
         )
         self.metrics.watch_versions(self._available)
         observers = [self.metrics.answered, self._request_log.answered]

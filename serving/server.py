@@ -2,6 +2,7 @@
 
     python -m serving.server --model_base_path DIR --model_name detector --port 8500
     python -m serving.server --model_config_file models.config
+    python -m serving.server --model_base_path DIR --runtime openvino
 
 It serves the newest complete version in DIR, or what the file says, and follows new ones. Flags have TF Serving's names
 where it has the same; a client of one is a client of the other.
@@ -20,14 +21,16 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from schema.exported_model import MODEL_NAME
+from schema.exported_model import MODEL_NAME, SAVED_MODEL_FILE
 from schema.installation import everything_for
+from serving.devices.runtime import MODEL_FILES
 from serving.models import version_folder
 
 if TYPE_CHECKING:
     from serving.wire.shadow import ShadowSettings
 
 _LOG = logging.getLogger(__name__)
+_TENSORFLOW = "tensorflow"
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -65,6 +68,12 @@ def _arguments() -> argparse.ArgumentParser:
         type=pathlib.Path,
         action="append",
         help="a folder that HandleReloadConfigRequest may serve from (default: those above the models' folders)",
+    )
+    models.add_argument(
+        "--runtime",
+        choices=(_TENSORFLOW, *MODEL_FILES),
+        default=_TENSORFLOW,
+        help="what runs the models: tensorflow for SavedModels, the others for device models (default: %(default)s)",
     )
     models.add_argument("--wait_for_model", action="store_true", help="start before the first version is there")
     door = parser.add_argument_group("where it listens")
@@ -164,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         if options.model_base_path and not options.wait_for_model:
-            version_folder.check_base_path(options.model_base_path)
+            version_folder.check_base_path(options.model_base_path, MODEL_FILES.get(options.runtime, SAVED_MODEL_FILE))
     except version_folder.ModelFolderError as error:
         sys.exit(f"error: {error}")
     _serve(options)
@@ -283,6 +292,7 @@ def _serve(options: argparse.Namespace) -> None:
                     options.request_log, options.request_log_sampling, options.request_log_max_mib
                 ),
                 shadow=_shadow_settings(options),
+                runtime=None if options.runtime == _TENSORFLOW else options.runtime,
             ),
         )
     except (ModelsConfigError, BatchingParametersError, TextConfigError, TokenFileError, PortError, OSError) as error:

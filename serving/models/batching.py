@@ -36,7 +36,8 @@ class _Task:
     model: Runnable
     call: Call
     size: int
-    key: tuple[object, ...]
+    key: tuple[object, ...] | None
+    """What tasks have in common that can be run as one; None: it runs alone, and is not padded."""
     future: concurrent.futures.Future[dict[str, Array]] = dataclasses.field(
         default_factory=concurrent.futures.Future, init=False
     )
@@ -81,8 +82,8 @@ class BatchScheduler:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def run(self, model: Runnable, call: Call) -> dict[str, Array]:
-        """Runs a call in batches with others; waits for its outputs.
+    def run(self, model: Runnable, call: Call, *, merges: bool = True) -> dict[str, Array]:
+        """Runs a call in batches with others, or in its turn alone; waits for its outputs.
 
         Raises:
           RequestError: RESOURCE_EXHAUSTED, too many wait; DEADLINE_EXCEEDED or CANCELLED, nobody waits any more;
@@ -97,7 +98,7 @@ class BatchScheduler:
                 f"Task size {size} is larger than maximum input batch size {largest} (max_batch_size)",
             )
         parts = [call] if size <= largest else [*_cut(call, size, largest)]
-        tasks = [_Task(model, part, _images(part.inputs), _key(model, part)) for part in parts]
+        tasks = [_Task(model, part, _images(part.inputs), _key(model, part) if merges else None) for part in parts]
         self._enqueue(tasks)
         outputs = [self._result(task) for task in tasks]
         return outputs[0] if len(outputs) == 1 else _joined(outputs)
@@ -162,7 +163,7 @@ class BatchScheduler:
     def _fits(self, batch: Sequence[_Task], images: int, task: _Task) -> bool:
         """Whether a task can join a batch, and none of them is then answered too late. The caller holds the lock."""
         size = images + task.size
-        if task.key != batch[0].key or size > self.parameters.max_batch_size:
+        if task.key is None or task.key != batch[0].key or size > self.parameters.max_batch_size:
             return False
         deadlines = [one.call.deadline_monotonic for one in (*batch, task) if one.call.deadline_monotonic is not None]
         return not deadlines or time.monotonic() + size * self._usual_seconds_per_image() < min(deadlines)
@@ -176,6 +177,8 @@ class BatchScheduler:
         pause = self.parameters.batch_timeout_micros / 1e6
         while pause and self._waiting and not self._is_stopped:
             first = self._waiting[0]
+            if first.key is None:
+                return
             remaining = first.queued_monotonic + pause - time.monotonic()
             fitting = sum(task.size for task in self._waiting if task.key == first.key)
             if remaining <= 0 or fitting >= self.parameters.max_batch_size:
@@ -221,7 +224,7 @@ class BatchScheduler:
     def _outputs(self, batch: Sequence[_Task], size: int) -> list[dict[str, Array]]:
         """Outputs of every task."""
         first = batch[0]
-        padded = self.parameters.padded_size(size)
+        padded = size if first.key is None else self.parameters.padded_size(size)
         if len(batch) == 1 and padded == size:
             return [first.model.run(first.call)]
         merged = {
@@ -241,17 +244,19 @@ class BatchScheduler:
 class BatchedModel:
     """A model whose calls are merged with those of others, where its signature has a free batch dimension."""
 
-    def __init__(self, model: Runnable, scheduler: BatchScheduler) -> None:
+    def __init__(self, model: Runnable, scheduler: BatchScheduler, *, merges: bool = True) -> None:
+        """Without `merges` calls wait in the queue of the others, and run alone."""
         self.version = model.version
         self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = model.signature_defs
         self._model = model
         self._scheduler = scheduler
+        self._merges = merges
         self._batched = {name for name, definition in self.signature_defs.items() if _has_batches(definition)}
 
     def run(self, call: Call) -> dict[str, Array]:
         """See `Runnable.run` and `BatchScheduler.run`."""
         if call.joins_batches and call.signature_name in self._batched and _images(call.inputs) > 0:
-            return self._scheduler.run(self._model, call)
+            return self._scheduler.run(self._model, call, merges=self._merges)
         return self._model.run(call)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import grpc
 from tensorflow_serving.apis import model_pb2
 
+from schema.exported_model import SAVED_MODEL_FILE
 from serving.models import version_resolver
 from serving.models.models_config import ModelConfig, ModelsConfigError, read_models_config
 from serving.models.runnable import Runnable
@@ -43,6 +44,7 @@ class Servables:
         allow_unavailable_labels: bool = False,
         on_available: Callable[[], None] = lambda: None,
         prepare: Callable[[Sequence[ModelConfig]], None] = lambda models: None,
+        model_file: str = SAVED_MODEL_FILE,
     ) -> None:
         """Nothing is loaded yet.
 
@@ -56,6 +58,7 @@ class Servables:
           on_available: is called whenever a version has begun to answer.
           prepare: is called with another list of models before it is taken, never twice at once; by a
             `ModelsConfigError` it refuses the list.
+          model_file: name of the file that a version is known by.
         """
         self._load = load
         self._poll_seconds = poll_seconds
@@ -64,6 +67,7 @@ class Servables:
         self._allow_unavailable_labels = allow_unavailable_labels
         self._on_available = on_available
         self._prepare = prepare
+        self._model_file = model_file
         self._lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._followers = {model.name: self._follower(model) for model in models}
@@ -229,7 +233,7 @@ class Servables:
         follower.retire_all()
 
     def _follower(self, model: ModelConfig) -> VersionFollower:
-        return VersionFollower(model, self._load, self._on_available)
+        return VersionFollower(model, self._load, self._on_available, self._model_file)
 
     def _followed(self) -> list[VersionFollower]:
         """Those whose folders are looked into. The caller holds the lock."""

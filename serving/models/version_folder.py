@@ -33,14 +33,19 @@ def numbered_folders(base_path: pathlib.Path) -> dict[int, pathlib.Path]:
     return dict(sorted(numbered.items(), reverse=True))
 
 
-def complete_versions(base_path: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Versions that hold a SavedModel, by number, newest first; those that cannot be looked into are left out."""
-    return {number: path for number, path in numbered_folders(base_path).items() if _holds_model(path)}
+def complete_versions(base_path: pathlib.Path, model_file: str = SAVED_MODEL_FILE) -> dict[int, pathlib.Path]:
+    """Versions that hold a model, by number, newest first; those that cannot be looked into are left out.
+
+    Args:
+      base_path: folder of the versions.
+      model_file: name of the file that a model is known by.
+    """
+    return {number: path for number, path in numbered_folders(base_path).items() if _holds_model(path / model_file)}
 
 
-def _holds_model(version_path: pathlib.Path) -> bool:
+def _holds_model(model_file: pathlib.Path) -> bool:
     try:
-        return (version_path / SAVED_MODEL_FILE).is_file()
+        return model_file.is_file()
     except OSError:
         return False
 
@@ -83,19 +88,20 @@ def check_variables(version_path: pathlib.Path) -> None:
         )
 
 
-def check_base_path(base_path: pathlib.Path) -> None:
-    """Raises `ModelFolderError` when no version can be served from `base_path`."""
-    expected = f"expected {base_path / '<number>' / SAVED_MODEL_FILE}"
+def check_base_path(base_path: pathlib.Path, model_file: str = SAVED_MODEL_FILE) -> None:
+    """Raises `ModelFolderError` when no version with a `model_file` can be served from `base_path`."""
+    expected = f"expected {base_path / '<number>' / model_file}"
     advice = "push a model there first, or wait for the first one with --wait_for_model"
     if not base_path.exists():
         raise ModelFolderError(f"{base_path}: no such folder; {expected}; {advice}")
     if not base_path.is_dir():
         raise ModelFolderError(f"{base_path}: is not a folder; {expected}")
-    if complete_versions(base_path):
+    if complete_versions(base_path, model_file):
         return
-    if (base_path / SAVED_MODEL_FILE).is_file():
+    if (base_path / model_file).is_file():
+        kind = "SavedModel" if model_file == SAVED_MODEL_FILE else "device model"
         raise ModelFolderError(
-            f"{base_path}: is itself a SavedModel; give the folder above it, whose versions are numbered"
+            f"{base_path}: is itself a {kind}; give the folder above it, whose versions are numbered"
         )
     found = ", ".join(sorted(path.name for path in base_path.iterdir())[:8]) or "nothing"
     raise ModelFolderError(f"{base_path}: holds no complete version; {expected}, found {found}; {advice}")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from schema.exported_model import SAVED_MODEL_FILE
 from serving.models import version_folder
 from serving.models.models_config import ModelConfig
 from serving.models.runnable import Runnable
@@ -44,12 +45,26 @@ class VersionFollower:
       store: what is loaded.
     """
 
-    def __init__(self, config: ModelConfig, load: Load, on_available: Callable[[], None] = lambda: None) -> None:
-        """`on_available` is called whenever a version has begun to answer."""
+    def __init__(
+        self,
+        config: ModelConfig,
+        load: Load,
+        on_available: Callable[[], None] = lambda: None,
+        model_file: str = SAVED_MODEL_FILE,
+    ) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+          config: of the model.
+          load: what makes a version answer.
+          on_available: is called whenever a version has begun to answer.
+          model_file: name of the file that a version is known by.
+        """
         self.config = config
         self.store = VersionStore(config.name)
         self._load = load
         self._on_available = on_available
+        self._model_file = model_file
         self._lock = threading.Lock()
         self._is_retired = False
         self._failures: dict[int, _Failure] = {}
@@ -65,7 +80,7 @@ class VersionFollower:
         with self._lock:
             if self._is_retired:
                 return
-            versions = version_folder.complete_versions(self.config.base_path)
+            versions = version_folder.complete_versions(self.config.base_path, self._model_file)
             if not versions:
                 return
 

@@ -99,6 +99,14 @@ def test_a_lone_request_runs_at_once_and_those_that_wait_together_as_one_batch(m
     assert model.batches == [[100], [1, 2, 3, 6], [4, 5]]
 
 
+def test_what_gains_nothing_by_it_is_not_merged_and_not_padded(make: Make) -> None:
+    model, _, scheduler = make(allowed_batch_sizes=(4,))
+    batched = BatchedModel(model, scheduler, merges=False)
+    futures = _behind_a_busy_thread(model, batched, scheduler, [_call(1), _call(2, 3), _call(4)])
+    assert [future.result(10)["y"].tolist() for future in futures] == [[2], [4, 6], [8]]
+    assert model.batches == [[100], [1], [2, 3], [4]]
+
+
 def test_what_is_at_fault_fails_alone(make: Make) -> None:
     model, batched, scheduler = make()
     futures = _behind_a_busy_thread(model, batched, scheduler, [_call(1), _call(-2), _call(3)])
