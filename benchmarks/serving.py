@@ -355,7 +355,7 @@ def _mutated(data: bytes, generator: random.Random) -> bytes:
             case 2:
                 changed[at:at] = changed[at : at + generator.randrange(1, 64)]
             case _:
-                changed[at:] = changed[at : at + generator.randrange(1, len(changed))]
+                changed[at:] = changed[at : at + generator.randrange(1, len(changed) + 1)]
         if not changed:
             changed = bytearray(b"\0")
     return bytes(changed)
@@ -397,7 +397,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         models = pathlib.Path(folder)
         _export(models)
-        print("\n\n".join(PARTS[name](models, options.seconds) for name in options.names or PARTS))
+        for name in options.names or PARTS:
+            print(PARTS[name](models, options.seconds), end="\n\n", flush=True)
     return 0
 
 
