@@ -9,24 +9,21 @@ from typing import Any, Self
 from schema.label_map import LabelMap
 
 
-@dataclasses.dataclass(frozen=True)
-class ClassOperatingPoint:
-    """A class's threshold.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """A threshold and what it brings, on the images that it was chosen on.
 
     Attributes:
-      class_id: 1-based id of the label map.
-      class_name: name of the class.
       threshold: detections of the class that score at least this are believed, 0..1.
-      precision: share of these that are true, on the images that it was chosen on.
+      precision: share of these that are true.
       recall: share of the objects there that one of these found.
-      f1: harmonic mean of the two.
+      f1: harmonic mean of the two; 0 where both are.
       support: objects of the class that there were to find.
-      of_all_classes: they were too few: threshold, precision, recall and F1 are those of all classes together.
+      of_all_classes: they were too few, or none was detected: threshold, precision, recall and F1 are those of all
+        classes together.
       is_reached: the rule is kept; else it is the threshold that comes nearest.
     """
 
-    class_id: int
-    class_name: str
     threshold: float
     precision: float
     recall: float
@@ -34,6 +31,19 @@ class ClassOperatingPoint:
     support: int
     of_all_classes: bool
     is_reached: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassOperatingPoint(OperatingPoint):
+    """A class's threshold.
+
+    Attributes:
+      class_id: 1-based id of the label map.
+      class_name: name of the class.
+    """
+
+    class_id: int
+    class_name: str
 
 
 @dataclasses.dataclass(frozen=True)

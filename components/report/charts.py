@@ -37,15 +37,14 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
-class LineChart:
-    """Lines over steps, in the drawing's units.
+class Axes:
+    """What a chart is drawn into, in the drawing's units.
 
     Attributes:
       width, height: of the drawing.
       left, right: ends of the grid lines.
       y_ticks: y and text of each grid line.
-      x_ticks: x and text of each step below.
-      lines: the lines.
+      x_ticks: x and text of each mark below.
     """
 
     width: int
@@ -54,6 +53,16 @@ class LineChart:
     right: int
     y_ticks: tuple[tuple[float, str], ...]
     x_ticks: tuple[tuple[float, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class LineChart(Axes):
+    """Lines over steps, in the drawing's units.
+
+    Attributes:
+      lines: the lines.
+    """
+
     lines: tuple[Line, ...]
 
 

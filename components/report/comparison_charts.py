@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from components.report.charts import COLOURS, Point
+from components.report.charts import COLOURS, Axes, Point
 from components.trainer.comparison.learning_curve import Forecast
 from components.trainer.comparison.summary import Line, Summary
 
@@ -41,24 +41,14 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True)
-class CurveChart:
+class CurveChart(Axes):
     """Curves over a logarithmic axis, in the drawing's units.
 
     Attributes:
-      width, height: of the drawing.
-      left, right: ends of the grid lines.
-      y_ticks: y and text of each grid line.
-      x_ticks: x and text of each mark below.
       x_label: what the axis is.
       curves: the curves.
     """
 
-    width: int
-    height: int
-    left: int
-    right: int
-    y_ticks: tuple[tuple[float, str], ...]
-    x_ticks: tuple[tuple[float, str], ...]
     x_label: str
     curves: tuple[Curve, ...]
 

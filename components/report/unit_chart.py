@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from components.report.charts import Point
+from components.report.charts import Axes, Point
 
 Style = Literal["solid", "dashed", "faint"]
 
@@ -36,24 +36,14 @@ class UnitLine:
 
 
 @dataclasses.dataclass(frozen=True)
-class UnitChart:
+class UnitChart(Axes):
     """Lines in the drawing's units.
 
     Attributes:
-      width, height: of the drawing.
-      left, right: ends of the grid lines.
-      y_ticks: y and text of each grid line.
-      x_ticks: x and text of each mark below.
       x_label, y_label: what the axes are.
       lines: the lines.
     """
 
-    width: int
-    height: int
-    left: int
-    right: int
-    y_ticks: tuple[tuple[float, str], ...]
-    x_ticks: tuple[tuple[float, str], ...]
     x_label: str
     y_label: str
     lines: tuple[UnitLine, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -41,17 +42,7 @@ def choose_operating_points(
         return None
     points = ((class_id, name, by_name[name]) for class_id, name in label_map)
     classes = tuple(
-        ClassOperatingPoint(
-            class_id,
-            name,
-            threshold=point.threshold,
-            precision=point.precision,
-            recall=point.recall,
-            f1=point.f1,
-            support=point.support,
-            of_all_classes=point.of_all_classes,
-            is_reached=point.is_reached,
-        )
+        ClassOperatingPoint(class_id=class_id, class_name=name, **dataclasses.asdict(point))
         for class_id, name, point in points
     )
     return OperatingPoints(settings.rule, settings.value, split, len(results), classes)

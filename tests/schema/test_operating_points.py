@@ -10,7 +10,13 @@ from schema.operating_points import ClassOperatingPoint, OperatingPoints
 
 _SHARES = st.floats(0, 1)
 _CLASSES = st.builds(
-    ClassOperatingPoint, st.integers(1), st.text(), _SHARES, _SHARES, _SHARES, _SHARES, st.integers(0), st.booleans()
+    ClassOperatingPoint,
+    class_id=st.integers(1),
+    threshold=_SHARES,
+    precision=_SHARES,
+    recall=_SHARES,
+    f1=_SHARES,
+    support=st.integers(0),
 )
 
 

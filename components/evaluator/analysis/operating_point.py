@@ -14,6 +14,7 @@ import numpy as np
 from components.evaluator.analysis.precision_recall import AT_IOU_50, Ranking, rankings, together
 from components.evaluator.coco_matching import Bools, Floats
 from components.evaluator.matched_images import Detections, MatchedImages
+from schema.operating_points import OperatingPoint
 
 MIN_OBJECTS: Final = 20
 """Of a class that has a threshold of its own: with fewer it would be that of a handful of lucky detections."""
@@ -38,30 +39,6 @@ class Rule:
             raise ValueError(f"at_least is {self.at_least}, but the rule best_f1 has none; leave it out")
         if self.kind != "best_f1" and (self.at_least is None or not 0 <= self.at_least <= 1):
             raise ValueError(f"at_least is {self.at_least}; expected the {self.kind} to keep, 0 to 1")
-
-
-@dataclasses.dataclass(frozen=True)
-class OperatingPoint:
-    """A threshold and what it brings, on the images that it was chosen on.
-
-    Attributes:
-      threshold: detections with at least this score are believed. It is the score of one of them.
-      precision: share of the believed detections that are true.
-      recall: share of the objects that one of them found.
-      f1: harmonic mean of the two; 0 where both are.
-      support: objects of the class to find.
-      of_all_classes: the class has too few objects, or no detection: threshold, precision, recall and F1 are those of
-        all classes together.
-      is_reached: the rule is kept; else it is the point that comes nearest.
-    """
-
-    threshold: float
-    precision: float
-    recall: float
-    f1: float
-    support: int
-    of_all_classes: bool
-    is_reached: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,11 +96,11 @@ def point_of(ranking: Ranking, rule: Rule) -> OperatingPoint | None:
     wanted, reached = _wanted(every, rule)
     place = int(np.argmax(wanted))  # the first of the highest: the highest threshold
     return OperatingPoint(
-        float(every.scores[place]),
-        float(every.precisions[place]),
-        float(every.recalls[place]),
-        float(every.f1s[place]),
-        ranking.objects,
+        threshold=float(every.scores[place]),
+        precision=float(every.precisions[place]),
+        recall=float(every.recalls[place]),
+        f1=float(every.f1s[place]),
+        support=ranking.objects,
         of_all_classes=False,
         is_reached=bool(reached[place]),
     )

@@ -8,7 +8,6 @@ from typing import Final, Self
 
 from components.evaluator.analysis.operating_point import (
     MIN_OBJECTS,
-    OperatingPoint,
     Rule,
     Thresholds,
     operating_points,
@@ -20,6 +19,7 @@ from components.report.charts import COLOURS
 from components.report.section import Run, Section, TextPair
 from components.report.unit_chart import UnitChart, UnitLine, unit_chart
 from components.report.worst_classes import worst_classes
+from schema.operating_points import OperatingPoint
 
 RULES: Final = (
     ("best F1", Rule()),
