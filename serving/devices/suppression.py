@@ -112,49 +112,43 @@ class _Greedy:
         self._kept_boxes = np.empty((0, 4), np.float32)
         self._kept_classes = np.empty(0, np.int64)
         self._per_class: dict[int, int] = {}
-        self._boxes: list[Float32] = []
-        self._scores: list[np.float32] = []
-        self._classes: list[int] = []
+        self._shown: list[Found] = []
+        self._count = 0
 
     def take(self, boxes: Float32, scores: Float32, classes: Int64) -> bool:
         """Goes through candidates [n] in their order; whether there are enough detections."""
-        # Most candidates surround an object that was found long since: those go first, many at once.
-        left = np.flatnonzero(~self._overlap(boxes, classes, self._kept_boxes, self._kept_classes).any(axis=1))
-        boxes, scores, classes = boxes[left], scores[left], classes[left]  # [m, 4], [m], [m]
+        if len(self._kept_boxes):
+            # Most candidates surround an object that was found long since: those go first, many at once.
+            is_seen = self._overlap(boxes, classes, self._kept_boxes, self._kept_classes).any(axis=1)  # [n]
+            boxes, scores, classes = boxes[~is_seen], scores[~is_seen], classes[~is_seen]  # [m, 4], [m], [m]
         overlaps = self._overlap(boxes, classes, boxes, classes)  # [m, m]
-        is_out = np.zeros(len(left), np.bool_)
+        clipped = np.maximum(np.minimum(boxes, np.tile(self._window[2:], 2)), np.tile(self._window[:2], 2))  # [m, 4]
+        sides = np.maximum(clipped[:, 2:] - clipped[:, :2], np.float32(0))  # [m, 2]
+        has_area = sides[:, 0] * sides[:, 1] > 0  # [m]
+        is_out = np.zeros(len(boxes), np.bool_)
         kept: list[int] = []
-        is_enough = self._max_total <= len(self._scores)
+        shown: list[int] = []
         for index, name in enumerate(classes.tolist()):
-            if is_enough:
+            if self._count + len(shown) >= self._max_total:
                 break
             if is_out[index] or self._per_class.get(name, 0) >= self._max_per_class:
                 continue
             is_out |= overlaps[index]
             kept.append(index)
             self._per_class[name] = self._per_class.get(name, 0) + 1
-            is_enough = self._add(boxes[index], scores[index], name)
+            if has_area[index]:
+                shown.append(index)
         self._kept_boxes = np.concatenate([self._kept_boxes, boxes[kept]])
         self._kept_classes = np.concatenate([self._kept_classes, classes[kept]])
-        return is_enough
+        self._shown.append(Found(clipped[shown], scores[shown], classes[shown]))
+        self._count += len(shown)
+        return self._count >= self._max_total
 
     def found(self) -> Found:
         """What was kept, and has an area in the window."""
-        return Found(
-            np.asarray(self._boxes, np.float32).reshape(-1, 4),
-            np.asarray(self._scores, np.float32),
-            np.asarray(self._classes, np.int64),
-        )
-
-    def _add(self, box: Float32, score: np.float32, name: int) -> bool:
-        """Clips a kept box, and drops it where nothing is left; whether there are enough."""
-        ymin, xmin, ymax, xmax = self._window
-        clipped = np.minimum(np.maximum(box, (ymin, xmin, ymin, xmin)), (ymax, xmax, ymax, xmax)).astype(np.float32)
-        if max(clipped[2] - clipped[0], np.float32(0)) * max(clipped[3] - clipped[1], np.float32(0)) > 0:
-            self._boxes.append(clipped)
-            self._scores.append(score)
-            self._classes.append(name)
-        return len(self._scores) >= self._max_total
+        if not self._shown:
+            return Found(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
+        return Found(*(np.concatenate(parts) for parts in zip(*self._shown, strict=True)))
 
     def _overlap(self, boxes: Float32, classes: Int64, others: Float32, other_classes: Int64) -> npt.NDArray[np.bool_]:
         """Bool [n, m]: are they of one class, and overlap by more than may be? Corners may be in any order."""
