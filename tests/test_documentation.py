@@ -24,6 +24,7 @@ DOCUMENTS = (
     "docs/transfer.md",
     "docs/augmentation.md",
     "docs/serving.md",
+    "docs/devices.md",
     "docs/gate.md",
     "docs/report.md",
     "docs/label_review.md",

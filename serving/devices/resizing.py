@@ -2,15 +2,21 @@
 
 Bilinear without antialiasing, as TensorFlow's ``ResizeBilinear`` computes it. Other bilinear definitions, Pillow's and
 OpenCV's among them, move the image by up to half a pixel or blur it, and change every number after it.
+
+This file runs with numpy alone, so that an application can take it as it is.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
-from schema.device_model import Resizing
-from serving.devices.arrays import Float32, UInt8
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from schema.device_model import Resizing
+    from serving.devices.arrays import Float32, UInt8
 
 
 def to_canvas(image: UInt8 | Float32, resizing: Resizing) -> tuple[Float32, Float32]:

@@ -1,6 +1,6 @@
 """From the outputs of a device model to detections, in numpy: what the SavedModel does in its graph.
 
-This file needs numpy alone, so that an application can take it as it is.
+This file runs with numpy alone, so that an application can take it as it is.
 """
 
 from __future__ import annotations
