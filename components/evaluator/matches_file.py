@@ -9,6 +9,7 @@ other.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from components.atomic_files import write_atomically
 from components.evaluator.matched_images import (
     Detections,
     ImageFacts,
@@ -52,6 +54,18 @@ _TYPES: Final[dict[str, pa.DataType]] = {
 }
 
 
+_FACTS: Final[dict[str, pa.DataType]] = {
+    "image_id": pa.binary(),
+    "file": pa.binary(),
+    "height_pixels": pa.int64(),
+    "width_pixels": pa.int64(),
+    "slice_columns": pa.list_(pa.struct([("column", pa.string()), ("value", pa.string())])),
+    "cluster": pa.binary(),
+    "span": pa.int64(),
+    "class_names": pa.list_(pa.string()),
+}
+
+
 class WriteMatches(beam.PTransform):
     """Writes ``MatchedImage`` s into ``<folder>/matches-00000-of-00001.parquet`` and so on."""
 
@@ -67,6 +81,31 @@ class WriteMatches(beam.PTransform):
         return rows | "Write" >> beam.io.WriteToParquet(
             posixpath.join(self._folder, "matches"), self._schema, codec="zstd", file_name_suffix=_SUFFIX
         )
+
+
+def write_matches(folder: str, images: MatchedImages) -> None:
+    """Writes what is already in one place as ``WriteMatches`` writes it, into one file."""
+    tables: dict[str, Truths | Detections] = {"truth": images.truths, CANDIDATE: images.candidate}
+    if images.baseline is not None:
+        tables[BASELINE] = images.baseline
+    schema = _schema([name for name in tables if name != "truth"])
+    known_before = None if images.known_before is None else list(images.known_before)
+    rows = [_facts_row(facts, images.class_names) for facts in images.images]
+    columns = {name: pa.array([row[name] for row in rows], kind) for name, kind in _FACTS.items()}
+    for prefix, table in tables.items():
+        # Row by row of the table they lie image by image.
+        ends = np.searchsorted(table.images, np.arange(len(images.images) + 1))  # [I + 1]
+        for name in _columns(type(table)):
+            values = getattr(table, name)
+            offsets = ends * (4 if name == _BOXES else 1)
+            columns[f"{prefix}_{name}"] = pa.ListArray.from_arrays(
+                pa.array(offsets, pa.int32()), pa.array(values.reshape(-1), _TYPES[name])
+            )
+    written = pa.table(columns, schema.with_metadata({_KNOWN_BEFORE: json.dumps(known_before).encode()}))
+    buffer = io.BytesIO()
+    pq.write_table(written, buffer, compression="zstd")
+    tf.io.gfile.makedirs(folder)
+    write_atomically(posixpath.join(folder, f"matches-00000-of-00001{_SUFFIX}"), buffer.getvalue())
 
 
 def read_matches(folder: str) -> MatchedImages:
@@ -95,20 +134,7 @@ def read_matches(folder: str) -> MatchedImages:
 
 def row_of(image: MatchedImage, models: Sequence[str]) -> dict[str, Any]:
     """One image as a row of the table."""
-    facts = image.facts
-    row: dict[str, Any] = {
-        # File names need not be UTF-8; what tells images apart must survive.
-        "image_id": facts.image_id.encode("utf-8", "surrogateescape"),
-        "file": facts.file.encode("utf-8", "surrogateescape"),
-        "height_pixels": facts.height_pixels,
-        "width_pixels": facts.width_pixels,
-        "slice_columns": [
-            {"column": column, "value": value} for column, values in facts.columns.items() for value in values
-        ],
-        "cluster": facts.cluster.encode("utf-8", "surrogateescape"),
-        "span": facts.span,
-        "class_names": list(image.class_names),
-    }
+    row = _facts_row(image.facts, image.class_names)
     tables: list[tuple[str, Truths | Detections]] = [
         ("truth", image.truths),
         *((model, image.detections[model]) for model in models),
@@ -119,27 +145,35 @@ def row_of(image: MatchedImage, models: Sequence[str]) -> dict[str, Any]:
     return row
 
 
+def _facts_row(facts: ImageFacts, class_names: Sequence[str]) -> dict[str, Any]:
+    return {
+        # File names need not be UTF-8; what tells images apart must survive.
+        "image_id": facts.image_id.encode("utf-8", "surrogateescape"),
+        "file": facts.file.encode("utf-8", "surrogateescape"),
+        "height_pixels": facts.height_pixels,
+        "width_pixels": facts.width_pixels,
+        "slice_columns": [
+            {"column": column, "value": value} for column, values in facts.columns.items() for value in values
+        ],
+        "cluster": facts.cluster.encode("utf-8", "surrogateescape"),
+        "span": facts.span,
+        "class_names": list(class_names),
+    }
+
+
 def _columns(table: type[Truths] | type[Detections]) -> list[str]:
     """The fields that are kept: a row is an image, whose number says nothing."""
     return [field.name for field in dataclasses.fields(table) if field.name != _IMAGES]
 
 
 def _schema(models: Sequence[str]) -> pa.Schema:
-    pair = pa.struct([("column", pa.string()), ("value", pa.string())])
     tables: list[tuple[str, type[Truths] | type[Detections]]] = [
         ("truth", Truths),
         *((model, Detections) for model in models),
     ]
     return pa.schema(
         [
-            ("image_id", pa.binary()),
-            ("file", pa.binary()),
-            ("height_pixels", pa.int64()),
-            ("width_pixels", pa.int64()),
-            ("slice_columns", pa.list_(pair)),
-            ("cluster", pa.binary()),
-            ("span", pa.int64()),
-            ("class_names", pa.list_(pa.string())),
+            *_FACTS.items(),
             *((f"{prefix}_{name}", pa.list_(_TYPES[name])) for prefix, table in tables for name in _columns(table)),
         ]
     )

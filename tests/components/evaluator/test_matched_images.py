@@ -9,7 +9,7 @@ from apache_beam.testing import test_pipeline
 
 from components.evaluator.coco import ImageResult, coco_metrics
 from components.evaluator.matched_images import ImageFacts, MatchedImages, join_images, match_image
-from components.evaluator.matches_file import WriteMatches, read_matches
+from components.evaluator.matches_file import WriteMatches, read_matches, write_matches
 from tests.components.evaluator.made_images import CLASS_NAMES, joined, made_image, made_result
 
 
@@ -93,6 +93,8 @@ def test_matches_survive_the_way_through_a_file(
         _ = pipeline | beam.Create(images) | WriteMatches(str(tmp_path / "m"), models, known_before)
     expected = join_images(images, "candidate", "baseline" if with_baseline else None, known_before)
     assert_equal(read_matches(str(tmp_path / "m")), expected)
+    write_matches(str(tmp_path / "again"), expected)
+    assert_equal(read_matches(str(tmp_path / "again")), expected)
 
 
 NONE = ImageResult.from_normalized(
@@ -111,6 +113,8 @@ def test_no_images_are_no_images(tmp_path: pathlib.Path) -> None:
         _ = pipeline | beam.Create([]) | WriteMatches(str(tmp_path / "m"), ("candidate",), None)
     images = read_matches(str(tmp_path / "m"))
     assert images.images == ()
+    write_matches(str(tmp_path / "again"), images)
+    assert read_matches(str(tmp_path / "again")).images == ()
     assert np.isnan(images.metrics(images.candidate)["AP"])
 
 
