@@ -15,3 +15,9 @@ class AnnotationReport(Artifact):
     """The annotation check's result: one JSON file (see components.validation)."""
 
     TYPE_NAME = "detection.AnnotationReport"
+
+
+class PushedDeviceModels(Artifact):
+    """Which device models were pushed, and where to: one JSON file (see components.device_pusher)."""
+
+    TYPE_NAME = "detection.PushedDeviceModels"
