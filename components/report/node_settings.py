@@ -22,8 +22,10 @@ _SECTION_OF_NODE: Final = {
     "AnnotationValidator": "validation",
     EVALUATOR: "eval",
     "ServingContract": "push.contract",
+    "Exporter": "push.devices",
+    "DeviceEvaluator": "push.devices",
 }
-"""Section of the config that a node has as its parameter ``settings``."""
+"""Section of the config that a node has as its parameter ``settings``, whole or the part that it needs."""
 _SECTIONS_OF_CUSTOM_CONFIG: Final = ("model", "transfer", "train", "tuner")
 """Sections that TFX's own components have in their ``custom_config``, as JSON text."""
 
@@ -60,7 +62,8 @@ def computed_config(record: RunRecord) -> Tree:
     sections: Tree = {}
     for node in record.nodes:
         if node.node in _SECTION_OF_NODE and _SETTINGS in node.properties:
-            sections[_SECTION_OF_NODE[node.node]] = settings_of(node)
+            section = _SECTION_OF_NODE[node.node]
+            sections[section] = {**sections.get(section, {}), **settings_of(node)}
         told = custom_config(node)
         sections |= {name: json.loads(told[name]) for name in _SECTIONS_OF_CUSTOM_CONFIG if told.get(name)}
     return sections

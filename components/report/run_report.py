@@ -20,6 +20,7 @@ from components.report.sections.calibration import CalibrationOfScores
 from components.report.sections.confusion import Confusion
 from components.report.sections.contract import Contract
 from components.report.sections.data import Data
+from components.report.sections.devices import Devices
 from components.report.sections.errors import Errors
 from components.report.sections.example_images import ExampleImages
 from components.report.sections.failures import Failures
@@ -62,10 +63,11 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     Gate,
     Contract,
     Push,
+    Devices,
     Failures,
 )
 """Every section, in the order of the terminal."""
-_FIRST_ON_PAGE: Final = (Failures, Gate, Contract, Push)
+_FIRST_ON_PAGE: Final = (Failures, Gate, Contract, Push, Devices)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,8 +68,8 @@ def test_a_damaged_artifact_is_a_line(
         assert f"{section.name:<11} could not be read: {section.problem}" in report.lines()
     assert unreadable[0].problem.startswith(folder)
     assert f"could not be read: {folder}" in page
-    # Nothing failed, was searched, chosen, checked or suspected.
-    assert len(report.sections) == len(SECTIONS) - 5 - (len(TITLES[key]) if without_matches else 0)
+    # Nothing failed, was searched, chosen, checked, suspected or made for devices.
+    assert len(report.sections) == len(SECTIONS) - 6 - (len(TITLES[key]) if without_matches else 0)
 
 
 @pytest.mark.parametrize("damage", [_delete, _cut])
