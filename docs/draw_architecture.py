@@ -44,34 +44,38 @@ class Box:
 
 
 _HEIGHT: Final = 46
-_WIDTH_ALL, _HEIGHT_ALL = 1080, 850
+_WIDTH_ALL, _HEIGHT_ALL = 1080, 950
 _PANELS: Final = {
-    "components": (24, 188, 920, 560),
-    "components/detector": (486, 424, 440, 308),
+    "components": (24, 188, 920, 660),
+    "components/detector": (486, 524, 440, 308),
 }
 BOXES: Final[Mapping[str, Box]] = {
     "kubeflow": Box(330, 44, "the graph on a cluster"),
     "demo": Box(530, 44, "drawn street scenes"),
     "pipeline": Box(430, 134, "config, graph, verbs"),
-    "serving": Box(1004, 134, "client and server", 120),
+    "serving": Box(1004, 352, "client and server", 120),
     "components.example_gen": Box(106, 252, "formats to records"),
     "components.report": Box(330, 252, "what a person reads"),
-    "components.trainer": Box(715, 252, "input, state, strategies"),
-    "components.validation": Box(186, 352, "what TFDV cannot say"),
-    "components.evaluator": Box(340, 352, "measure, judge"),
+    "components.trainer": Box(760, 352, "input, state, strategies"),
+    "components.validation": Box(270, 452, "what TFDV cannot say"),
+    "components.evaluator": Box(420, 452, "measure, judge"),
     "components.serving_contract": Box(868, 252, "can servers use it"),
-    "components.export": Box(850, 352, "what others run"),
-    "components.transform": Box(416, 480, "boxes, classes", 116),
-    ARCHITECTURES: Box(566, 480, "base, a file each", 124, "architectures"),
-    f"{DETECTOR}.weights": Box(722, 480, "checkpoints in", 116),
-    f"{DETECTOR}.heads": Box(566, 556, "features to boxes", 124),
-    f"{DETECTOR}.backbones": Box(566, 632, "images to features", 124),
-    f"{DETECTOR}.targets": Box(722, 632, "anchors, losses", 116),
-    f"{DETECTOR}.layers": Box(566, 700, "fast Keras layers", 124),
-    CONTRACT: Box(846, 700, "options, structures", 128, "contract"),
-    "schema": Box(540, 800, "what a record is, and what an exported model is", 1032),
+    "components.export": Box(850, 452, "what others run"),
+    "components.device_evaluator": Box(530, 252, "beside the SavedModel"),
+    "components.device_pusher": Box(106, 352, "blessed ones go out"),
+    "components.exporter": Box(610, 352, "models for devices"),
+    "components.transform": Box(345, 580, "boxes, classes", 116),
+    ARCHITECTURES: Box(566, 580, "base, a file each", 124, "architectures"),
+    f"{DETECTOR}.weights": Box(722, 580, "checkpoints in", 116),
+    f"{DETECTOR}.heads": Box(566, 656, "features to boxes", 124),
+    f"{DETECTOR}.backbones": Box(566, 732, "images to features", 124),
+    f"{DETECTOR}.targets": Box(722, 732, "anchors, losses", 116),
+    f"{DETECTOR}.layers": Box(566, 800, "fast Keras layers", 124),
+    CONTRACT: Box(846, 800, "options, structures", 128, "contract"),
+    "schema": Box(540, 900, "what a record is, and what an exported model is", 1032),
 }
 _LANES: Final = {
+    ("components.example_gen", "schema"): 192,
     ("components.serving_contract", "schema"): 956,
     (f"{DETECTOR}.weights", "schema"): 646,
 }

@@ -28,6 +28,7 @@ from kubeflow.metadata_store import StoreAddress, UnreachableError, wait_for_sto
 from kubeflow.step_config import add_config_arguments, config_from_arguments
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
+from schema.device_model import DEVICE_FORMATS
 
 _ACTIVE: Final = (metadata_store_pb2.Execution.NEW, metadata_store_pb2.Execution.RUNNING)
 _DELETABLE: Final = (metadata_store_pb2.Artifact.LIVE, metadata_store_pb2.Artifact.MARKED_FOR_DELETION)
@@ -40,7 +41,7 @@ class Plan:
 
     Attributes:
       artifacts: whose folders go.
-      versions: folders of pushed versions.
+      versions: folders of pushed versions, and of the device models that were made of them.
       folders: of interrupted trainings and of TFX's bookkeeping.
       features: folders of kept features that no training has used for long.
       stale_executions: to be marked as failed.
@@ -59,7 +60,7 @@ class Plan:
         return [
             f"kept runs: {len(self.kept_runs)}",
             f"artifacts to delete: {len(self.artifacts)}",
-            f"pushed versions to delete: {', '.join(path.name for path in self.versions) or 'none'}",
+            f"pushed versions to delete: {', '.join(map(_version_name, self.versions)) or 'none'}",
             f"left-over folders to delete: {len(self.folders)}",
             f"folders of kept features to delete: {len(self.features)}",
             f"executions to mark as failed: {', '.join(str(e.id) for e in self.stale_executions) or 'none'}",
@@ -80,6 +81,7 @@ def make_plan(store: ml_metadata.MetadataStore, config: PipelineConfig, now_seco
     policy = config.cluster.retention
     versions = _pushed_versions(config.push_directory)
     kept_versions, old_versions = versions[: policy.versions], versions[policy.versions :]
+    old_versions = [*old_versions, *_older_device_models(config.device_directory, kept_versions)]
     before_seconds = now_seconds - policy.stale_hours * 3600
     stale_checkpoints, stale_features = (
         [folder for folder in _folders(config.pipeline_root / parent) if _newest_change(folder) < before_seconds]
@@ -260,6 +262,19 @@ def _pushed_versions(directory: pathlib.Path) -> list[pathlib.Path]:
     """Version folders, newest first."""
     numbered = [folder for folder in _folders(directory) if folder.name.isdecimal()]
     return sorted(numbered, key=lambda folder: -int(folder.name))
+
+
+def _older_device_models(directory: pathlib.Path, kept: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """Versions of every format from before the oldest SavedModel that is kept; none where none is."""
+    oldest = min((int(version.name) for version in kept), default=0)
+    versions = (version for format_folder in _folders(directory) for version in _pushed_versions(format_folder))
+    return [version for version in versions if int(version.name) < oldest]
+
+
+def _version_name(folder: pathlib.Path) -> str:
+    """``17``, or ``litert/17``."""
+    of_format = folder.parent.name if folder.parent.name in DEVICE_FORMATS else ""
+    return "/".join(filter(None, (of_format, folder.name)))
 
 
 def _folders(parent: pathlib.Path) -> list[pathlib.Path]:

@@ -15,12 +15,13 @@ import pydantic
 
 from components.evaluator.settings import EvalSettings
 from components.example_gen.settings import DataSettings
+from components.export.device_formats import unsupported
 from components.path_settings import LocalPath
 from components.report.settings import CardSettings
-from components.serving_contract.settings import ContractSettings
 from components.settings import Settings
 from components.split_names import JUDGED_TARGET_SPLITS
 from components.trainer.settings import ModelSettings, TrainConfig
+from components.trainer.strategies.settings.feature_extraction import FeatureExtractionSettings
 from components.trainer.strategies.settings.fine_tune import FineTuneSettings
 from components.trainer.strategies.settings.transfer import TransferSettings
 from components.trainer.tuning.settings import Choices, TunerSettings
@@ -29,20 +30,11 @@ from pipeline.beam_settings import BeamSettings
 from pipeline.cluster_settings import ClusterSettings
 from pipeline.config_document import ConfigDocument
 from pipeline.config_errors import ConfigError, describe_errors
+from pipeline.push_settings import PushSettings
 from pipeline.settings_tree import resolve
 
 CONFIG_VARIABLE = "PIPELINE_CONFIG"
 """Environment variable that names the config file for the TFX CLI, which passes no arguments on."""
-
-
-class PushSettings(Settings):
-    """Where blessed models go, and what they have to show before."""
-
-    directory: LocalPath | None = None
-    """Folder of the served model; every blessed model becomes a new numbered version in it, as TF Serving expects.
-    Default: `<root>/served/detector`."""
-    contract: ContractSettings = ContractSettings()
-    """What a blessed model has to show before it is pushed: that servers and clients can use it."""
 
 
 class PipelineConfig(Settings):
@@ -70,7 +62,7 @@ class PipelineConfig(Settings):
     eval: EvalSettings = EvalSettings()
     """Slices and the gate that a model passes to be served."""
     push: PushSettings = PushSettings()
-    """Where blessed models go."""
+    """Where blessed models go, and as what."""
     card: CardSettings = CardSettings()
     """What the model card on the page of a run says that no run can know: intended use, licences, contact."""
     beam: BeamSettings = BeamSettings()
@@ -126,6 +118,19 @@ class PipelineConfig(Settings):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _device_models_are_to_be_had(self) -> PipelineConfig:
+        for name in self.push.device_formats:
+            reason = unsupported(
+                name,
+                self.model.detector,
+                is_tiled=self.model.tiling is not None,
+                classifier=self.transfer.classifier if isinstance(self.transfer, FeatureExtractionSettings) else None,
+            )
+            if reason:
+                raise ValueError(f"push.formats names {name!r}, which cannot be made of this model: {reason}")
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _one_search_at_a_time(self) -> PipelineConfig:
         if self.tuner is not None and self.transfer.strategy == "auto":
             raise ValueError(
@@ -162,6 +167,11 @@ class PipelineConfig(Settings):
     def push_directory(self) -> pathlib.Path:
         """Absolute folder that receives the numbered versions."""
         return (self.push.directory or self.pipeline_root / "served" / "detector").absolute()
+
+    @property
+    def device_directory(self) -> pathlib.Path:
+        """Absolute folder that receives the device models: a folder a format, and in it the numbered versions."""
+        return (self.push.devices.directory or self.pipeline_root / "served" / "devices").absolute()
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> PipelineConfig:

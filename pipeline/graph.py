@@ -15,9 +15,14 @@ import schema
 from components.clusters import Clusters
 from components.code_digest import CODE_DIGEST, code_digest
 from components.detector.weights.weights_digest import weights_digest
+from components.device_evaluator.component import DeviceEvaluator
+from components.device_evaluator.settings import DeviceGateSettings
+from components.device_pusher.component import DevicePusher
 from components.evaluator.baseline import LatestBefore, LatestBlessedBefore
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ObjectDetectionExampleGen
+from components.exporter.component import Exporter
+from components.exporter.settings import CalibrationSettings
 from components.serving_contract.component import ServingContract
 from components.serving_contract.keys import INFRA_BLESSING
 from components.split_names import UNLABELLED
@@ -251,10 +256,42 @@ def create_pipeline(config: PipelineConfig) -> tfx_pipeline.Pipeline:
         ),
     )
 
+    device_nodes = []
+    if config.push.device_formats:
+        devices = config.push.devices
+        # Each node is told its own part of the section: another bound converts nothing anew.
+        exporter = Exporter(
+            examples=example_gen.outputs["examples"],
+            model=trainer.outputs["model"],
+            model_blessing=evaluator.outputs["blessing"],
+            formats=config.push.device_formats,
+            settings=CalibrationSettings.model_validate(
+                devices.model_dump(include=set(CalibrationSettings.model_fields))
+            ),
+        )
+        # Servers do not wait for devices.
+        exporter.add_upstream_node(pusher)
+        device_evaluator = DeviceEvaluator(
+            examples=example_gen.outputs["examples"],
+            evaluation=evaluator.outputs["evaluation"],
+            device_models=exporter.outputs["device_models"],
+            eval_settings=config.eval,
+            settings=DeviceGateSettings.model_validate(
+                devices.model_dump(include=set(DeviceGateSettings.model_fields))
+            ),
+        )
+        device_pusher = DevicePusher(
+            device_models=exporter.outputs["device_models"],
+            device_evaluation=device_evaluator.outputs["device_evaluation"],
+            pushed_model=pusher.outputs["pushed_model"],
+            directory=str(config.device_directory),
+        )
+        device_nodes = [exporter, device_evaluator, device_pusher]
+
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.pipeline_root),
-        components=[*nodes, trainer, baseline, *gates, pusher],
+        components=[*nodes, trainer, baseline, *gates, pusher, *device_nodes],
         enable_cache=True,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(config.metadata_path)

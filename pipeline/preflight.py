@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 import tempfile
+from collections.abc import Sequence
 from typing import Final
 
 from components.example_gen import files
 from components.example_gen.annotations import DataError
 from components.example_gen.spans import resolve_spans, target_folder
+from components.export.device_formats import EXTRA, missing_packages
+from components.exporter.settings import DeviceFormatName
 from components.path_settings import KERAS_HUB, is_preset_folder
 from pipeline.config import PipelineConfig
 from pipeline.config_errors import ConfigError
+from schema.device_model import DEVICE_FORMATS
+from schema.installation import how_to_install
 from schema.label_map import LabelMapError, read_label_map
 
 _PROBE_BYTES: Final = 1 << 16
+_RUNTIMES: Final = {"litert": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino"}
+"""The module that runs a device model, by ``DeviceFormat.runtime``."""
 
 
 def check_files(config: PipelineConfig) -> None:
@@ -42,6 +50,22 @@ def check_files(config: PipelineConfig) -> None:
     _check_writable("root", config.pipeline_root)
     _check_writable("metadata", config.metadata_path.parent)
     _check_writable("push.directory", config.push_directory)
+    if config.push.device_formats:
+        _check_packages(config.push.device_formats)
+        _check_writable("push.devices.directory", config.device_directory)
+
+
+def _check_packages(formats: Sequence[DeviceFormatName]) -> None:
+    """Looks for what writes each format, and for what it is measured with."""
+    for name in formats:
+        runtime = _RUNTIMES[DEVICE_FORMATS[name].runtime]
+        missing = list(missing_packages(name))
+        if runtime not in missing and importlib.util.find_spec(runtime) is None:
+            missing.append(runtime)
+        if missing:
+            raise ConfigError(
+                f"push.formats: {name} needs {' and '.join(missing)}, not installed here: {how_to_install(EXTRA)}"
+            )
 
 
 def _check_writable(key: str, folder: pathlib.Path) -> None:

@@ -181,6 +181,7 @@ def test_tools_are_removed_and_what_the_pipeline_needs_is_not(instructions: list
     [wanted] = re.findall(r"--remove-unneeded (.*?) &&", runs)
     kept = needed(shlex.split(wanted), requirements)
     assert {"tfx", "tensorflow", "kfp", "kfp-kubernetes", "pymysql", "ml-metadata", "pydantic", "pip"} <= kept
+    assert {"ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime", "tf2onnx", "openvino", "nncf"} <= kept
     assert not {"pytest", "ruff", "mypy", "uv", "hypothesis", "dockerfile-parse"} & kept
 
 

@@ -115,6 +115,28 @@ def test_newest_runs_and_versions_stay(history: History, config: PipelineConfig)
     assert len(list(bookkeeping.iterdir())) == 2
 
 
+def test_device_models_go_with_the_version_that_they_were_made_of(history: History, config: PipelineConfig) -> None:
+    for number in range(1, 5):
+        history.run(number)
+        for name in ("litert", "onnx"):
+            # Version 3 was refused as ONNX, and one of a run under way is newer than all that is served.
+            if (name, number) != ("onnx", 3):
+                (config.device_directory / name / str(number)).mkdir(parents=True)
+    (config.device_directory / "litert" / "5").mkdir()
+    (config.device_directory / "litert" / "1.partial").mkdir()
+    plan = make_plan(history.store, config, time.time())
+    assert "pushed versions to delete: 2, 1, litert/2, litert/1, onnx/2, onnx/1" in plan.lines()
+    assert apply(history.store, plan) == []
+    left = {name: sorted(one.name for one in (config.device_directory / name).iterdir()) for name in ("litert", "onnx")}
+    assert left == {"litert": ["1.partial", "3", "4", "5"], "onnx": ["4"]}
+
+
+def test_device_models_stay_where_no_version_is_known(history: History, config: PipelineConfig) -> None:
+    history.run(1, blessed=False)
+    (config.device_directory / "litert" / "1").mkdir(parents=True)
+    assert make_plan(history.store, config, time.time()).versions == []
+
+
 def test_the_run_of_a_served_version_and_of_the_last_blessed_model_stay(
     history: History, config: PipelineConfig
 ) -> None:

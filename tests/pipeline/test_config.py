@@ -40,6 +40,7 @@ def test_minimal_file_gets_defaults(write):
     assert config.pipeline_root == pathlib.Path("build/pipelines/traffic-signs").absolute()
     assert config.metadata_path == config.pipeline_root / "metadata.sqlite"
     assert config.push_directory == config.pipeline_root / "served" / "detector"
+    assert config.device_directory == config.pipeline_root / "served" / "devices"
 
 
 def test_overrides_win_over_the_file(write):
@@ -76,6 +77,24 @@ def test_overrides_win_over_the_file(write):
         (MINIMAL + "eval: {slices: [weather]}", [":5: eval.slices.0", "expected a list", "[weather]"]),
         (MINIMAL + "transfer: {trainable: heds}", [":5: transfer.trainable", "'heds'", "did you mean 'heads'?"]),
         (MINIMAL + "model: {options: {alpa: 0.35}}", [":5: model", "'alpa'", "did you mean 'alpha'?"]),
+        (
+            MINIMAL + "push: {formats: [saved_model, onxx]}",
+            [":5: push.formats.1", "found 'onxx'", "did you mean 'onnx'?"],
+        ),
+        (MINIMAL + "push: {formats: [onnx]}", [":5: push.formats", "without 'saved_model'"]),
+        (
+            MINIMAL + "push: {formats: [saved_model, onnx], devices: {by_format: {onnx: {max_drop: {AP: 1}}}}}",
+            [":5: push.devices.by_format.onnx.max_drop.AP"],
+        ),
+        (
+            MINIMAL + "push: {formats: [saved_model, onnx]}\n    model: {tiling: {rows: 2}}",
+            ["push.formats names 'onnx', which cannot be made of this model", "leave out model.tiling"],
+        ),
+        (
+            MINIMAL
+            + "push: {formats: [saved_model, onnx]}\n    transfer: {strategy: feature_extraction, classifier: svm}",
+            ["push.formats names 'onnx'", "a fitted classifier (svm)"],
+        ),
         (MINIMAL + "root: gs://bucket/p", [":5: root: found 'gs://bucket/p'", "mount the storage", "`cluster.root`"]),
         (
             MINIMAL + "metadata: gs://b/m.sqlite",

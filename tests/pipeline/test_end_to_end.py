@@ -7,10 +7,12 @@ import dataclasses
 import json
 import pathlib
 
+import numpy as np
 import pytest
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
+from components.evaluator.matches_file import MATCHES_FOLDER, read_matches
 from components.trainer.input.record_stream import matching_files
 from demo.scenes import main as draw_scenes
 from pipeline.config import PipelineConfig, load_config
@@ -18,6 +20,7 @@ from pipeline.local_run import run_locally
 from pipeline.past_runs.run_store import RunStore
 from pipeline.past_runs.run_summary import summarize
 from pipeline.prepared_records import prepare_records
+from schema.device_model import DEVICE_FORMATS, DeviceCard
 from schema.label_map import read_label_map
 
 CONFIG = """
@@ -39,6 +42,12 @@ train:
 eval:
   slices: [[time_of_day], [class]]
   gates: {{minimum: {{AP50: 0.0}}, max_drop: {{}}}}
+push:
+  formats: [saved_model, litert, litert_int8, onnx, openvino, openvino_int8]
+  devices:
+    calibration_images: 8
+    # So little has been learnt that nearly nothing can be lost; from one format nothing at all may be.
+    by_format: {{litert_int8: {{max_drop: {{AP: {{absolute: 0, confidence: 0}}}}}}}}
 """
 
 RESOLVERS = {"PreviousStatistics", "BlessedBaseline"}
@@ -69,6 +78,26 @@ def workspace(tmp_path_factory) -> tuple[PipelineConfig, pathlib.Path]:
     return load_config(file), data
 
 
+def _check_devices(config: PipelineConfig, version: str, summary: str) -> None:
+    """One of five formats was refused by its own gate, the others were pushed and answer as the SavedModel does."""
+    pushed = sorted(path.name for path in config.device_directory.iterdir())
+    assert pushed == ["litert", "onnx", "openvino", "openvino_int8"]
+    assert "litert_int8: AP" in summary
+    assert "refused: AP is" in summary
+    (evaluated,) = (config.pipeline_root / "DeviceEvaluator" / "device_evaluation").iterdir()
+    for name in pushed:
+        folder = config.device_directory / name / version
+        assert f"pushed to {folder}" in summary
+        card = DeviceCard.of_json((folder / "card.json").read_text())
+        assert (card.is_blessed, card.reasons, card.split) == (True, (), "eval")
+        assert card.size_bytes == sum(one.stat().st_size for one in folder.iterdir() if one.name != "card.json")
+        if not DEVICE_FORMATS[name].is_quantized:
+            assert card.ap == pytest.approx(card.saved_model_ap, abs=1e-3)
+            images = read_matches(str(evaluated / name / MATCHES_FOLDER))
+            assert images.baseline is not None
+            np.testing.assert_allclose(images.candidate.scores, images.baseline.scores, atol=1e-6)
+
+
 @pytest.mark.end_to_end
 def test_first_unchanged_and_changed_run(workspace, capsys):
     config, data = workspace
@@ -85,12 +114,15 @@ def test_first_unchanged_and_changed_run(workspace, capsys):
     summary = capsys.readouterr().out
     for expected in ("AP50", "time_of_day", "blessed", "Contract    kept: 12 checks", str(version), "serving.server"):
         assert expected in summary
+    _check_devices(config, version.name, summary)
 
     run_locally(config)
     unchanged = _states_of_newest_run(config)
     assert unchanged.keys() == first.keys()
     assert {node for node, state in unchanged.items() if state != "CACHED"} == RESOLVERS
     assert list(config.push_directory.iterdir()) == [version], "an unchanged run pushed again"
+
+    assert [one.name for one in (config.device_directory / "onnx").iterdir()] == [version.name]
 
     prepared = prepare_records(config)
     assert [prepared.examples] == list((config.pipeline_root / "ObjectDetectionExampleGen" / "examples").iterdir())
@@ -105,7 +137,9 @@ def test_first_unchanged_and_changed_run(workspace, capsys):
     run_locally(config)
     changed = _states_of_newest_run(config)
     assert collections.Counter(changed.values())["CACHED"] == 1, changed  # the schema: it is not made from the data
-    assert len(list(config.push_directory.iterdir())) == 2, f"no new version after box {removed} was removed"
+    versions = sorted(one.name for one in config.push_directory.iterdir())
+    assert len(versions) == 2, f"no new version after box {removed} was removed"
+    assert sorted(one.name for one in (config.device_directory / "onnx").iterdir()) == versions
 
     newest, only_prepared, cached, oldest = summarize(RunStore.of_config(config).read())
     assert [one.described_state for one in (newest, only_prepared, cached, oldest)] == [

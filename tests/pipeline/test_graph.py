@@ -201,6 +201,52 @@ def test_the_pusher_waits_for_the_contract_check_unless_it_is_switched_off(tmp_p
     assert "infra_blessing" not in without["Pusher"].inputs.inputs
 
 
+def nodes_with_devices(root: pathlib.Path, **push: Any) -> dict[str, pipeline_pb2.PipelineNode]:
+    """The nodes of a graph that makes device models."""
+    config = PipelineConfig.model_validate(
+        {
+            "name": "signs",
+            "root": str(root),
+            "data": {"format": "coco", "path": str(root)},
+            "push": {"formats": ["saved_model", "onnx", "litert"], **push},
+        }
+    )
+    compiled = Compiler().compile(graph.create_pipeline(config))
+    return {node.pipeline_node.node_info.id: node.pipeline_node for node in compiled.nodes}
+
+
+DEVICE_NODES = {"Exporter", "DeviceEvaluator", "DevicePusher"}
+
+
+def test_device_models_are_made_after_the_push_and_only_where_they_are_asked_for(tmp_path: pathlib.Path) -> None:
+    nodes = nodes_with_devices(tmp_path)
+    # Servers do not wait for a conversion.
+    assert set(nodes["Exporter"].upstream_nodes) == {"ObjectDetectionExampleGen", "Trainer", "Evaluator", "Pusher"}
+    assert set(nodes["DeviceEvaluator"].upstream_nodes) == {"ObjectDetectionExampleGen", "Evaluator", "Exporter"}
+    assert set(nodes["DevicePusher"].upstream_nodes) == {"Exporter", "DeviceEvaluator", "Pusher"}
+    told = nodes["Exporter"].parameters.parameters["formats"].field_value.string_value
+    assert json.loads(told) == ["litert", "onnx"]
+    directory = nodes["DevicePusher"].parameters.parameters["directory"].field_value.string_value
+    assert directory == str(tmp_path / "signs" / "served" / "devices")
+    assert not DEVICE_NODES & nodes_with_devices(tmp_path, formats=["saved_model"]).keys()
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes"),
+    [
+        ({"max_drop": {"AP": {"absolute": 0.5}}}, {"DeviceEvaluator"}),
+        ({"seed": 3}, {"Exporter"}),
+        ({"directory": "/mnt/devices"}, {"DevicePusher"}),
+    ],
+)
+def test_a_changed_key_runs_the_node_that_it_is_for(
+    tmp_path: pathlib.Path, devices: dict[str, Any], nodes: set[str]
+) -> None:
+    before, after = nodes_with_devices(tmp_path), nodes_with_devices(tmp_path, devices=devices)
+    changed = {name for name, node in after.items() if str(node.parameters) != str(before[name].parameters)}
+    assert changed == nodes
+
+
 @pytest.mark.parametrize(
     ("sections", "splits"),
     [

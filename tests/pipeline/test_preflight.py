@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 from typing import Any
 
@@ -30,6 +31,27 @@ def test_files_that_are_there_pass(tmp_path: pathlib.Path):
         check_files(
             _config(root=root, model={"detector": "retinanet_resnet50_fpn", "pretrained": f"kerashub:{preset}"})
         )
+
+
+def test_packages_of_formats_are_looked_for_before_any_work(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(*names: str) -> None:
+        found = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in names else found(name))
+
+    config = _config(
+        root=str(tmp_path), push={"formats": ["saved_model", "onnx", "openvino"]}, model={"pretrained": None}
+    )
+    check_files(config)
+    assert config.device_directory.is_dir()
+    without("onnxruntime", "openvino")
+    with pytest.raises(ConfigError, match=r"^push\.formats: onnx needs onnxruntime, not installed here: pip install '"):
+        check_files(config)
+    without("onnx")
+    with pytest.raises(ConfigError, match=r"onnx needs onnx and onnxruntime, .*\[devices\]"):
+        check_files(config)
+    check_files(_config(root=str(tmp_path), model={"pretrained": None}))
 
 
 def test_missing_files_are_named_with_their_key(tmp_path: pathlib.Path):
