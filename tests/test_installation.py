@@ -77,7 +77,22 @@ def test_a_command_that_needs_everything_names_the_extra(
     assert f"pip install '{PROJECT['name']}[{EXTRA}]'" in said and "`make install`" in said
 
 
-@pytest.mark.parametrize("module", ["pipeline", "serving.server", "serving.client", "serving.contract"])
+@pytest.mark.parametrize(
+    ("file", "extra"), [("detector.tflite", "litert"), ("detector.onnx", "onnx"), ("saved_model.pb", EXTRA)]
+)
+def test_a_model_that_cannot_be_run_names_its_extra(tmp_path: pathlib.Path, file: str, extra: str) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / file).write_bytes(b"\x1c\0\0\0TFL3" if extra == "litert" else b"\x08\x08")
+    (tmp_path / "a.jpg").touch()
+    ran = run_light(tmp_path, "-m", "serving.detect", "model", "a.jpg")
+    assert ran.returncode == 1
+    (said,) = ran.stderr.splitlines()
+    assert "which is not installed" in said and f"pip install '{PROJECT['name']}[{extra}]'" in said
+
+
+@pytest.mark.parametrize(
+    "module", ["pipeline", "serving.server", "serving.client", "serving.detect", "serving.contract"]
+)
 def test_help_is_there(tmp_path: pathlib.Path, module: str) -> None:
     ran = run_light(tmp_path, "-m", module, "--help")
     assert ran.returncode == 0, ran.stderr

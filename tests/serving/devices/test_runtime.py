@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import itertools
 import pathlib
@@ -32,6 +33,16 @@ def test_every_runtime_computes_the_same(runtime: str, device_models: dict[str, 
     # Of this call's own, whatever the next one computes.
     model.run(np.zeros((8, 12, 3), np.float32), ONE)
     np.testing.assert_allclose(scores, OFFSETS + SLOPES * image.mean() / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_threads_do_not_get_each_others_answers(runtime: str, device_models: dict[str, pathlib.Path]) -> None:
+    model = open_device_model(device_models[runtime], threads=1)
+    greys = list(range(0, 256, 5)) * 4
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda grey: model.run(np.full((8, 12, 3), grey, np.float32), ONE), greys))
+    for grey, (_, scores) in zip(greys, answers, strict=True):
+        np.testing.assert_allclose(scores, OFFSETS + SLOPES * grey / 255, atol=1e-6)
 
 
 def test_a_second_input_where_the_network_takes_one(tmp_path: pathlib.Path) -> None:
