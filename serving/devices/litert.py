@@ -24,11 +24,12 @@ class LiteRtRuntime:
           Exception: whatever a broken file makes LiteRT raise.
         """
         content = path.read_bytes()
-        interpreter = Interpreter(model_content=content, num_threads=threads)
-        signatures = list(interpreter.get_signature_list())
+        # Kept, for it alone keeps the bytes, which the network reads where they lie.
+        self._interpreter = Interpreter(model_content=content, num_threads=threads)
+        signatures = list(self._interpreter.get_signature_list())
         if len(signatures) != 1:
             raise DeviceModelError(f"has the signatures {', '.join(signatures) or 'none'}, expected one")
-        self._runner = interpreter.get_signature_runner(signatures[0])
+        self._runner = self._interpreter.get_signature_runner(signatures[0])
         # Looked at after the interpreter has verified the file: this reads whatever the offsets in it point to.
         self.metadata_text: str | None = _metadata(content)
         self.input_shapes: Mapping[str, tuple[int, ...]] = {
