@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from components.detector.detector import Detector
 from components.detector.heads.dfine_network import Decoded, DFineLayers, parts_of, settings_of
+from components.detector.layers.in_float import in_float
 from components.detector.options import DetectorOptions, DFineOptions
 from components.detector.structures import ClassRows, Features, GroundTruth, ScoredBoxes, Teaching
 from components.detector.targets import boxes as box_ops
@@ -104,7 +105,9 @@ class DFine(Detector):
     ) -> dict[str, tf.Tensor]:
         """``pred_logits`` float32 [B, Q, C] and ``pred_boxes`` float32 [B, Q, 4] (cxcywh, 0..1 of the canvas)."""
         del valid_height_width
-        decoded = self._decode(features, training)
+        # Places, distances and what is read there: quantised, they would find nothing.
+        with in_float():
+            decoded = self._decode(features, training)
         return {"pred_logits": decoded.logits[:, -1], "pred_boxes": decoded.boxes_cxcywh[:, -1]}
 
     def lines_up_with(self, other: Detector) -> bool:

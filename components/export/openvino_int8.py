@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import pathlib
 from collections.abc import Sequence
 
@@ -20,12 +23,15 @@ def write(
     # Behind that: importing it imports OpenVINO.
     import nncf
 
-    quantized = nncf.quantize(
-        openvino.convert(network),
-        nncf.Dataset([network.feed(image) for image in calibration]),
-        subset_size=len(calibration),
-        # Weights and activations alike around 0, or activations by their range: what suits a layer.
-        preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(patterns=[f".*{IN_FLOAT}.*"]),
-    )
+    nncf.set_log_level(logging.ERROR)
+    # It draws bars.
+    with contextlib.redirect_stdout(io.StringIO()):
+        quantized = nncf.quantize(
+            openvino.convert(network),
+            nncf.Dataset([network.feed(image) for image in calibration]),
+            subset_size=len(calibration),
+            # Activations by their range and not around 0, where most of them begin.
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(patterns=[f".*{IN_FLOAT}.*"]),
+        )
     openvino.save(quantized, folder / DEVICE_FORMATS["openvino_int8"].file, metadata)
