@@ -6,14 +6,16 @@ import pathlib
 
 import ml_metadata
 import pytest
+import yaml
 from ml_metadata.proto import metadata_store_pb2
 
 from components.example_gen.annotations import DataError
 from kubeflow import launch
 from kubeflow.kfp_pipeline import write_kfp_pipeline
-from kubeflow.step_config import cluster_config
+from kubeflow.step_config import cluster_config, decode_config
 from pipeline import graph
 from pipeline.config import PipelineConfig
+from pipeline.push_settings import PushSettings
 
 Execution = metadata_store_pb2.Execution
 
@@ -132,6 +134,26 @@ def test_the_package_is_made_without_the_start_weights(
     write_kfp_pipeline(config.model_copy(update={"model": model}), "image:1", tmp_path / "pipeline.yaml")
     assert looked_at == [None]
     assert "Trainer" in (tmp_path / "pipeline.yaml").read_text()
+
+
+def test_device_models_are_steps_of_their_own_behind_the_push(config: PipelineConfig, tmp_path: pathlib.Path) -> None:
+    push = PushSettings.model_validate({"formats": ["saved_model", "onnx", "openvino_int8"]})
+    write_kfp_pipeline(config.model_copy(update={"push": push}), "image:1", tmp_path / "pipeline.yaml")
+    spec = next(iter(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())))
+    tasks = spec["root"]["dag"]["tasks"]
+    assert sorted(tasks["exporter"]["dependentTasks"]) == [
+        "evaluator",
+        "object-detection-example-gen",
+        "pusher",
+        "trainer",
+    ]
+    assert sorted(tasks["device-pusher"]["dependentTasks"]) == ["device-evaluator", "exporter", "pusher"]
+    container = spec["deploymentSpec"]["executors"]["exec-device-evaluator"]["container"]
+    encoded = container["args"][container["args"].index("--config") + 1]
+    # A step finds the folder where the volume is, as it does that of the SavedModel.
+    told = decode_config(encoded)
+    assert told.push == push
+    assert told.device_directory == tmp_path / "root" / "signs" / "served" / "devices"
 
 
 def test_compiling_the_graph_leaves_no_store_behind(config: PipelineConfig) -> None:

@@ -29,11 +29,13 @@ def _file(folder: pathlib.Path) -> pathlib.Path:
 
 def test_the_graph_with_vertexs_own_resolvers(tmp_path: pathlib.Path) -> None:
     output = tmp_path / "job.json"
-    vertex.write_vertex_job(cluster_config(_file(tmp_path)), "image:1", output)
+    config = cluster_config(_file(tmp_path), ["push.formats=[saved_model, onnx]"])
+    vertex.write_vertex_job(config, "image:1", output)
     job = json.loads(output.read_text())
     assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/pipelines/signs"
     tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
     assert {"ObjectDetectionExampleGen", "Trainer", "Evaluator", "Pusher", "PreviousStatistics"} <= set(tasks)
+    assert {"Exporter", "DeviceEvaluator", "DevicePusher"} <= set(tasks)
     assert not tasks["PreviousStatistics"].get("dependentTasks")
     assert not tasks["ObjectDetectionExampleGen"].get("cachingOptions", {}).get("enableCache")
     assert tasks["Trainer"]["cachingOptions"]["enableCache"]
