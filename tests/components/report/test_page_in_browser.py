@@ -83,7 +83,7 @@ def test_every_entry_of_the_contents_leads_to_its_heading(whole_page: pathlib.Pa
     assert entries == headings
     texts = [text for _, text in entries]
     assert len({anchor for anchor, _ in entries}) == len(entries)
-    assert texts[:4] == ["Verdict", "Contract with servers", "Served model", "Metrics"]
+    assert texts[:5] == ["Verdict", "Contract with servers", "Served model", "Devices", "Metrics"]
     assert page.evaluate("document.querySelector(document.querySelector('.up').hash).tagName") == "NAV"
     assert texts[-3:] == ["Model card", "Lineage", "Nodes"]
 

@@ -36,6 +36,7 @@ from components.validation.settings import ValidationSettings
 from schema import features
 from schema.contract_report import CONTRACT_FILE, Check, ContractReport, Latency
 from schema.exported_model import DESCRIPTION_FILE
+from tests.components.report.device_models import write_devices
 from tests.components.report.fake_run import FakeRun, write_anomalies, write_findings, write_matches
 
 NUM_CLASSES: Final = 30
@@ -137,6 +138,7 @@ def whole_run(root: pathlib.Path, accept: Accept | None = None) -> FakeRun:
     run.node("new", "ServingContract", outputs={"infra_blessing": _write_contract(root / "contract")})
     pushed = {"pushed": 1, "pushed_destination": f"{root}/served/detector/17"}
     run.node("new", "Pusher", outputs={"pushed_model": root / "pushed"}, properties=pushed)
+    write_devices(run, {"litert": f"{root}/served/devices/litert/17"})
     return run
 
 

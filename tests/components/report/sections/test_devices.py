@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 
 from components.report.run_record import read_run
 from components.report.run_report import read_report
-from schema.device_model import CARD_FILE, DeviceCard
+from schema.device_model import CARD_FILE
+from tests.components.report.device_models import write_devices
 from tests.components.report.fake_run import PIPELINE, FakeRun
-
-
-def write_devices(run: FakeRun, pushed: dict[str, str] | None) -> None:
-    """Four formats: pushed, refused, one that could not be made, and one that does not answer."""
-    made, evaluated, out = (run.root / name for name in ("device_models", "device_evaluation", "pushed_devices"))
-    for folder in (made, evaluated, out):
-        folder.mkdir()
-    (made / "failures.json").write_text(json.dumps({"onnx": "ValueError: no <Erfc>"}))
-    (evaluated / "failures.json").write_text(json.dumps({"openvino": "does not answer: OSError: half a file"}))
-    for name, ap, reasons in (("litert", 0.4996, ()), ("litert_int8", 0.42, ("AP is 0.08 below the <SavedModel>",))):
-        (evaluated / name).mkdir()
-        card = DeviceCard(
-            name, "ssd", "eval", 40, ap, 0.8, 0.5, 4_100_000, 12.34, "Quick CPU, 2 cores", not reasons, reasons
-        )
-        (evaluated / name / CARD_FILE).write_text(card.to_json())
-    run.node("new", "Exporter", outputs={"device_models": made})
-    run.node("new", "DeviceEvaluator", outputs={"device_evaluation": evaluated})
-    if pushed is not None:
-        (out / "pushed.json").write_text(json.dumps(pushed))
-        run.node("new", "DevicePusher", outputs={"pushed_devices": out})
 
 
 def test_every_format_has_a_line_and_a_row(finished_run: FakeRun) -> None:
