@@ -208,6 +208,7 @@ def nodes_with_devices(root: pathlib.Path, **push: Any) -> dict[str, pipeline_pb
             "name": "signs",
             "root": str(root),
             "data": {"format": "coco", "path": str(root)},
+            "model": {"pretrained": None},
             "push": {"formats": ["saved_model", "onnx", "litert"], **push},
         }
     )
@@ -218,8 +219,22 @@ def nodes_with_devices(root: pathlib.Path, **push: Any) -> dict[str, pipeline_pb
 DEVICE_NODES = {"Exporter", "DeviceEvaluator", "DevicePusher"}
 
 
-def test_device_models_are_made_after_the_push_and_only_where_they_are_asked_for(tmp_path: pathlib.Path) -> None:
-    nodes = nodes_with_devices(tmp_path)
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Of pipelines that make device models."""
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module")
+def device_nodes(root: pathlib.Path) -> dict[str, pipeline_pb2.PipelineNode]:
+    """The nodes with every other key of ``push`` at its default."""
+    return nodes_with_devices(root)
+
+
+def test_device_models_are_made_after_the_push_and_only_where_they_are_asked_for(
+    root: pathlib.Path, device_nodes: dict[str, pipeline_pb2.PipelineNode]
+) -> None:
+    nodes = device_nodes
     # Servers do not wait for a conversion.
     assert set(nodes["Exporter"].upstream_nodes) == {"ObjectDetectionExampleGen", "Trainer", "Evaluator", "Pusher"}
     assert set(nodes["DeviceEvaluator"].upstream_nodes) == {"ObjectDetectionExampleGen", "Evaluator", "Exporter"}
@@ -227,8 +242,8 @@ def test_device_models_are_made_after_the_push_and_only_where_they_are_asked_for
     told = nodes["Exporter"].parameters.parameters["formats"].field_value.string_value
     assert json.loads(told) == ["litert", "onnx"]
     directory = nodes["DevicePusher"].parameters.parameters["directory"].field_value.string_value
-    assert directory == str(tmp_path / "signs" / "served" / "devices")
-    assert not DEVICE_NODES & nodes_with_devices(tmp_path, formats=["saved_model"]).keys()
+    assert directory == str(root / "signs" / "served" / "devices")
+    assert not DEVICE_NODES & nodes_with_devices(root, formats=["saved_model"]).keys()
 
 
 @pytest.mark.parametrize(
@@ -240,10 +255,10 @@ def test_device_models_are_made_after_the_push_and_only_where_they_are_asked_for
     ],
 )
 def test_a_changed_key_runs_the_node_that_it_is_for(
-    tmp_path: pathlib.Path, devices: dict[str, Any], nodes: set[str]
+    root: pathlib.Path, device_nodes: dict[str, pipeline_pb2.PipelineNode], devices: dict[str, Any], nodes: set[str]
 ) -> None:
-    before, after = nodes_with_devices(tmp_path), nodes_with_devices(tmp_path, devices=devices)
-    changed = {name for name, node in after.items() if str(node.parameters) != str(before[name].parameters)}
+    after = nodes_with_devices(root, devices=devices)
+    changed = {name for name, node in after.items() if str(node.parameters) != str(device_nodes[name].parameters)}
     assert changed == nodes
 
 
