@@ -43,6 +43,7 @@ BENCHMARKS = {
     "domain_adaptation": "From one domain to another without its annotations",
     "transfer_ladder": "Every way of transfer on blood cells, by labelled images",
     "serving": "The embedded server",
+    "devices": "Device models beside the SavedModel",
     "served_drift": "Drift from what is served, and AP without labels",
     "run": "A whole run against its unavoidable parts",
     "real_data": "Real data from ImageNet weights",

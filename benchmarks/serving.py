@@ -311,17 +311,18 @@ def damage(models: pathlib.Path, seconds: float) -> str:
         with server.stub() as stub, grpc.insecure_channel(f"localhost:{server.port}") as channel:
             raw = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
             stub.Predict(request_of(image), timeout=60)
-            before = server.memory_mb()
+            memory_mb = [server.memory_mb()]
             for kind in ("images", "requests"):
                 codes[kind] = collections.Counter()
-                for _ in range(count):
+                for number in range(1, count + 1):
                     serialized = (
                         request_of(_mutated(image, generator)).SerializeToString()
                         if kind == "images"
                         else _mutated(whole, generator)
                     )
                     codes[kind][_code(raw, serialized)] += 1
-            after = server.memory_mb()
+                    if number % (count // 4) == 0:
+                        memory_mb.append(server.memory_mb())
     finally:
         server.close()
     fine = {code.name for code in _FINE} | {"by grpc: no message"}
@@ -329,7 +330,10 @@ def damage(models: pathlib.Path, seconds: float) -> str:
     for kind, found in codes.items():
         bad = sum(number for code, number in found.items() if code not in fine)
         rows.append(f"| {kind} | {count} | {', '.join(f'{code} {n}' for code, n in found.most_common())} | {bad} |")
-    return "\n".join(rows) + f"\n\nMemory of the server: {before:.0f} MB before, {after:.0f} MB after."
+    steps = ", ".join(f"{value:.0f}" for value in memory_mb)
+    return (
+        "\n".join(rows) + f"\n\nMemory of the server in MB, after the first request and every eighth of these: {steps}."
+    )
 
 
 def _code(raw: Any, serialized: bytes) -> str:
