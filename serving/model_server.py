@@ -26,10 +26,10 @@ from serving.models.servables import Servables
 from serving.protocol.limits import Limits
 from serving.wire.answering import Answering
 from serving.wire.health_service import Health
-from serving.wire.message_size import MessageSizeInterceptor, hard_limit_bytes
 from serving.wire.metrics import Metrics
 from serving.wire.model_service import ModelService
 from serving.wire.prediction_service import PredictionService
+from serving.wire.request_messages import RequestMessageInterceptor, hard_limit_bytes
 from serving.wire.request_sampling import RequestLogSettings, RequestSampling
 from serving.wire.rest import RestDoor, RestSettings
 from serving.wire.shadow import Shadow, ShadowSettings
@@ -143,7 +143,7 @@ class ModelServer:
             # Who may not come in is not told how large a request may be.
             interceptors=[
                 *([TokenInterceptor(settings.tokens)] if settings.tokens else []),
-                MessageSizeInterceptor(max_message_bytes),
+                RequestMessageInterceptor(max_message_bytes),
             ],
             options=[
                 ("grpc.max_receive_message_length", hard_limit_bytes(max_message_bytes)),

@@ -1,4 +1,4 @@
-"""Requests around the limit of their size, and beyond the one that gRPC keeps."""
+"""Requests around the limit of their size, beyond the one that gRPC keeps, and bytes that are none."""
 
 from __future__ import annotations
 
@@ -61,6 +61,23 @@ def test_what_is_too_large_is_refused_with_the_limit(
             stub.Predict(_request_of(size_bytes), timeout=60)
         assert caught.value.code() == code and expected in caught.value.details()
         assert stub.Predict(predict_request(jpeg()), timeout=60).model_spec.version.value == 1
+
+
+@pytest.mark.parametrize("method", ["PredictionService/Predict", "ModelService/GetModelStatus"])
+def test_bytes_that_are_no_request_are_refused(
+    server: ModelServer, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        call = channel.unary_unary(f"/tensorflow.serving.{method}")
+        for serialized in (b"\xff", predict_request(jpeg()).SerializeToString()[:-1]):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(serialized, timeout=60)
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert f"{len(serialized)} bytes that are no request of /tensorflow.serving.{method}" in (
+                caught.value.details()
+            )
+    # gRPC would log a stack trace for each.
+    assert caplog.records == []
 
 
 def test_a_compressed_message_is_as_large_as_what_comes_out_of_it(server: ModelServer) -> None:
