@@ -74,3 +74,21 @@ def unreadable_indices(message: str) -> list[int]:
     """
     found = _INDICES.search(message)
     return [int(index) for index in found[1].split()] if found else []
+
+
+def renumbered(message: str, first: int, count: int, size: int) -> str:
+    """The error of a part of a request, as that of the whole.
+
+    Args:
+      message: it may name images by their index in the part.
+      first: index in the whole request of the part's first image.
+      count: images of the part; behind them there may have been padding.
+      size: images of the whole request.
+
+    Returns:
+      The message with the indices of the whole request, or as it is where it names none.
+    """
+    indices = [first + index for index in unreadable_indices(message) if index < count]
+    if not indices:
+        return message
+    return f"{UNREADABLE_IMAGE} at index {' '.join(map(str, indices))} of a batch of {size}"

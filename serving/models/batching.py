@@ -19,6 +19,7 @@ import grpc
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from schema import exported_model
 from serving.models.batching_parameters import BatchingParameters
 from serving.models.runnable import Array, Call, Runnable
 from serving.protocol.errors import RequestError
@@ -100,7 +101,14 @@ class BatchScheduler:
         parts = [call] if size <= largest else [*_cut(call, size, largest)]
         tasks = [_Task(model, part, _images(part.inputs), _key(model, part) if merges else None) for part in parts]
         self._enqueue(tasks)
-        outputs = [self._result(task) for task in tasks]
+        outputs = []
+        for number, task in enumerate(tasks):
+            try:
+                outputs.append(self._result(task))
+            except RequestError as error:
+                # It counts the images of the part, and those that filled it up.
+                message = exported_model.renumbered(error.message, number * largest, task.size, size)
+                raise RequestError(error.code, message) from error
         return outputs[0] if len(outputs) == 1 else _joined(outputs)
 
     def _enqueue(self, tasks: Sequence[_Task]) -> None:

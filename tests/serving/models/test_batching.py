@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from schema.exported_model import UNREADABLE_IMAGE
 from serving.models.batching import BatchedModel, BatchScheduler
 from serving.models.batching_parameters import BatchingParameters
 from serving.models.runnable import Array, Call
@@ -25,7 +26,7 @@ def _definition() -> meta_graph_pb2.SignatureDef:
 
 
 class _Doubling:
-    """Doubles; a negative number fails its batch. It waits at `gate` and remembers the batches it ran."""
+    """Doubles; a negative number fails its batch as a damaged image does. It waits at `gate`, and remembers batches."""
 
     def __init__(self) -> None:
         self.version = 1
@@ -41,7 +42,9 @@ class _Doubling:
         values = call.inputs["x"]
         self.batches.append(values.tolist())
         if (values < 0).any():
-            raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, f"negative: {values.tolist()}")
+            indices = " ".join(str(index) for index in np.flatnonzero(values < 0))
+            message = f"assertion failed: [{UNREADABLE_IMAGE} at index] [{indices}] [of a batch of] [{len(values)}]"
+            raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, message)
         return {"y": 2 * values}
 
     def close(self) -> None:
@@ -111,7 +114,7 @@ def test_what_is_at_fault_fails_alone(make: Make) -> None:
     model, batched, scheduler = make()
     futures = _behind_a_busy_thread(model, batched, scheduler, [_call(1), _call(-2), _call(3)])
     assert futures[0].result(10)["y"].tolist() == [2] and futures[2].result(10)["y"].tolist() == [6]
-    with pytest.raises(RequestError, match=r"negative: \[-2.0\]"):
+    with pytest.raises(RequestError, match=r"at index 0 of a batch of 1$"):
         futures[1].result(10)
 
 
@@ -187,6 +190,15 @@ def test_large_requests_are_cut_or_refused(make: Make) -> None:
     _, batched, _ = make(splits_large_requests=False)
     with pytest.raises(RequestError, match="Task size 10 is larger than maximum input batch size 4"):
         batched.run(_call(*range(10)))
+
+
+def test_what_is_at_fault_is_named_by_its_place_in_the_request(make: Make) -> None:
+    _, batched, _ = make(allowed_batch_sizes=(4,))
+    # Cut into four and two, which are filled up to four by the last one.
+    with pytest.raises(RequestError, match=r"at index 5 of a batch of 6$"):
+        batched.run(_call(0, 1, 2, 3, 4, -5))
+    with pytest.raises(RequestError, match=r"at index 1 3 of a batch of 6$"):
+        batched.run(_call(0, -1, 2, -3, 4, 5))
 
 
 def test_batches_are_padded_to_the_sizes_that_are_allowed(make: Make) -> None:
