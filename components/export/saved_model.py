@@ -24,6 +24,7 @@ from components.detector.registry import as_float32
 from components.detector.structures import Detections, Preprocessed
 from components.detector.tiled_detector import tiled
 from components.detector.tiling_settings import TilingSettings
+from components.export.frozen_detector import FrozenDetector
 from components.image_decoding import decode_upright_if_readable
 from schema import exported_model, features
 from schema.label_map import LabelMap
@@ -69,10 +70,11 @@ class ServingModule(tf.Module):
             found = detector.detect(Preprocessed(images, shares))
             return Detections(*(part[:batch] for part in found))
 
-        # A function of its own, so that the signatures share one copy of the network. (Nothing in this module
-        # is Python control flow over tensors: AutoGraph would only cost seconds.)
+        # A function of its own, so that the signatures share one copy of the network, and a traced one: the first
+        # caller of another has a trace, and so a copy, for itself. (Nothing in this module is Python control flow
+        # over tensors: AutoGraph would only cost seconds.)
         frame = Preprocessed(*(tf.TensorSpec((None, *one.shape), one.dtype) for one in (self._canvas, self._share)))
-        self._detect = tf.function(detect, input_signature=[frame], autograph=False)
+        self._detect = tf.function(detect, input_signature=[frame], autograph=False).get_concrete_function()
         self.labels = tf.saved_model.Asset(labels_file)
         # Row 0 is for padding.
         self._thresholds_by_id = None if operating_points is None else [1.0, *operating_points.by_index(label_map)]
@@ -188,7 +190,7 @@ def export(
     """
     if isinstance(detector, Detector):
         detector = as_float32(detector)
-    served = tiled(detector, tiling)
+    served = tiled(FrozenDetector(detector), tiling)
     with tempfile.TemporaryDirectory() as local:
         labels_file = pathlib.Path(local) / posixpath.basename(exported_model.LABELS_FILE)
         labels_file.write_text(label_map.to_labels_txt(), encoding="utf-8")
