@@ -6,6 +6,7 @@ import logging
 import pathlib
 
 from serving.models.batching import BatchedModel, BatchScheduler
+from serving.models.freed_memory import give_back_freed_memory
 from serving.models.loaded_model import LoadedModel
 from serving.models.runnable import Runnable
 from serving.models.served_device_model import ServedDeviceModel
@@ -43,5 +44,6 @@ class Loader:
         except BaseException:
             model.close()
             raise
+        give_back_freed_memory()
         _LOG.info("%s version %d: %d warm-up requests were run", model_name, version, requests)
         return BatchedModel(model, self._scheduler) if self._scheduler else model
