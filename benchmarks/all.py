@@ -42,6 +42,7 @@ BENCHMARKS = {
     "few_shot": "Few-shot detection against plain fine-tuning on the same shots",
     "domain_adaptation": "From one domain to another without its annotations",
     "transfer_ladder": "Every way of transfer on blood cells, by labelled images",
+    "answering": "The exported network against the network as it is traced",
     "serving": "The embedded server",
     "devices": "Device models beside the SavedModel",
     "served_drift": "Drift from what is served, and AP without labels",
