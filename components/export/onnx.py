@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
+import onnx
 import tf2onnx
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from components.export.device_network import CanvasImage, DeviceNetwork
-from schema.device_model import DEVICE_FORMATS, METADATA_KEY, DeviceMetadata
+from schema.device_model import BOXES, DEVICE_FORMATS, METADATA_KEY, SCORES, DeviceMetadata
 
 _OPSET: Final = 17
 """Of the operators: ONNX Runtime 1.12 (2022) and later read it."""
@@ -23,13 +25,23 @@ def write(
 ) -> None:
     """Writes ``onnx``; see ``device_formats.DeviceWriter``."""
     del calibration
+    frozen = convert_variables_to_constants_v2(network.concrete)
+    # In the order of a dictionary's sorted keys.
+    names = dict(zip((one.name for one in frozen.outputs), (BOXES, SCORES), strict=True))
+    names |= {one.name: specification.name for one, specification in zip(frozen.inputs, network.signature, strict=True)}
     with _without_tracebacks():
-        model, _ = tf2onnx.convert.from_function(
-            network.run,
-            input_signature=network.signature,
+        # Of a graph and not of a function, whose captured constants tf2onnx would make inputs.
+        model, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph.as_graph_def(),
+            name="detector",
+            input_names=[one.name for one in frozen.inputs],
+            output_names=[one.name for one in frozen.outputs],
+            tensors_to_rename=names,
             opset=_OPSET,
             custom_op_handlers={"Erfc": (_complementary_error_function, [])},
         )
+    # tf2onnx leaves what it does not know as it is.
+    onnx.checker.check_model(model)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, metadata.to_json()
     (folder / DEVICE_FORMATS["onnx"].file).write_bytes(model.SerializeToString(deterministic=True))
