@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from components.detector.layers import resizing
+from schema.device_model import Resizing
 
 
 def test_fixed_shape_stretches() -> None:
@@ -36,3 +37,22 @@ def test_shorter_side_decides_while_the_longer_fits() -> None:
     )
     np.testing.assert_allclose(share, [0.5, 0.75])
     assert canvas.shape == (80, 80, 3)
+
+
+def test_padding_has_the_colour_that_it_is_given() -> None:
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8))
+    colour = (123.675, 116.28, 103.53)
+    canvas, share = resizing.resize_to_canvas(image, Resizing(64, 64, 64, 64, True, colour))
+    black, _ = resizing.resize_to_canvas(image, Resizing(64, 64, 64, 64, True))
+    np.testing.assert_allclose(share, [0.5, 1.0])
+    np.testing.assert_allclose(canvas[:32], black[:32], atol=1e-4)
+    np.testing.assert_allclose(canvas[32:], np.broadcast_to(np.float32(colour), (32, 64, 3)), atol=1e-4)
+
+
+def test_without_dimensions_an_image_is_stretched() -> None:
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8))
+    for half_pixel_centers in (False, True):
+        canvas, share = resizing.resize_to_canvas(image, Resizing(32, 48, None, None, half_pixel_centers))
+        expected, _ = resizing.resize_fixed(image, (32, 48), half_pixel_centers=half_pixel_centers)
+        np.testing.assert_array_equal(canvas, expected)
+        np.testing.assert_array_equal(share, [1.0, 1.0])
