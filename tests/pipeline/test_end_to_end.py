@@ -99,6 +99,7 @@ def _check_devices(config: PipelineConfig, version: str, summary: str) -> None:
 
 
 @pytest.mark.end_to_end
+@pytest.mark.timeout(1800)  # two trainings and ten conversions, perhaps beside other tests
 def test_first_unchanged_and_changed_run(workspace, capsys):
     config, data = workspace
 
