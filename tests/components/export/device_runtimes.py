@@ -79,12 +79,8 @@ def open_openvino(folder: pathlib.Path) -> Opened:
     # The plugin picks bfloat16 by itself.
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     text = model.get_rt_info([METADATA_KEY]).astype(str)
-    return Opened(
-        inputs,
-        outputs,
-        text,
-        lambda feed: {output.any_name: values for output, values in compiled(dict(feed)).items()},
-    )
+    # Compiled, an output may be called what is in the middle of the graph; the order stays.
+    return Opened(inputs, outputs, text, lambda feed: dict(zip(outputs, compiled(dict(feed)).values(), strict=True)))
 
 
 OPEN = {"litert": open_litert, "onnx": open_onnx, "openvino": open_openvino}
