@@ -48,24 +48,19 @@ class Case:
     detector: str
     image_size: int
     train_batch: int
-    original_core_seconds: float | None = None
-    """Of one training image in the TF Object Detection API, measured on two cores with the same settings."""
 
 
 CASES: Final = {
-    "ssd_mobilenet_v2": Case("ssd_mobilenet_v2", 300, 8, 0.115),
-    "ssd_mobilenet_v2_fpnlite": Case("ssd_mobilenet_v2_fpnlite", 320, 8, 0.163),
+    "ssd_mobilenet_v2": Case("ssd_mobilenet_v2", 300, 8),
+    "ssd_mobilenet_v2_fpnlite": Case("ssd_mobilenet_v2_fpnlite", 320, 8),
     "ssd_mobilenet_v2_fpnlite_640": Case("ssd_mobilenet_v2_fpnlite", 640, 4),
     **{
-        name: Case(name, size, batch, 0.74 if name.endswith("d0") else None)
+        name: Case(name, size, batch)
         for name, size, batch in zip(
             names.EFFICIENTDET, (512, 640, 768, 896, 1024, 1280, 1408, 1536), (4, 4, 2, 2, 1, 1, 1, 1), strict=True
         )
     },
-    **{
-        name: Case(name, 640, 1 if "inception" in name else 2, 4.7 if name.endswith("resnet50") else None)
-        for name in names.FASTER_RCNN
-    },
+    **{name: Case(name, 640, 1 if "inception" in name else 2) for name in names.FASTER_RCNN},
     _KERAS_HUB: Case(_KERAS_HUB, 320, 8),
 }
 DEFAULT_CASES: Final = (
@@ -245,15 +240,12 @@ def _peak_gb() -> float:
 
 def row(name: str, case: Case, figures: dict[str, float]) -> str:
     """One line of the table."""
-    original = case.original_core_seconds
     cells = [
         f"{name} {case.image_size}",
         f"{figures['parameters'] / 1e6:.2f}",
         str(case.train_batch),
         f"{1 / figures['train_wall']:.2f}",
         f"{figures['train_core']:.3f}",
-        f"{original:.3f}" if original else "",
-        f"{figures['train_core'] / original:.2f}" if original else "",
         f"{figures['floor_core']:.3f}" if "floor_core" in figures else "",
         f"{1 / figures['detect_1_wall']:.1f}",
         f"{1 / figures['detect_8_wall']:.1f}",
@@ -271,8 +263,6 @@ _COLUMNS: Final = (
     "training batch",
     "training images/s",
     "core-s/image",
-    "original core-s/image",
-    "ratio",
     "backbone only core-s/image",
     "inference images/s, batch 1",
     "batch 8",
