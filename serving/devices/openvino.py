@@ -6,9 +6,8 @@ import pathlib
 import threading
 from collections.abc import Mapping
 
-import openvino
-
 from schema.device_model import METADATA_KEY
+from schema.openvino_import import import_openvino
 from serving.devices.arrays import Float32
 
 
@@ -27,7 +26,7 @@ class OpenVinoRuntime:
         Raises:
           Exception: whatever a broken file makes OpenVINO raise.
         """
-        core = openvino.Core()
+        core = import_openvino().Core()
         model = core.read_model(path)
         has_metadata = model.has_rt_info([METADATA_KEY])
         self.metadata_text: str | None = model.get_rt_info([METADATA_KEY]).astype(str) if has_metadata else None

@@ -9,12 +9,12 @@ from typing import Final
 import flatbuffers
 import numpy as np
 import onnx
-import openvino
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as litert_schema
 from onnx import TensorProto, helper, numpy_helper
 
 from schema.device_model import METADATA_KEY, DeviceMetadata, Resizing, Suppression
+from schema.openvino_import import import_openvino
 
 METADATA: Final = DeviceMetadata(
     detector="tiny",
@@ -89,6 +89,7 @@ def _write_onnx(folder: pathlib.Path, metadata: DeviceMetadata | None) -> pathli
 
 
 def _write_openvino(folder: pathlib.Path, metadata: DeviceMetadata | None) -> pathlib.Path:
+    openvino = import_openvino()
     ops = openvino.opset13
     images = ops.parameter(_canvas(metadata), np.float32, name="images")
     images.output(0).set_names({"images"})
