@@ -2,6 +2,7 @@
 
     python -m benchmarks.devices                      both parts (about half an hour on two cores)
     python -m benchmarks.devices speed --rounds 5     a look at the speed alone
+    python -m benchmarks.devices accuracy --only demo-fpnlite
 
 ``speed``: detectors with random weights; every format and the SavedModel answer the same JPEG in turns, in one process
 with two threads each. Ratios are medians over the rounds of images/s beside the SavedModel's in the same round.
@@ -113,6 +114,8 @@ def _speed_of(name: str, image_size: tuple[int, int], folder: pathlib.Path, roun
         opened = DeviceDetector.open(folder / format_name, threads=_THREADS)
         whole[format_name] = functools.partial(opened.detect, [encoded], 0.0)
         network[format_name] = functools.partial(opened.model.run, canvas, share)
+        if DEVICE_FORMATS[format_name].is_quantized:
+            continue  # what it loses is a question of AP, and of weights that see something
         found = opened.model.run(canvas, share)
         off[format_name] = [float(np.abs(ours - theirs).max()) for ours, theirs in zip(found, expected, strict=True)]
     wall, cpu = _in_turns(whole, rounds)
@@ -159,7 +162,7 @@ def _size(folder: pathlib.Path) -> int:
 
 
 def _trees() -> dict[str, dict[str, Any]]:
-    """Configs by the name of the row."""
+    """Configs by the name of the rows."""
     demo = yaml.safe_load((REPOSITORY / "pipeline" / "configs" / "demo.yaml").read_text())
     demo["data"]["path"] = str(ROOT / "scenes")
     demo["model"]["pretrained"] = str(REPOSITORY / demo["model"]["pretrained"])
@@ -177,15 +180,15 @@ def _trees() -> dict[str, dict[str, Any]]:
         "train": {"batch_size": 8, "steps": 250},
     }
     return {
-        "demo, FPNLite": demo,
-        "demo, SSD": demo_ssd,
-        "BCCD, FPNLite": cells | {"model": {"detector": "ssd_mobilenet_v2_fpnlite", "pretrained": str(WEIGHTS)}},
-        "BCCD, SSD": cells | {"model": {"detector": "ssd_mobilenet_v2", "pretrained": str(WEIGHTS)}},
+        "demo-fpnlite": demo,
+        "demo-ssd": demo_ssd,
+        "bccd-fpnlite": cells | {"model": {"detector": "ssd_mobilenet_v2_fpnlite", "pretrained": str(WEIGHTS)}},
+        "bccd-ssd": cells | {"model": {"detector": "ssd_mobilenet_v2", "pretrained": str(WEIGHTS)}},
     }
 
 
-def accuracy() -> str:
-    """AP of every format beside the SavedModel's."""
+def accuracy(only: Sequence[str]) -> str:
+    """AP of every format beside the SavedModel's; ``only``: of these rows of ``_trees``, all when empty."""
     from demo.scenes import write_scenes
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -194,8 +197,9 @@ def accuracy() -> str:
         "| data, detector | format | images | AP | SavedModel's AP | change | size beside `onnx` | ms an image |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for title, tree in _trees().items():
-        name = title.lower().replace(", ", "-")
+    for name, tree in _trees().items():
+        if only and name not in only:
+            continue
         # Nothing is refused: what a format loses is what is measured.
         anything = {"AP": {"absolute": 1.0}}
         measured_run(
@@ -214,7 +218,7 @@ def accuracy() -> str:
         for format_name in DEVICE_FORMATS:
             card = cards[format_name]
             lines.append(
-                f"| {title} | {format_name} | {card.images} | {card.ap:.4f} | {card.saved_model_ap:.4f} "
+                f"| {name} | {format_name} | {card.images} | {card.ap:.4f} | {card.saved_model_ap:.4f} "
                 f"| {card.ap - card.saved_model_ap:+.4f} | {card.size_bytes / cards['onnx'].size_bytes:.2f} "
                 f"| {card.latency_ms:.1f} |"
             )
@@ -235,7 +239,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.devices", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="PART", help=f"which (default: all): {', '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=15, help="of the speed (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help=f"of the accuracy: {', '.join(_trees())}")
     options = parser.parse_args(argv)
+    if missing := set(options.only) - _trees().keys():
+        parser.error(f"--only: unknown: {', '.join(sorted(missing))}; there are {', '.join(_trees())}")
     if unknown := set(options.names) - set(PARTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     names = options.names or PARTS
@@ -245,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in PARTS:
         if name in names:
             with contextlib.redirect_stdout(sys.stderr):
-                parts.append(speed(options.rounds) if name == "speed" else accuracy())
+                parts.append(speed(options.rounds) if name == "speed" else accuracy(options.only))
     print("\n\n".join(parts))
     return 0
 

@@ -1,8 +1,8 @@
 """Device models for LiteRT in 8-bit integers, by AI Edge Quantizer (post-training quantisation, op by op).
 
 Weights have a scale a channel, activations one a tensor, chosen by what calibration images bring about. Inputs and
-outputs are float32, and so is what stands behind the last layers with weights: 8 bits of a box would be a pixel in 256,
-and levels of a pyramid would have to share one scale of their predictions.
+outputs are float32, and so are the last layers with weights, which predict, and what stands behind them: 8 bits of a
+box would be a pixel in 256, and levels of a pyramid would have to share one scale of their predictions.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def quantize(content: bytes, inputs: Sequence[dict[str, Any]]) -> bytes:
     in_float = [
         (".*", operations.INPUT),
         (".*", operations.OUTPUT),
-        *((scope, operations.ALL_SUPPORTED) for scope in (IN_FLOAT, *_behind_weights(model))),
+        *((scope, operations.ALL_SUPPORTED) for scope in (IN_FLOAT, *_at_the_end(model))),
     ]
     for scope, operation in in_float:
         recipe.update_quantization_recipe(scope, operation, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE)
@@ -69,17 +69,17 @@ def quantize(content: bytes, inputs: Sequence[dict[str, Any]]) -> bytes:
     return bytes(quantized)
 
 
-def _behind_weights(model: Any) -> Iterator[str]:
+def _at_the_end(model: Any) -> Iterator[str]:
     """Patterns of the outputs of operations whose results no operation with weights reads, directly or not."""
     [graph] = model.subgraphs
     read_by_weights: set[int] = set()
     # Operations are in an order in which they can run.
     for operation in reversed(graph.operators):
         outputs = list(operation.outputs)
-        has_weights = flatbuffer_utils.opcode_to_name(model, operation.opcodeIndex) in _WITH_WEIGHTS
-        if has_weights or read_by_weights.intersection(outputs):
+        is_read = bool(read_by_weights.intersection(outputs))
+        if is_read or flatbuffer_utils.opcode_to_name(model, operation.opcodeIndex) in _WITH_WEIGHTS:
             read_by_weights.update(operation.inputs)
-        else:
+        if not is_read:
             # A scope is the names of all outputs, each with a semicolon behind.
             yield from (f"(^|;){re.escape(graph.tensors[output].name.decode())};" for output in outputs)
 
