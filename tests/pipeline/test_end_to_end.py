@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -46,8 +47,9 @@ push:
   formats: [saved_model, litert, litert_int8, onnx, openvino, openvino_int8]
   devices:
     calibration_images: 8
-    # So little has been learnt that nearly nothing can be lost; from one format nothing at all may be.
-    by_format: {{litert_int8: {{max_drop: {{AP: {{absolute: 0, confidence: 0}}}}}}}}
+    # So little has been learnt that nearly nothing can be lost; of one format something is asked that these images,
+    # which show no large object, cannot answer.
+    by_format: {{litert_int8: {{max_drop: {{APl: {{absolute: 0.5}}}}}}}}
 """
 
 RESOLVERS = {"PreviousStatistics", "BlessedBaseline"}
@@ -82,8 +84,7 @@ def _check_devices(config: PipelineConfig, version: str, summary: str) -> None:
     """One of five formats was refused by its own gate, the others were pushed and answer as the SavedModel does."""
     pushed = sorted(path.name for path in config.device_directory.iterdir())
     assert pushed == ["litert", "onnx", "openvino", "openvino_int8"]
-    assert "litert_int8: AP" in summary
-    assert "refused: AP is" in summary
+    assert re.search(r"litert_int8: AP .*, refused: APl could not be computed", summary)
     (evaluated,) = (config.pipeline_root / "DeviceEvaluator" / "device_evaluation").iterdir()
     for name in pushed:
         folder = config.device_directory / name / version

@@ -13,7 +13,7 @@ import pydantic
 import pytest
 
 from components.detector.options import OPTIONS, SsdMobileNetV2FpnliteOptions
-from components.evaluator.gate_settings import Accept
+from components.evaluator.gate_settings import Accept, Drop
 from components.example_gen.settings import SplitSettings, TargetSettings
 from components.trainer.strategies.settings.few_shot import FewShotSettings
 from components.trainer.strategies.settings.keep import KeepSettings
@@ -55,6 +55,9 @@ ITEMS: dict[str, Any] = {
     "eval.gates.minimum": {"AP75": {"min": 0.5}},
     "eval.gates.max_drop": {"AP75": {"absolute": 0.5}},
     "eval.gates.forgetting": {"AP75": {"absolute": 0.5}},
+    "push.devices.max_drop": {"AP75": {"absolute": 0.5}},
+    "push.devices.by_format": {"litert": {"max_drop": {"AP75": {"absolute": 0.5}}}},
+    "push.devices.by_format.litert.max_drop": {"AP75": {"absolute": 0.5}},
     "eval.gates.slice_floors": [{"slice": {"weather": "no"}, "metric": "AP", "min": 0.5}],
     "eval.gates.class_floors": [{"class_name": "no", "metric": "AP", "min": 0.5}],
     "cluster.default_step.tolerations": [{"key": "a"}],
@@ -81,6 +84,10 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "tuner.search.train.optimizer.learning_rate.choices": {"tuner.search": {"train.optimizer.learning_rate": {}}},
     "eval.operating_point.rule": {"eval.operating_point.value": 0.5},
     "eval.operating_point.value": {"eval.operating_point.rule": "precision"},
+    **{
+        f"push.devices.by_format.litert.max_drop.AP75.{name}": {"push.formats": ["saved_model", "litert"]}
+        for name in Drop.model_fields
+    },
     "cluster.secrets.0.mount_path": {"cluster.secrets": [{"secret": "a"}]},
 }
 """Keys that are allowed together with others only."""
