@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
-from typing import Any
+import tempfile
+from typing import Any, Final
 
 import tensorflow as tf
 from absl import logging
@@ -24,7 +24,7 @@ from components.device_evaluator.keys import (
     SETTINGS,
 )
 from components.device_evaluator.machine import machine_name
-from components.device_evaluator.measuring import Measured, measure_device_model
+from components.device_evaluator.measuring import Measured, measured_in
 from components.device_evaluator.reasons import reasons_of
 from components.device_evaluator.settings import DeviceGateSettings
 from components.evaluator.evaluation import EVALUATION_FILE, Evaluation, read_evaluation
@@ -33,9 +33,12 @@ from components.evaluator.matched_images import MatchedImages
 from components.evaluator.matches_file import MATCHES_FOLDER, read_matches, write_matches
 from components.evaluator.settings import EvalSettings
 from components.exporter.failures_file import write_failures
-from components.record_reading import record_files
+from components.exporter.format_process import done_in_processes
 from components.user_error import failure_reason
 from schema.device_model import CARD_FILE, DEVICE_FORMATS, DeviceCard, DeviceFormat
+
+PROGRAM: Final = "components.device_evaluator.measuring"
+"""What asks them, in a process beside the node's."""
 
 
 class Executor(base_executor.BaseExecutor):
@@ -62,25 +65,29 @@ class Executor(base_executor.BaseExecutor):
         saved_model = read_evaluation(evaluation.uri)
         in_saved_model = read_matches(posixpath.join(evaluation.uri, MATCHES_FOLDER))
         [records] = artifact_utils.get_split_uris(input_dict[EXAMPLES], split)
-        failures: dict[str, str] = {}
-        for device_format in made:
-            folder = posixpath.join(models, device_format.name)
-            try:
-                measured = measure_device_model(folder, _read(records))
-                images = beside_saved_model(measured.images, in_saved_model)
-            except Exception as error:  # each runtime has kinds of its own; the other formats may be sound
-                logging.exception("%s does not answer", folder)
-                failures[device_format.name] = f"does not answer: {failure_reason(error)}"
-                continue
-            judged = judge_device_model(images, saved_model, gate.eval_settings(device_format.name, judged_by))
-            card = _card(device_format, folder, split, measured, images, judged)
-            _write(posixpath.join(output.uri, device_format.name), images, judged, card)
-        write_failures(output.uri, failures)
-
-
-def _read(folder: str) -> Iterator[bytes]:
-    """The records of a split."""
-    yield from tf.data.TFRecordDataset(record_files(folder), compression_type="GZIP").as_numpy_iterator()
+        with tempfile.TemporaryDirectory() as local:
+            failures = done_in_processes(
+                PROGRAM,
+                [one.name for one in made],
+                {"models": models, "records": records, "output": local},
+                seconds_for_each=gate.timeout_seconds,
+                to_raise="push.devices.timeout_seconds",
+            )
+            for device_format in made:
+                name = device_format.name
+                if name in failures:
+                    continue
+                measured = measured_in(posixpath.join(local, name))
+                try:
+                    images = beside_saved_model(measured.images, in_saved_model)
+                except ValueError as error:
+                    logging.exception("%s was asked about something else", name)
+                    failures[name] = failure_reason(error)
+                    continue
+                judged = judge_device_model(images, saved_model, gate.eval_settings(name, judged_by))
+                card = _card(device_format, posixpath.join(models, name), split, measured, images, judged)
+                _write(posixpath.join(output.uri, name), images, judged, card)
+        write_failures(output.uri, {name: f"does not answer: {reason}" for name, reason in failures.items()})
 
 
 def _card(

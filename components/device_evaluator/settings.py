@@ -6,7 +6,7 @@ import pydantic
 
 from components.evaluator.gate_settings import Drop, Gates, Metric, Undecided
 from components.evaluator.settings import EvalSettings
-from components.exporter.settings import DeviceFormatName
+from components.exporter.settings import DeviceFormatName, FormatProcessSettings
 from components.settings import Settings
 
 
@@ -17,7 +17,7 @@ class FormatGateSettings(Settings):
     """In place of `push.devices.max_drop`."""
 
 
-class DeviceGateSettings(Settings):
+class DeviceGateSettings(FormatProcessSettings):
     """How far a device model may fall below the SavedModel that it was made of. Both are compared on the same images,
     image by image, so that few images tell much; each format is judged on its own."""
 

@@ -1,4 +1,4 @@
-"""What the Trainer exported, as a detector again: what device models are made of."""
+"""What the Trainer exported: what it says of itself, and the detector of it again, which device models are made of."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import pathlib
 import posixpath
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -22,11 +23,11 @@ from schema.operating_points import OperatingPoints
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportedDetector:
-    """An export.
+class Export:
+    """What an export says.
 
     Attributes:
-      detector: with its weights; it computes in float32.
+      recipe: arguments of ``build_detector``.
       label_map: its classes.
       operating_points: of these; None where the export has none.
       tiling: how the export cuts images into tiles for the detector; None where it does not.
@@ -34,28 +35,28 @@ class ExportedDetector:
         alone. None where nothing does.
     """
 
-    detector: Detector
+    recipe: Mapping[str, Any]
     label_map: LabelMap
     operating_points: OperatingPoints | None
     tiling: TilingSettings | None
     classifier: str | None
 
 
-def read_exported_detector(folder: str) -> ExportedDetector:
-    """Builds the detector of an export.
+def read_export(folder: str) -> Export:
+    """Reads the files beside the SavedModel.
 
     Args:
       folder: of the SavedModel.
 
     Raises:
-      CheckpointError: it has no description, or one that no longer makes this detector.
+      CheckpointError: it has no description.
     """
     recipe, label_map = pushed_recipe(folder)
     description = json.loads(_text(f"{folder}/{DESCRIPTION_FILE}"))
     points = f"{folder}/{OPERATING_POINTS_FILE}"
     tiling = description.get("tiling")
-    return ExportedDetector(
-        _built(folder, recipe),
+    return Export(
+        recipe,
         label_map,
         OperatingPoints.of_json(_text(points)) if tf.io.gfile.exists(points) else None,
         None if tiling is None else TilingSettings.model_validate(tiling),
@@ -63,12 +64,21 @@ def read_exported_detector(folder: str) -> ExportedDetector:
     )
 
 
-def _built(folder: str, recipe: dict[str, Any]) -> Detector:
+def built_detector(folder: str, export: Export) -> Detector:
+    """The detector of an export, with its weights; it computes in float32.
+
+    Args:
+      folder: of the SavedModel.
+      export: what it says.
+
+    Raises:
+      CheckpointError: the weights are not those of the detector that this code builds.
+    """
     # The process may be the one that trained in another precision.
     policy = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy("float32")
     try:
-        detector = build_detector(**recipe)
+        detector = build_detector(**export.recipe)
         with tempfile.TemporaryDirectory() as local:
             weights = pathlib.Path(local) / posixpath.basename(WEIGHTS_FILE)
             tf.io.gfile.copy(f"{folder}/{WEIGHTS_FILE}", str(weights))

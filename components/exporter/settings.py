@@ -12,7 +12,14 @@ DeviceFormatName = Literal["litert", "litert_float16", "litert_int8", "onnx", "o
 """The names of ``schema.device_model.DEVICE_FORMATS``."""
 
 
-class CalibrationSettings(Settings):
+class FormatProcessSettings(Settings):
+    """Of the process beside a node's in which formats have their turns."""
+
+    timeout_seconds: pydantic.PositiveInt = 1800
+    """A format whose conversion takes longer is refused, and so is one that takes longer for all judged images."""
+
+
+class CalibrationSettings(FormatProcessSettings):
     """What formats in 8-bit integers are calibrated on: the ranges of their numbers come from real images."""
 
     calibration_images: pydantic.PositiveInt = 128

@@ -14,9 +14,8 @@ from PIL import Image
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.code_digest import reachable_modules
-from components.device_evaluator import measuring
+from components.device_evaluator import executor, measuring
 from components.device_evaluator.component import DeviceEvaluator
-from components.device_evaluator.executor import Executor
 from components.device_evaluator.settings import DeviceGateSettings
 from components.evaluator.check import OVERALL
 from components.evaluator.evaluation import Evaluation, read_evaluation, slice_result
@@ -25,6 +24,8 @@ from components.evaluator.judge import judge
 from components.evaluator.matches_file import MATCHES_FOLDER, read_matches, write_matches
 from components.evaluator.settings import EvalSettings
 from components.exporter.failures_file import read_failures
+from components.exporter.format_process import Request
+from components.user_error import failure_reason
 from schema import features
 from schema.device_model import DEVICE_FORMATS, DeviceCard, DeviceMetadata, Resizing, Suppression
 from schema.label_map import LabelMap
@@ -136,13 +137,26 @@ def run_node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Run:
                 raise OSError("half a file\nand more")
             return DeviceDetector(Network(path / "detector", moved_by))  # type: ignore[arg-type]
 
+        def in_this_process(
+            program: str, names: Sequence[str], request: Request, *, seconds_for_each: int, to_raise: str
+        ) -> dict[str, str]:
+            assert program == "components.device_evaluator.measuring"
+            measure, reasons = measuring.measuring(request), {}
+            for name in names:
+                try:
+                    measure(name)
+                except OSError as error:
+                    reasons[name] = failure_reason(error)
+            return reasons
+
         monkeypatch.setattr(measuring.DeviceDetector, "open", open_fake)
+        monkeypatch.setattr(executor, "done_in_processes", in_this_process)
         inputs = {"examples": [examples], "evaluation": [evaluation], "device_models": [models]}
         properties = {
             "eval_settings": JUDGED_BY.model_dump_json(),
             "settings": DeviceGateSettings.model_validate(gate).model_dump_json(),
         }
-        Executor().Do(inputs, {"device_evaluation": [output]}, properties)
+        executor.Executor().Do(inputs, {"device_evaluation": [output]}, properties)
         return output
 
     return run

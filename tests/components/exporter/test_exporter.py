@@ -18,11 +18,12 @@ from components.detector.registry import build_detector
 from components.detector.tiling_settings import TilingSettings
 from components.detector.weights.checkpoints import CheckpointError
 from components.export.saved_model import description
-from components.exporter import executor
+from components.exporter import conversion, executor
 from components.exporter.component import Exporter
-from components.exporter.exported_detector import read_exported_detector
+from components.exporter.exported_detector import built_detector, read_export
 from components.exporter.failures_file import read_failures
 from components.exporter.settings import CalibrationSettings
+from schema.device_model import DeviceMetadata
 from schema.exported_model import DESCRIPTION_FILE, OPERATING_POINTS_FILE, WEIGHTS_FILE
 from schema.label_map import LabelMap
 from schema.operating_points import ClassOperatingPoint, OperatingPoints
@@ -68,22 +69,31 @@ def write_export(folder: pathlib.Path, detector: Detector, **changes: Any) -> pa
 
 Run = Callable[..., pathlib.Path]
 
+PROGRAM = """
+import os, pathlib, signal, time
+from components.exporter.format_process import do_each
+
+def conversion(request):
+    def convert(name):
+        print(name, "at 100 %", flush=True)
+        if name == {format!r}:
+            {deed}
+        (pathlib.Path(request["output"]) / name).mkdir()
+        (pathlib.Path(request["output"]) / name / "told").write_text(repr(sorted(request.items())))
+    return convert
+
+do_each(conversion)
+"""
+"""In place of the converters, with something in store for one format."""
+
 
 @pytest.fixture
 def run_node(tmp_path: pathlib.Path, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the node and gives its output's folder. What is written in a format is who asked for what."""
+    """Runs the node and gives its output's folder."""
 
-    def write(folder: str, name: str, made_of: Detector, metadata: object, images: list[str]) -> None:
-        if name == "onnx":
-            raise RuntimeError("no kernel for Erfc\nat a node")
-        print(f"{name} at 100 %")
-        pathlib.Path(folder).mkdir()
-        (pathlib.Path(folder) / "told").write_text(f"{made_of.name} {metadata} {images}")
-
-    def images_of(files: list[str], made_of: Detector, *, count: int, seed: int) -> list[str]:
-        return [f"{pathlib.Path(files[0]).name} {made_of.name} {count} {seed}"]
-
-    def run(formats: list[str], blessed: int = 1, **changes: Any) -> pathlib.Path:
+    def run(
+        formats: list[str], blessed: int = 1, deed: str = "pass", seconds: int = 60, **changes: Any
+    ) -> pathlib.Path:
         artifacts = {
             "examples": standard_artifacts.Examples(),
             "model": standard_artifacts.Model(),
@@ -94,19 +104,14 @@ def run_node(tmp_path: pathlib.Path, detector: Detector, monkeypatch: pytest.Mon
             artifact.uri = str(tmp_path / name)
             (tmp_path / name).mkdir()
         artifacts["examples"].split_names = artifact_utils.encode_split_names(["train", "eval"])
-        for split in ("train", "eval"):
-            (tmp_path / "examples" / f"Split-{split}").mkdir()
-            (tmp_path / "examples" / f"Split-{split}" / f"{split}.gz").touch()
         artifacts["model_blessing"].set_int_custom_property("blessed", blessed)
         write_export(tmp_path / "model" / "Format-Serving", detector, **changes)
-        monkeypatch.setattr(executor, "write_device_model", write)
-        monkeypatch.setattr(executor, "metadata_of", lambda made_of, names, points: f"{names.names} {points.rule}")
-        monkeypatch.setattr(executor, "calibration_images", images_of)
+        (tmp_path / "conversion_program.py").write_text(PROGRAM.format(format="onnx", deed=deed))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setattr(executor, "PROGRAM", "conversion_program")
         output = artifacts.pop("device_models")
-        properties = {
-            "formats": json.dumps(formats),
-            "settings": CalibrationSettings(calibration_images=7, seed=3).model_dump_json(),
-        }
+        settings = CalibrationSettings(calibration_images=7, seed=3, timeout_seconds=seconds)
+        properties = {"formats": json.dumps(formats), "settings": settings.model_dump_json()}
         inputs = {name: [artifact] for name, artifact in artifacts.items()}
         executor.Executor().Do(inputs, {"device_models": [output]}, properties)
         return pathlib.Path(output.uri)
@@ -114,19 +119,44 @@ def run_node(tmp_path: pathlib.Path, detector: Detector, monkeypatch: pytest.Mon
     return run
 
 
-def test_a_format_that_fails_does_not_stop_the_others(run_node: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    output = run_node(["litert", "onnx", "openvino"])
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("raise RuntimeError('no kernel for Erfc\\nat a node')", "RuntimeError: no kernel for Erfc"),
+        (
+            "os.kill(os.getpid(), signal.SIGSEGV)",
+            "the process came to its end by SIGSEGV, after it said: onnx at 100 %",
+        ),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "the process came to its end by SIGKILL, after it said: onnx at 100 %; give the node more memory",
+        ),
+        ("os._exit(3)", "the process came to its end with status 3, after it said: onnx at 100 %"),
+        ("time.sleep(60)", "no end after 1 s; raise push.devices.timeout_seconds"),
+    ],
+    ids=["raises", "crashes", "killed", "exits", "hangs"],
+)
+def test_a_format_that_fails_does_not_stop_the_others(
+    run_node: Run, capfd: pytest.CaptureFixture[str], deed: str, reason: str
+) -> None:
+    output = run_node(["litert", "onnx", "openvino"], deed=deed, seconds=1 if "sleep" in deed else 60)
     assert sorted(path.name for path in output.iterdir()) == ["failures.json", "litert", "openvino"]
-    assert read_failures(str(output)) == {"onnx": "RuntimeError: no kernel for Erfc"}
-    # Images are looked for only where they are needed.
-    assert (output / "litert" / "told").read_text() == "ssd_mobilenet_v2 ('car', 'bus') f1 []"
-    assert "100 %" not in capsys.readouterr().out
+    assert read_failures(str(output)) == {"onnx": reason}
+    assert "100 %" not in capfd.readouterr().out
 
 
-def test_formats_in_integers_have_images_to_calibrate_on(run_node: Run) -> None:
-    output = run_node(["litert_int8"])
-    assert (output / "litert_int8" / "told").read_text().endswith("['train.gz ssd_mobilenet_v2 7 3']")
+def test_a_format_that_dies_of_what_others_left_has_a_process_of_its_own(run_node: Run) -> None:
+    # As a leak would: it comes to its end only where another format went before.
+    output = run_node(["litert", "onnx"], deed="'litert' in __import__('sys').argv and os._exit(1)")
     assert read_failures(str(output)) == {}
+    assert (output / "onnx").is_dir()
+
+
+def test_what_the_program_is_asked(run_node: Run, tmp_path: pathlib.Path) -> None:
+    told = (run_node(["litert"]) / "litert" / "told").read_text()
+    assert f"('model', '{tmp_path}/model/Format-Serving')" in told
+    assert f"('records', '{tmp_path}/examples/Split-train')" in told
+    assert "'calibration_images': 7" in told
 
 
 def test_of_a_model_that_is_not_blessed_nothing_is_made(run_node: Run) -> None:
@@ -147,28 +177,61 @@ def test_what_the_export_has_beside_its_detector_is_in_no_device_model(
     assert all(said in reason for reason in reasons.values())
 
 
+def test_a_conversion_is_of_the_exported_detector(
+    tmp_path: pathlib.Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(folder: str, name: str, made_of: Detector, metadata: DeviceMetadata, images: list[str]) -> None:
+        told.append((pathlib.Path(folder).name, name, made_of.recipe, metadata.class_names, images))
+
+    def images_of(files: list[str], made_of: Detector, *, count: int, seed: int) -> list[str]:
+        assert made_of.recipe == detector.recipe
+        asked.append((files, count, seed))
+        return ["an image"]
+
+    told: list[Any] = []
+    asked: list[Any] = []
+    monkeypatch.setattr(conversion, "write_device_model", write)
+    monkeypatch.setattr(conversion, "calibration_images", images_of)
+    model = write_export(tmp_path / "model", detector)
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "data.gz").touch()
+    settings = CalibrationSettings(calibration_images=7, seed=3).model_dump(mode="json")
+    request = {"model": str(model), "records": str(tmp_path / "records"), "settings": settings, "output": "models"}
+    convert = conversion.conversion(request)
+    for name in ("litert", "litert_int8", "openvino_int8"):
+        convert(name)
+    # Images are looked for only where they are needed, and once.
+    assert asked == [([str(tmp_path / "records" / "data.gz")], 7, 3)]
+    assert told == [
+        ("litert", "litert", detector.recipe, CLASSES.names, ()),
+        ("litert_int8", "litert_int8", detector.recipe, CLASSES.names, ["an image"]),
+        ("openvino_int8", "openvino_int8", detector.recipe, CLASSES.names, ["an image"]),
+    ]
+
+
 def test_the_detector_is_the_exported_one_in_float32(tmp_path: pathlib.Path, detector: Detector) -> None:
     folder = write_export(tmp_path, detector)
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:
-        exported = read_exported_detector(str(folder))
+        export = read_export(str(folder))
+        exported = built_detector(str(folder), export)
         assert keras.mixed_precision.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.mixed_precision.set_dtype_policy("float32")
-    assert exported.detector.compute_dtype == "float32"
-    assert exported.detector.recipe == detector.recipe
-    for ours, theirs in zip(exported.detector.get_weights(), detector.get_weights(), strict=True):
+    assert exported.compute_dtype == "float32"
+    assert exported.recipe == detector.recipe
+    for ours, theirs in zip(exported.get_weights(), detector.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert (exported.label_map, exported.operating_points) == (CLASSES, POINTS)
-    assert (exported.tiling, exported.classifier) == (None, None)
+    assert (export.label_map, export.operating_points) == (CLASSES, POINTS)
+    assert (export.tiling, export.classifier) == (None, None)
 
 
 def test_an_export_that_is_none_is_named(tmp_path: pathlib.Path, detector: Detector) -> None:
     with pytest.raises(CheckpointError, match=r"detector\.json: cannot be read"):
-        read_exported_detector(str(tmp_path))
+        read_export(str(tmp_path))
     write_export(tmp_path, detector, num_classes=5)
     with pytest.raises(CheckpointError, match="cannot be made a detector again"):
-        read_exported_detector(str(tmp_path))
+        built_detector(str(tmp_path), read_export(str(tmp_path)))
 
 
 def test_the_converters_are_part_of_what_the_cache_sees() -> None:
