@@ -6,34 +6,28 @@ are, they give other values of a metric; how those spread is how the metric of o
 makes an image hard for both drops out of their difference. Clusters of images (the frames of a video) are drawn as a
 whole.
 
-A draw is a weight of every image. All draws are computed at once, at the matched detections alone: between two of them
-precision only falls.
+A draw is a weight of every image; ``resampled_curve.py`` computes all draws at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse, stats
+from scipy import stats
 
+from components.evaluator.check import OVERALL, SliceValues
 from components.evaluator.coco import METRIC_DEFINITIONS
-from components.evaluator.coco_accumulation import RECALL_THRESHOLDS
-from components.evaluator.coco_matching import AREA_RANGES_PIXELS, IOU_THRESHOLDS, Bits, Bools, Floats, Integers
+from components.evaluator.coco_matching import Floats, Integers
 from components.evaluator.gate_settings import Metric
 from components.evaluator.matched_images import Detections, MatchedImages
+from components.evaluator.resampled_curve import ResampledCurve, Weights
 
-Weights = npt.NDArray[np.float32]
-"""float32 [I, R]: how often each image was drawn in each resample. Counts below 2^24 are exact."""
-
-_AREAS: Final = tuple(AREA_RANGES_PIXELS)
-_NUM_THRESHOLDS: Final = len(IOU_THRESHOLDS)
-_MISSED_BY_ROUNDING: Final[Bools] = np.arange(len(RECALL_THRESHOLDS)) / 100 < RECALL_THRESHOLDS
-"""Recall thresholds, such as 0.29, that a recall of just as much does not reach in pycocotools' floating point."""
+_PARTS_OF_AP: Final[tuple[Metric, ...]] = ("AP50", "AP75")
 _MAX_ELEMENTS: Final = 1 << 24
 """Of one array: bounds the memory to some hundred MB."""
 
@@ -88,7 +82,14 @@ class Resamples:
             for values in self._of_classes
         ]
 
-    def _compute(self, wanted: Mapping[Metric, set[int]]) -> None:
+    @functools.cached_property
+    def metrics(self) -> list[dict[str, float]]:
+        """Of the images themselves: the candidate's and, where there is one, the baseline's, by class as well."""
+        return [self.images.metrics(model) for model in self._models]
+
+    def _compute(self, wanted: dict[Metric, set[int]]) -> None:
+        for metric in _PARTS_OF_AP:  # of what has to be computed anyway, for whoever asks next
+            wanted.setdefault(metric, set()).update(wanted.get("AP", ()))
         most_rows = max(len(self.images.images), *(_most_matched(model) for model in self._models))
         at_once = max(16, min(self._count, _MAX_ELEMENTS // most_rows))
         random = np.random.default_rng(0)
@@ -106,6 +107,22 @@ class Resamples:
         counts = np.bincount(drawn.ravel(), minlength=count * self.num_clusters).reshape(count, -1)  # [R, C]
         weights: Weights = np.ascontiguousarray(counts.T[self._cluster_of_image], np.float32)
         return weights
+
+
+class SliceResamples:
+    """The resamples of a set of images and of its slices, each drawn once for whoever asks."""
+
+    def __init__(self, images: MatchedImages, count: int) -> None:
+        """Args: the images and how many resamples to draw of each slice."""
+        self.images = images
+        self._count = count
+        self._of_slices: dict[SliceValues, Resamples] = {}
+
+    def of(self, values: SliceValues = OVERALL) -> Resamples:
+        """Those of a slice's images."""
+        if values not in self._of_slices:
+            self._of_slices[values] = Resamples(self.images.slice_of(values), self._count)
+        return self._of_slices[values]
 
 
 def interval(resampled: Floats, num_clusters: int, confidence: float) -> tuple[float, float] | None:
@@ -164,7 +181,7 @@ def metrics_of_classes(
     for area, metrics in by_area.items():
         for index in sorted(set().union(*(wanted[metric] for metric in metrics))):
             here = [metric for metric in metrics if index in wanted[metric]]
-            one = _ClassCurve(images, detections, order[bounds[index] : bounds[index + 1]], index, area, weights)
+            one = ResampledCurve(images, detections, order[bounds[index] : bounds[index + 1]], index, area, weights)
             definitions = {metric: METRIC_DEFINITIONS[metric] for metric in here}
             thresholds = {t for d in definitions.values() if d.kind == "precision" for t in d.thresholds}
             precisions = {t: one.average_precision(t) for t in sorted(thresholds)}
@@ -176,106 +193,6 @@ def metrics_of_classes(
                 )
                 result[metric, index] = np.mean(values, axis=0, dtype=np.float64)
     return result
-
-
-class _ClassCurve:
-    """Precision and recall of one class in one area range, in every resample."""
-
-    def __init__(
-        self,
-        images: MatchedImages,
-        detections: Detections,
-        rows: Integers,
-        class_index: int,
-        area: str,
-        weights: Weights,
-    ) -> None:
-        """Args: ``rows`` are the class's detections, best score first."""
-        place = _AREAS.index(area)
-        truths = images.truths
-        counts = truths.images[(truths.classes == class_index) & (truths.area_bits >> place & 1).astype(np.bool_)]
-        to_find = np.bincount(counts, minlength=len(images.images)).astype(np.float32)  # [I]
-        self._to_find = to_find @ weights  # [R]
-        matched_counting = _bits_of_area(detections.matched_counting[rows], place)
-        matched_ignored = _bits_of_area(detections.matched_ignored[rows], place)
-        in_area = (detections.area_bits[rows] >> place & 1).astype(np.bool_)
-        matched = np.flatnonzero(matched_counting | matched_ignored)  # [P]
-        self._counting, self._ignored = matched_counting[matched], matched_ignored[matched]
-        self._in_area, self._ranks = in_area[matched], detections.ranks[rows[matched]]
-        self._weights = weights[detections.images[rows[matched]]]  # [P, R]
-        # Row p of `steps` says which images' detections come after the matched one before p, up to p itself.
-        before = np.flatnonzero(in_area[: matched[-1] + 1]) if len(matched) else matched
-        steps = sparse.csr_matrix(
-            (
-                np.ones(len(before), np.float32),
-                (np.searchsorted(matched, before), detections.images[rows[before]]),
-            ),
-            shape=(len(matched), len(images.images)),
-        )
-        self._seen = _accumulated(np.add, steps @ weights)  # [P, R]: detections in the area range so far
-
-    def average_precision(self, threshold: int) -> Floats:
-        """float64 [R] at one IoU threshold, interpolated at 101 recalls as in ``coco_accumulation``."""
-        is_found = _is_set(self._counting, threshold)
-        found = np.flatnonzero(is_found)  # [F]
-        if not len(found):
-            return self._unless_nothing_to_find(np.zeros(len(self._to_find)))
-        true_positives = _accumulated(np.add, self._weights[found])  # [F, R]
-        # An unmatched detection is a false positive when its own area is in the range, else it is ignored.
-        judged = self._seen[found]  # [F, R]
-        is_ignored = _is_set(self._ignored, threshold)
-        correction = np.flatnonzero((is_found & ~self._in_area) | (is_ignored & self._in_area))
-        if len(correction):
-            signs = np.where(is_found[correction], 1, -1).astype(np.float32)
-            corrections = _accumulated(np.add, self._weights[correction] * signs[:, None])
-            corrections = np.concatenate([np.zeros_like(corrections[:1]), corrections])
-            judged += corrections[np.searchsorted(correction, found, side="right")]
-        precisions = np.divide(true_positives, np.maximum(judged, 1, out=judged), out=judged)
-        precisions = _accumulated(np.maximum, precisions[::-1])[::-1]
-        reached = _recall_thresholds_reached(true_positives, self._to_find)  # [F, R]
-        # Every threshold is worth the precision at the first detection that reaches it; recall 0 at the very first.
-        gained = np.subtract(reached[1:], reached[:-1])
-        sums = np.einsum("fr,fr->r", precisions[1:], gained) + precisions[0] * (reached[0] + 1)
-        return self._unless_nothing_to_find(sums / len(RECALL_THRESHOLDS))
-
-    def recall(self, threshold: int, max_detections: int) -> Floats:
-        """float64 [R]: the highest recall with so many detections of the class in an image."""
-        found = _is_set(self._counting, threshold) & (self._ranks < max_detections)
-        with np.errstate(invalid="ignore"):
-            return self._weights[found].sum(axis=0) / self._to_find.astype(np.float64)  # 0 / 0 is NaN
-
-    def _unless_nothing_to_find(self, values: npt.NDArray[np.floating]) -> Floats:
-        return np.where(self._to_find > 0, values, np.nan).astype(np.float64)
-
-
-def _recall_thresholds_reached(true_positives: Weights, to_find: Weights) -> Weights:
-    """How many recall thresholds above 0 each recall reaches; [F, R], counts of at most 100. Overwrites its input."""
-    true_positives *= np.float32(len(RECALL_THRESHOLDS) - 1)
-    true_positives /= np.maximum(to_find, 1)
-    reached = np.floor(true_positives)
-    exactly = np.flatnonzero(reached == true_positives)
-    flat = reached.reshape(-1)
-    flat[exactly] -= _MISSED_BY_ROUNDING[flat[exactly].astype(np.intp)]
-    return reached
-
-
-def _bits_of_area(bits: Bits, place: int) -> Integers:
-    """The bits of one area range: bit t for IoU threshold t."""
-    shifted: Integers = (bits >> np.uint64(_NUM_THRESHOLDS * place) & np.uint64((1 << _NUM_THRESHOLDS) - 1)).astype(
-        np.int64
-    )
-    return shifted
-
-
-def _is_set(bits: Integers, place: int) -> Bools:
-    return (bits >> place & 1).astype(np.bool_)
-
-
-def _accumulated(operation: np.ufunc, rows: Weights) -> Weights:
-    """``operation.accumulate`` along the first axis, in place: row by row it is five times as fast as numpy's own."""
-    for row in range(1, len(rows)):
-        operation(rows[row - 1], rows[row], out=rows[row])
-    return rows
 
 
 def _most_matched(detections: Detections) -> int:

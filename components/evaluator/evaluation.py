@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from components.evaluator.bootstrap import Quantity, Resamples, interval
+from components.evaluator.bootstrap import Quantity, SliceResamples, interval
 from components.evaluator.check import OVERALL, SliceValues
 from components.evaluator.coco import class_metric
 from components.evaluator.gate_settings import Gates, Metric
@@ -105,6 +105,7 @@ def slice_result(
     metrics: Mapping[str, float],
     baseline_metrics: Mapping[str, float],
     gates: Gates,
+    drawn: SliceResamples | None = None,
 ) -> SliceResult:
     """Puts intervals to what was measured on a slice.
 
@@ -114,24 +115,24 @@ def slice_result(
       metrics: the candidate's on it.
       baseline_metrics: the baseline's on it.
       gates: say how sure the intervals are, and from how many resamples.
+      drawn: those resamples of the images, where others use them too.
     """
-    chosen = images.slice_of(values)
-    if gates.confidence == 0 or (values != OVERALL and len(chosen.images) < gates.min_images):
+    resamples = (drawn or SliceResamples(images, gates.resamples)).of(values)
+    if gates.confidence == 0 or (values != OVERALL and len(resamples.images.images) < gates.min_images):
         return SliceResult(values, metrics, baseline_metrics)
     every = tuple(range(len(images.class_names)))
-    resamples = Resamples(chosen, gates.resamples)
     quantities = {str(metric): Quantity(metric, every) for metric in INTERVAL_METRICS}
     if values == OVERALL:
         shown = [name for name, count in images.images_with_class.items() if count >= max(gates.min_images, 1)]
         for name in shown:
             index = images.class_names.index(name)
             quantities |= {class_metric(metric, name): Quantity(metric, (index,)) for metric in INTERVAL_METRICS}
-    drawn = resamples.values(tuple(quantities.values()))
+    candidates, *baselines = resamples.values(tuple(quantities.values()))
     intervals: dict[str, Interval] = {}
     changes: dict[str, Interval] = {}
     for place, metric in enumerate(quantities):
-        candidate = drawn[0][place]
-        for found, resampled in ((intervals, candidate), *((changes, candidate - b[place]) for b in drawn[1:])):
+        candidate = candidates[place]
+        for found, resampled in ((intervals, candidate), *((changes, candidate - b[place]) for b in baselines)):
             ends = interval(resampled, resamples.num_clusters, gates.confidence)
             if ends is not None:
                 found[metric] = ends

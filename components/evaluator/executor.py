@@ -17,6 +17,7 @@ from tfx.utils import io_utils, path_utils
 from components.atomic_files import write_atomically
 from components.clusters import Clusters
 from components.data_profile import DataProfile
+from components.evaluator.bootstrap import SliceResamples
 from components.evaluator.check import SliceValues
 from components.evaluator.coco_metric import IMAGE_COUNT
 from components.evaluator.evaluation import EVALUATION_FILE, Evaluation, slice_result
@@ -92,9 +93,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             measure(pipeline, files, models, settings, clusters, evaluation.uri)
 
         images = read_matches(posixpath.join(evaluation.uri, MATCHES_FOLDER))
-        verdict = judge(images, settings, int(model.id), baseline_problem)
+        drawn = SliceResamples(images, settings.gates.resamples)
+        verdict = judge(images, settings, int(model.id), baseline_problem, drawn)
         slices = tuple(
-            slice_result(images, values, metrics[CANDIDATE], metrics.get(BASELINE, {}), settings.gates)
+            slice_result(images, values, metrics[CANDIDATE], metrics.get(BASELINE, {}), settings.gates, drawn)
             for values, metrics in _metrics_by_slice(evaluation.uri, images).items()
         )
         judged = Evaluation(verdict, slices, settings.gates.confidence)

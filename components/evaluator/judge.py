@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from components.evaluator.bootstrap import Quantity, Resamples, interval
+from components.evaluator.bootstrap import Quantity, Resamples, SliceResamples, interval
 from components.evaluator.check import OVERALL, BoundKind, Check, SliceValues, Status
 from components.evaluator.coco import class_metric
 from components.evaluator.coco_matching import Floats
@@ -35,7 +35,13 @@ _MOST_CLASSES_A_LINE: Final = 8
 _MOST_IMAGES_TO_TELL: Final = 1_000_000
 
 
-def judge(images: MatchedImages, settings: EvalSettings, model: int = 0, baseline_problem: str = "") -> Verdict:
+def judge(
+    images: MatchedImages,
+    settings: EvalSettings,
+    model: int = 0,
+    baseline_problem: str = "",
+    drawn: SliceResamples | None = None,
+) -> Verdict:
     """Decides on the candidate.
 
     Args:
@@ -44,16 +50,18 @@ def judge(images: MatchedImages, settings: EvalSettings, model: int = 0, baselin
       model: number of the candidate in ML Metadata, for a blessing by hand.
       baseline_problem: why there is a last blessed model that cannot be compared with; empty otherwise. Whether a bound
         on a drop is met cannot be told then.
+      drawn: resamples of the images, ``gates.resamples`` of them, that others use too; drawn here when left out.
 
     Returns:
       The verdict: blessed when no check refuses the model, or by hand.
     """
     gates = settings.gates
-    whole = Resamples(images, gates.resamples)
+    drawn = drawn or SliceResamples(images, gates.resamples)
+    whole = drawn.of()
     checks = (
         *_floors(whole, gates),
         *_drops(whole, gates, baseline_problem),
-        *_slice_floors(images, gates),
+        *_slice_floors(drawn, gates),
         *_class_floors(whole, gates),
     )
     refused = any(check.refuses for check in checks)
@@ -116,7 +124,7 @@ def _floors(whole: Resamples, gates: Gates) -> list[Check]:
     images = whole.images
     every = tuple(range(len(images.class_names)))
     bounds = [_floor(gates, floor, m, Quantity(m, every)) for m, floor in gates.minimum.items()]
-    ap = _mean_metric(images.metrics(images.candidate), images, Quantity("AP", every))
+    ap = _mean_metric(whole.metrics[0], images, Quantity("AP", every))
     if math.isnan(ap) and "AP" not in gates.minimum:  # nothing to judge by blesses nobody
         bounds.append(_Bound("AP", Quantity("AP", every), "minimum", 0.0, gates.confidence, "refuse"))
     return _checked(whole, bounds)
@@ -164,7 +172,8 @@ def _drop_bounds(gates: Gates, drop: Drop, quantity: Quantity) -> Iterator[_Boun
             yield _Bound(quantity.metric, quantity, kind, allowed, confidence, drop.undecided or "bless")
 
 
-def _slice_floors(images: MatchedImages, gates: Gates) -> list[Check]:
+def _slice_floors(drawn: SliceResamples, gates: Gates) -> list[Check]:
+    images = drawn.images
     checks = []
     every = tuple(range(len(images.class_names)))
     columns = {column for image in images.images for column in image.columns}
@@ -175,13 +184,14 @@ def _slice_floors(images: MatchedImages, gates: Gates) -> list[Check]:
         if CLASS_COLUMN in floor.slice:
             complaints.append(_complaint_about_class(floor.slice[CLASS_COLUMN], setting, images.class_names))
         complaint = "; ".join(filter(None, complaints))
-        chosen = images.slice_of(values)
+        chosen = drawn.of(values)
+        count = len(chosen.images.images)
         if complaint:
             checks.append(bound.check("not met", reason=complaint))
-        elif len(chosen.images) < gates.min_images:
-            checks.append(_too_few(bound, len(chosen.images), gates))
+        elif count < gates.min_images:
+            checks.append(_too_few(bound, count, gates))
         else:
-            checks += _checked(Resamples(chosen, gates.resamples), [bound])
+            checks += _checked(chosen, [bound])
     return checks
 
 
@@ -218,12 +228,11 @@ def _checked(resamples: Resamples, bounds: Sequence[_Bound]) -> list[Check]:
     if not bounds:
         return []
     images = resamples.images
-    metrics = [images.metrics(model) for model in (images.candidate, images.baseline) if model is not None]
     if images.images:
         resamples.values([bound.quantity for bound in bounds if bound.confidence > 0])  # all at once, and kept
     checks = []
     for bound in bounds:
-        measured = [_mean_metric(of_model, images, bound.quantity) for of_model in metrics]
+        measured = [_mean_metric(of_model, images, bound.quantity) for of_model in resamples.metrics]
         checks.append(_one_check(resamples, bound, measured))
     return checks
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.evaluator.bootstrap import Quantity, Resamples, interval, metrics_of_classes
+from components.evaluator.bootstrap import Quantity, Resamples, SliceResamples, interval, metrics_of_classes
 from components.evaluator.coco import COCO_METRICS, METRIC_DEFINITIONS, ImageResult, coco_metrics
 from tests.components.evaluator.made_images import CLASS_NAMES, joined, made_result
 
@@ -44,6 +44,34 @@ def test_a_weight_is_a_number_of_copies(seed: int, count: int) -> None:
         for (metric, index), values in ours.items():
             expected = theirs[f"{metric}/{CLASS_NAMES[index]}"]
             assert values[resample] == pytest.approx(expected, abs=1e-6, nan_ok=True), (metric, index)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("_ROWS_AT_ONCE", 3), ("_MOST_OBJECTS_IN_FLOAT32", 0), ("_MOST_OBJECTS_IN_FLOAT32", 1 << 24)]
+)
+def test_the_way_of_computing_does_not_matter(setting: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many objects in every resample as make pycocotools miss recalls by rounding: 100 of a class."""
+    random = np.random.default_rng(2)
+    results = [made_result(random) for _ in range(150)]
+    images = joined(results)
+    wanted = {metric: set(EVERY) for metric in METRIC_DEFINITIONS}
+    weights = random.permuted(
+        np.repeat([[0.0], [1.0], [2.0]], 50, axis=0).astype(np.float32).repeat(40, axis=1), axis=0
+    )
+    expected = metrics_of_classes(images, images.candidate, weights, wanted)
+    monkeypatch.setattr(f"components.evaluator.resampled_curve.{setting}", value)
+    for key, values in metrics_of_classes(images, images.candidate, weights, wanted).items():
+        np.testing.assert_allclose(values, expected[key], atol=2e-7, err_msg=str(key))
+
+
+def test_a_slice_is_drawn_once() -> None:
+    drawn = SliceResamples(joined([made_result(np.random.default_rng(n)) for n in range(30)]), 50)
+    fog = drawn.of((("weather", "fog"),))
+    assert fog is drawn.of((("weather", "fog"),))
+    assert fog is not drawn.of()
+    assert len(fog.images.images) == 10
+    parts = fog.values([Quantity("AP", EVERY)]), Resamples(fog.images, 50).values([Quantity("AP", EVERY)])
+    np.testing.assert_array_equal(*parts)
 
 
 def test_a_quantity_is_the_mean_of_classes_with_something_to_find() -> None:
