@@ -26,6 +26,7 @@ from components.evaluator.coco_matching import Floats, Integers
 from components.evaluator.gate_settings import Metric
 from components.evaluator.matched_images import Detections, MatchedImages
 from components.evaluator.resampled_curve import ResampledCurve, Weights
+from components.evaluator.stable_order import best_first, ordered_by
 
 _PARTS_OF_AP: Final[tuple[Metric, ...]] = ("AP50", "AP75")
 _MAX_ELEMENTS: Final = 1 << 24
@@ -176,7 +177,7 @@ def metrics_of_classes(
     by_area: dict[str, list[Metric]] = {}
     for metric in wanted:
         by_area.setdefault(METRIC_DEFINITIONS[metric].area, []).append(metric)
-    order = np.lexsort((-detections.scores, detections.classes))  # stable: ties stay in the order of images
+    order = ordered_by(detections.classes, best_first(detections.scores))  # stable: ties stay in the order of images
     bounds = np.searchsorted(detections.classes[order], np.arange(len(images.class_names) + 1))
     for area, metrics in by_area.items():
         for index in sorted(set().union(*(wanted[metric] for metric in metrics))):

@@ -20,8 +20,8 @@ from components.evaluator.coco_matching import (
     Floats,
     Integers,
     Matches,
-    ordered_by,
 )
+from components.evaluator.stable_order import best_first, ordered_by
 
 RECALL_THRESHOLDS: Final[Floats] = np.linspace(0.0, 1.0, 101)
 RECALL_MAX_DETECTIONS: Final = (1, 10, MAX_DETECTIONS)
@@ -62,7 +62,7 @@ def accumulate(matches: Matches, num_classes: int) -> Accumulated:
         ]
     )  # [A, K]
 
-    order = ordered_by(matches.classes, np.argsort(-matches.scores, kind="stable"))  # [N] classes, best score first
+    order = ordered_by(matches.classes, best_first(matches.scores))  # [N] classes, best score first
     classes = matches.classes[order]
     matched = np.flatnonzero((matches.matched_counting | matches.matched_ignored)[order])  # [P]
     in_areas = (matches.area_bits[order] >> area_shifts & 1).astype(np.bool_)  # [A, N]

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from components.evaluator.box_pairs import box_areas, overlapping_pairs
 from components.evaluator.greedy_choice import GreedyChoice
+from components.evaluator.stable_order import best_first, ordered_by
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -231,7 +232,7 @@ def match_images(images: Sequence[ImageResult]) -> Matches:
     )
 
     # [N] group by group, best score first; detections come image by image.
-    by_group = ordered_by(groups // num_classes, ordered_by(classes, np.argsort(-scores, kind="stable")))
+    by_group = ordered_by(groups // num_classes, ordered_by(classes, best_first(scores)))
     starts, sizes = _runs(groups[by_group])
     ranks = np.empty(len(groups), np.int64)
     ranks[by_group] = np.arange(len(groups)) - np.repeat(starts, sizes)
@@ -263,16 +264,6 @@ def match_images(images: Sequence[ImageResult]) -> Matches:
         truth_classes,
         truth_area_bits,
     )
-
-
-def ordered_by(keys: Integers, places: Integers) -> Integers:
-    """Places in ascending order of their keys (0 or more); equal keys stay as they are.
-
-    Small keys are sorted as 16-bit numbers, which numpy sorts by radix: ten times as fast.
-    """
-    is_small = keys.max(initial=0) <= np.iinfo(np.uint16).max
-    chosen = keys[places]
-    return places[np.argsort(chosen.astype(np.uint16) if is_small else chosen, kind="stable")]
 
 
 def _runs(values: Integers) -> tuple[Integers, Integers]:
