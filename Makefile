@@ -20,10 +20,10 @@ export LOCAL_HOME := $(abspath build/tfx-cli)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help install data run serve test lint benchmark drawing lock clean
+.PHONY: help install data run serve test flink-test lint benchmark drawing lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 install: $(VENV)/installed ## make .venv from the committed lock
 
@@ -46,6 +46,9 @@ serve: install ## serve the newest pushed model over gRPC
 
 test: install ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+flink-test: install ## run the Beam nodes on a Flink of this machine, beside the DirectRunner (installs Flink into build/flink)
+	FLINK_TEST=1 $(BIN)/python -m pytest tests/kubeflow/local_flink/test_beam_nodes.py
 
 lint: install ## ruff, and mypy in strict mode
 	$(BIN)/ruff check .

@@ -70,9 +70,9 @@ def test_a_command_is_there_and_takes_its_options(command: str, capsys: pytest.C
 
 
 def test_targets_of_make() -> None:
-    targets = set(re.findall(r"^([a-z]+):", _text("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", _text("Makefile"), re.MULTILINE))
     named = {
-        match[1] for document in DOCUMENTS for code in _code(document) if (match := re.match(r"make ([a-z]+)", code))
+        match[1] for document in DOCUMENTS for code in _code(document) if (match := re.match(r"make ([a-z-]+)", code))
     }
     assert named
     assert named <= targets
