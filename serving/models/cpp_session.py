@@ -12,16 +12,32 @@ import ctypes
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.models.tensorflow_c_api import TSTRING_BYTES, Output, call, call_checked
+from serving.models.tensorflow_c_api import (
+    TSTRING_BYTES,
+    TSTRING_KIND_BITS,
+    TSTRING_LENGTH_SHIFT,
+    TSTRING_SMALL,
+    Output,
+    call,
+    call_checked,
+)
 
 Array = npt.NDArray[np.generic]
+
+_STRING: Final = int(tf.string.as_datatype_enum)
+# What detectors take and give. To ask TensorFlow for each tensor costs more than the copy of its values.
+_NUMBERS: Final[Mapping[np.dtype[Any], int]] = {
+    np.dtype(dtype.as_numpy_dtype): int(dtype.as_datatype_enum)
+    for dtype in (tf.float32, tf.float64, tf.int64, tf.int32, tf.uint8, tf.bool)
+}
+_NUMPY_OF_NUMBERS: Final = {number: dtype for dtype, number in _NUMBERS.items()}
 
 
 class CppSession:
@@ -39,6 +55,7 @@ class CppSession:
         """
         self._graph: int | None = call("TF_NewGraph")
         self._session: int | None = None
+        self._handles: dict[str, Output] = {}
         options, meta_graph = call("TF_NewSessionOptions"), call("TF_NewBuffer")
         try:
             self._session = call_checked(
@@ -105,14 +122,14 @@ class CppSession:
         aliases = list(output_aliases or definition.outputs)
         fetches = [self._output(definition.outputs[alias].name) for alias in aliases]
         fetched = (ctypes.c_void_p * len(fetches))()
-        fed = [_to_tensor(array) for array in inputs.values()]
+        fed = [_Fed(array) for array in inputs.values()]
         try:
             call_checked(
                 "TF_SessionRun",
                 self._session,
                 None,
                 (Output * len(feeds))(*feeds),
-                (ctypes.c_void_p * len(fed))(*fed),
+                (ctypes.c_void_p * len(fed))(*(one.tensor for one in fed)),
                 len(fed),
                 (Output * len(fetches))(*fetches),
                 fetched,
@@ -123,52 +140,82 @@ class CppSession:
             )
             return {alias: _to_array(tensor) for alias, tensor in zip(aliases, fetched, strict=True)}
         finally:
-            for tensor in fed:
-                for string in _strings(tensor):
-                    # The library frees the strings of its own tensors only.
-                    call("TF_StringDealloc", string)
-            for tensor in (*fed, *fetched):
+            for one in fed:
+                one.close()
+            for tensor in fetched:
                 call("TF_DeleteTensor", tensor)
 
     def _output(self, tensor_name: str) -> Output:
         """The handle of a tensor with a name such as `StatefulPartitionedCall:2`."""
-        operation, _, index = tensor_name.partition(":")
-        return Output(call("TF_GraphOperationByName", self._graph, operation.encode()), int(index))
+        handle = self._handles.get(tensor_name)
+        if handle is None:
+            operation, _, index = tensor_name.partition(":")
+            handle = Output(call("TF_GraphOperationByName", self._graph, operation.encode()), int(index))
+            self._handles[tensor_name] = handle
+        return handle
 
 
-def _to_tensor(array: Array) -> int:
-    """A `TF_Tensor` with a copy of an array; the caller frees it."""
-    dtype = tf.as_dtype(array.dtype)
-    size_bytes = array.size * TSTRING_BYTES if dtype == tf.string else array.nbytes
-    shape = (ctypes.c_int64 * array.ndim)(*array.shape)
-    tensor: int = call("TF_AllocateTensor", dtype.as_datatype_enum, shape, array.ndim, size_bytes)
-    if dtype == tf.string:
-        for string, value in zip(_strings(tensor), array.ravel().tolist(), strict=True):
-            call("TF_StringInit", string)
-            call("TF_StringCopy", string, value, len(value))
-    elif size_bytes:
-        contiguous = np.ascontiguousarray(array)
-        ctypes.memmove(call("TF_TensorData", tensor), contiguous.ctypes.data, size_bytes)
-    return tensor
+class _Fed:
+    """A `TF_Tensor` with the values of an array. Strings are not copied: it keeps them, and is to be closed.
+
+    Attributes:
+      tensor: its address.
+    """
+
+    def __init__(self, array: Array) -> None:
+        number = _NUMBERS.get(array.dtype)
+        dtype = int(tf.as_dtype(array.dtype).as_datatype_enum) if number is None else number
+        self._strings: Sequence[bytes] = array.ravel().tolist() if dtype == _STRING else ()
+        size_bytes = array.size * TSTRING_BYTES if dtype == _STRING else array.nbytes
+        shape = (ctypes.c_int64 * array.ndim)(*array.shape)
+        self.tensor: int = call("TF_AllocateTensor", dtype, shape, array.ndim, size_bytes)
+        if dtype == _STRING:
+            for address, value in zip(self._addresses(), self._strings, strict=True):
+                call("TF_StringInit", address)
+                call("TF_StringAssignView", address, value, len(value))
+        elif size_bytes:
+            contiguous = np.ascontiguousarray(array)
+            ctypes.memmove(call("TF_TensorData", self.tensor), contiguous.ctypes.data, size_bytes)
+
+    def close(self) -> None:
+        """Frees it."""
+        for address in self._addresses():
+            # The library frees the strings of its own tensors only.
+            call("TF_StringDealloc", address)
+        call("TF_DeleteTensor", self.tensor)
+
+    def _addresses(self) -> Iterator[int]:
+        """Of the `TF_TString` elements."""
+        if self._strings:
+            start = call("TF_TensorData", self.tensor)
+            yield from range(start, start + len(self._strings) * TSTRING_BYTES, TSTRING_BYTES)
 
 
 def _to_array(tensor: int) -> Array:
     """An array with a copy of a `TF_Tensor`."""
-    dtype = tf.as_dtype(call("TF_TensorType", tensor))
-    array = np.empty([call("TF_Dim", tensor, axis) for axis in range(call("TF_NumDims", tensor))], dtype.as_numpy_dtype)
-    if dtype == tf.string:
-        array.ravel()[:] = [
-            ctypes.string_at(call("TF_StringGetDataPointer", string), call("TF_StringGetSize", string))
-            for string in _strings(tensor)
-        ]
-    elif array.nbytes:
+    number = call("TF_TensorType", tensor)
+    shape = [call("TF_Dim", tensor, axis) for axis in range(call("TF_NumDims", tensor))]
+    if number == _STRING:
+        array = np.empty(shape, object)
+        if array.size:
+            array.ravel()[:] = _to_strings(call("TF_TensorData", tensor), array.size)
+        return array
+    dtype = _NUMPY_OF_NUMBERS.get(number)
+    array = np.empty(shape, tf.as_dtype(number).as_numpy_dtype if dtype is None else dtype)
+    if array.nbytes:
         ctypes.memmove(array.ctypes.data, call("TF_TensorData", tensor), array.nbytes)
     return array
 
 
-def _strings(tensor: int) -> Iterator[int]:
-    """Addresses of the `TF_TString` elements of a string tensor; none of a tensor of another type."""
-    if call("TF_TensorType", tensor) == tf.string.as_datatype_enum:
-        start = call("TF_TensorData", tensor)
-        for number in range(call("TF_TensorElementCount", tensor)):
-            yield start + number * TSTRING_BYTES
+def _to_strings(address: int, count: int) -> list[bytes]:
+    """Copies of the `TF_TString` elements that begin at an address."""
+    structs = ctypes.string_at(address, count * TSTRING_BYTES)
+    strings = []
+    for start in range(0, len(structs), TSTRING_BYTES):
+        first = structs[start]
+        if first & TSTRING_KIND_BITS == TSTRING_SMALL:
+            strings.append(structs[start + 1 : start + 1 + (first >> TSTRING_LENGTH_SHIFT)])
+        else:
+            string = address + start
+            strings.append(ctypes.string_at(call("TF_StringGetDataPointer", string), call("TF_StringGetSize", string)))
+    return strings

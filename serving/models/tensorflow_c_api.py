@@ -15,6 +15,11 @@ import tensorflow as tf
 
 TSTRING_BYTES: Final = 24
 """Size of a `TF_TString` (tensorflow/core/platform/ctstring_internal.h); a string tensor is an array of them."""
+TSTRING_KIND_BITS: Final = 3
+"""In its first byte; the values are those of `TF_TString_Type`."""
+TSTRING_SMALL: Final = 0
+"""The string lies in the element itself, behind the first byte, and its length in the bits above the kind's."""
+TSTRING_LENGTH_SHIFT: Final = 2
 
 
 class Output(ctypes.Structure):
@@ -38,6 +43,16 @@ _TEXT: Final = ctypes.c_char_p
 _INT: Final = ctypes.c_int
 _SIZE: Final = ctypes.c_size_t
 
+_LONG: Final = frozenset(
+    {
+        "TF_LoadSessionFromSavedModel",
+        "TF_SessionRun",
+        "TF_CloseSession",
+        "TF_DeleteSession",
+        "TF_DeleteGraph",
+    }
+)
+"""What lets other threads run meanwhile. For the others, to give Python's lock away takes longer than the call."""
 _LIBRARIES: Final = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")
 _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     # Name: result, arguments.
@@ -70,11 +85,9 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "TF_TensorType": (_INT, [_POINTER]),
     "TF_NumDims": (_INT, [_POINTER]),
     "TF_Dim": (ctypes.c_int64, [_POINTER, _INT]),
-    "TF_TensorElementCount": (ctypes.c_int64, [_POINTER]),
-    "TF_TensorByteSize": (_SIZE, [_POINTER]),
     "TF_TensorData": (_POINTER, [_POINTER]),
     "TF_StringInit": (None, [_POINTER]),
-    "TF_StringCopy": (None, [_POINTER, _TEXT, _SIZE]),
+    "TF_StringAssignView": (None, [_POINTER, _TEXT, _SIZE]),
     "TF_StringDealloc": (None, [_POINTER]),
     "TF_StringGetDataPointer": (_POINTER, [_POINTER]),
     "TF_StringGetSize": (_SIZE, [_POINTER]),
@@ -84,7 +97,8 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
 @functools.cache
 def _function(name: str) -> Callable[..., Any]:
     folder = pathlib.Path(tf.sysconfig.get_lib())
-    for library in (ctypes.CDLL(str(folder / file)) for file in _LIBRARIES):
+    kind = ctypes.CDLL if name in _LONG else ctypes.PyDLL
+    for library in (kind(str(folder / file)) for file in _LIBRARIES):
         if hasattr(library, name):
             function: Any = library[name]
             function.restype, function.argtypes = _FUNCTIONS[name]

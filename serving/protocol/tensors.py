@@ -24,6 +24,11 @@ _VALUE_FIELDS = {
     types_pb2.DT_BOOL: "bool_val",
 }
 
+_FIELDS_OF_ARRAYS = {
+    np.dtype(tf.as_dtype(number).as_numpy_dtype): (number, name) for number, name in _VALUE_FIELDS.items()
+}
+_FIELDS_OF_ARRAYS[np.dtype(object)] = (types_pb2.DT_STRING, "string_val")
+
 _READ_TYPES = frozenset({*_VALUE_FIELDS, types_pb2.DT_STRING})
 """What inputs of a detector can be; resources and variants are a server's own."""
 
@@ -42,6 +47,13 @@ def to_array(alias: str, message: tensor_pb2.TensorProto) -> npt.NDArray[np.gene
     if message.dtype not in _READ_TYPES:
         names = ", ".join(sorted(tf.as_dtype(number).name for number in _READ_TYPES))
         raise _malformed(alias, f"type {message.dtype}, expected one of {names}")
+    if (
+        message.dtype == types_pb2.DT_STRING
+        and len(message.string_val) == math.prod(sizes)
+        and not message.tensor_content
+    ):
+        # What `tf.make_ndarray` does as well, after much else.
+        return np.array(list(message.string_val), object).reshape(sizes)
     try:
         array: npt.NDArray[np.generic] = tf.make_ndarray(message)
     except (TypeError, ValueError, OverflowError) as error:
@@ -51,16 +63,22 @@ def to_array(alias: str, message: tensor_pb2.TensorProto) -> npt.NDArray[np.gene
 
 def to_message(array: npt.NDArray[np.generic]) -> tensor_pb2.TensorProto:
     """The message of an array, with values in their typed fields as TF Serving sends them (not `tensor_content`)."""
-    dtype = tf.as_dtype(array.dtype)
-    message = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum, tensor_shape=tf.TensorShape(array.shape).as_proto())
-    if dtype == tf.string:
-        message.string_val.extend(array.ravel().tolist())
-        return message
-    field = _VALUE_FIELDS.get(dtype.as_datatype_enum)
-    if field is None:
-        return tf.make_tensor_proto(array)
-    getattr(message, field).extend(array.ravel().tolist())
+    message = tensor_pb2.TensorProto()
+    fill_message(message, array)
     return message
+
+
+def fill_message(message: tensor_pb2.TensorProto, array: npt.NDArray[np.generic]) -> None:
+    """Makes an empty message what `to_message` returns: for those that lie in another one, which saves a copy."""
+    number, field = _FIELDS_OF_ARRAYS.get(array.dtype) or (None, "")
+    if number is None:
+        message.CopyFrom(tf.make_tensor_proto(array))
+        return
+    message.dtype = number
+    message.tensor_shape.SetInParent()
+    for size in array.shape:
+        message.tensor_shape.dim.add(size=size)
+    getattr(message, field).extend(array.ravel().tolist())
 
 
 def _malformed(alias: str, why: str) -> RequestError:

@@ -166,7 +166,7 @@ class Answering:
         response.model_spec.version.value = model.version
         response.model_spec.signature_name = spec.signature_name or SERVING_SIGNATURE
         for alias, array in outputs.items():
-            response.outputs[alias].CopyFrom(tensors.to_message(array))
+            tensors.fill_message(response.outputs[alias], array)
         return response
 
     @contextmanager

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 import prometheus_client
-import tensorflow as tf
 from prometheus_client.metrics_core import GaugeMetricFamily
 
 from schema.exported_model import CLASS_NAMES, SCORES
@@ -94,9 +93,10 @@ class Metrics:
         outputs = answered.response.outputs
         if SCORES in outputs and CLASS_NAMES in outputs:
             version = answered.response.model_spec.version.value
-            kept = tf.make_ndarray(outputs[SCORES]) >= COUNTED_SCORE  # [B, N]
-            names = tf.make_ndarray(outputs[CLASS_NAMES])[kept].tolist()
-            for class_name, count in collections.Counter(names).items():
+            # [B, N] each, in the fields that `tensors.fill_message` fills.
+            found = zip(outputs[SCORES].float_val, outputs[CLASS_NAMES].string_val, strict=False)
+            counts = collections.Counter(name for score, name in found if score >= COUNTED_SCORE)
+            for class_name, count in counts.items():
                 self._detections.labels(model, version, class_name.decode(errors="replace")).inc(count)
 
     def batch(self, images: int, seconds: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import grpc
 import numpy as np
 import pytest
@@ -45,6 +47,22 @@ def test_arrays_go_round(array: np.ndarray) -> None:
     np.testing.assert_array_equal(found, array)
     assert found.dtype == array.dtype
     np.testing.assert_array_equal(tf.make_ndarray(tensors.to_message(array)), array)
+
+
+@given(hnp.array_shapes(min_dims=0, min_side=0, max_side=3), st.data())
+def test_strings_go_round(shape: tuple[int, ...], data: st.DataObject) -> None:
+    size = math.prod(shape)
+    values = data.draw(st.lists(st.binary(max_size=30), min_size=size, max_size=size))
+    array = np.array([*values, None], object)[:size].reshape(shape)
+    message = tensors.to_message(array)
+    assert message == tf.make_tensor_proto(array, tf.string)
+    found = tensors.to_array("x", message)
+    assert found.tolist() == array.tolist() and found.shape == shape and found.dtype == object
+
+
+def test_few_strings_fill_a_tensor_as_they_do_in_tensorflow() -> None:
+    message = _message(7, 3, string_val=[b"a", b"b"])
+    assert tensors.to_array("x", message).tolist() == tf.make_ndarray(message).tolist() == [b"a", b"b", b"b"]
 
 
 @given(st.integers(0, 40), st.lists(st.integers(-2, 4), max_size=4), st.binary(max_size=32))
