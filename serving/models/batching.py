@@ -1,7 +1,11 @@
 """Requests that wait at the same time are answered as one batch.
 
-A thread that becomes idle takes the oldest request and whatever else fits to it: a request that finds an idle thread
-does not wait, and the busier the server, the larger its batches. What cannot be answered in time is not begun.
+A request that finds an idle thread runs at once, in its caller's own: to hand it over takes a share of the time of a
+small model. A thread that becomes idle takes the largest batch that can be answered in time, so that batches grow as
+the server gets busier. What cannot be answered in time is not begun.
+
+That is said when its time is over, and not when it comes: callers that are refused at once may ask again at once, a
+thousand times a second, which takes more of the processor than their images would.
 """
 
 from __future__ import annotations
@@ -9,22 +13,20 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
-import statistics
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
 
 import grpc
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from schema import exported_model
+from serving.models.batch_timing import BatchTiming
 from serving.models.batching_parameters import BatchingParameters
 from serving.models.runnable import Array, Call, Runnable
 from serving.protocol.errors import RequestError
-
-_REMEMBERED_BATCHES: Final = 16
 
 BatchObserver = Callable[[int, float], None]
 """Is told the images of every batch and its seconds."""
@@ -44,6 +46,11 @@ class _Task:
     )
     queued_monotonic: float = dataclasses.field(default_factory=time.monotonic, init=False)
 
+    def seconds_left(self, now: float) -> float:
+        """Until its deadline; infinite without one."""
+        deadline = self.call.deadline_monotonic
+        return math.inf if deadline is None else deadline - now
+
 
 class BatchScheduler:
     """Threads that run batches, and a queue of bounded length before them."""
@@ -54,7 +61,8 @@ class BatchScheduler:
         self._waiting: collections.deque[_Task] = collections.deque()
         self._waiting_images = 0
         self._condition = threading.Condition()
-        self._seconds_per_image: collections.deque[float] = collections.deque(maxlen=_REMEMBERED_BATCHES)
+        self._running_batches = 0
+        self._timing = BatchTiming()
         self._is_stopped = False
         self._threads = [
             threading.Thread(target=self._work, name=f"batch-{number}", daemon=True)
@@ -82,6 +90,9 @@ class BatchScheduler:
         until = time.monotonic() + timeout_seconds
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
+        with self._condition:
+            # Others run in threads of their callers.
+            self._condition.wait_for(lambda: not self._running_batches, max(0.0, until - time.monotonic()))
 
     def run(self, model: Runnable, call: Call, *, merges: bool = True) -> dict[str, Array]:
         """Runs a call in batches with others, or in its turn alone; waits for its outputs.
@@ -100,7 +111,8 @@ class BatchScheduler:
             )
         parts = [call] if size <= largest else [*_cut(call, size, largest)]
         tasks = [_Task(model, part, _images(part.inputs), _key(model, part) if merges else None) for part in parts]
-        self._enqueue(tasks)
+        if self._enqueue(tasks):
+            self._run(tasks)
         outputs = []
         for number, task in enumerate(tasks):
             try:
@@ -111,12 +123,21 @@ class BatchScheduler:
                 raise RequestError(error.code, message) from error
         return outputs[0] if len(outputs) == 1 else _joined(outputs)
 
-    def _enqueue(self, tasks: Sequence[_Task]) -> None:
+    def _enqueue(self, tasks: Sequence[_Task]) -> bool:
+        """Puts tasks into the queue; True: a lone one has nothing to wait for, and has the place of a batch instead."""
         images = sum(task.size for task in tasks)
         with self._condition:
             if self._is_stopped:
                 raise RequestError(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+            waits_for_more = tasks[0].key is not None and self.parameters.batch_timeout_micros > 0
+            if len(tasks) == 1 and not self._waiting and self._has_free_thread() and not waits_for_more:
+                if self._is_late(tasks[0]):
+                    return False
+                self._running_batches += 1
+                return True
             limit = self.parameters.max_waiting_images
+            if self._waiting_images + images > limit:
+                self._drop_late()
             # An empty queue takes any request that the limits of requests allow.
             if self._waiting_images and self._waiting_images + images > limit:
                 raise RequestError(
@@ -127,6 +148,10 @@ class BatchScheduler:
             self._waiting.extend(tasks)
             self._waiting_images += images
             self._condition.notify(len(tasks))
+            return False
+
+    def _has_free_thread(self) -> bool:
+        return self._running_batches < self.parameters.num_batch_threads
 
     @staticmethod
     def _result(task: _Task) -> dict[str, Array]:
@@ -146,39 +171,56 @@ class BatchScheduler:
                 self._run(batch)
 
     def _take(self) -> list[_Task] | None:
-        """The oldest task that can be answered in time, and others that fit to it; None when the scheduler stops."""
+        """The next batch, which has its place then; None when the scheduler stops."""
         with self._condition:
-            while not self._waiting:
+            while not self._waiting or not self._has_free_thread():
                 if self._is_stopped:
                     return None
                 self._condition.wait()
             self._wait_for_more()
-            batch: list[_Task] = []
-            images = 0
-            left: collections.deque[_Task] = collections.deque()
-            for task in self._waiting:
-                if self._is_late(task):
-                    self._waiting_images -= task.size
-                elif not batch or self._fits(batch, images, task):
-                    batch.append(task)
-                    images += task.size
-                else:
-                    left.append(task)
-            self._waiting = left
-            self._waiting_images -= images
+            if not self._has_free_thread():
+                return []
+            self._drop_late()
+            batch = self._next_batch()
+            self._remove(batch)
+            self._running_batches += bool(batch)
             return batch
 
-    def _fits(self, batch: Sequence[_Task], images: int, task: _Task) -> bool:
-        """Whether a task can join a batch, and none of them is then answered too late. The caller holds the lock."""
-        size = images + task.size
-        if task.key is None or task.key != batch[0].key or size > self.parameters.max_batch_size:
-            return False
-        deadlines = [one.call.deadline_monotonic for one in (*batch, task) if one.call.deadline_monotonic is not None]
-        return not deadlines or time.monotonic() + size * self._usual_seconds_per_image() < min(deadlines)
+    def _next_batch(self) -> list[_Task]:
+        """Tasks that fit to the oldest one, as many as can all be answered in time. The caller holds the lock."""
+        if not self._waiting:
+            return []
+        first, now = self._waiting[0], time.monotonic()
+        if first.key is None:
+            return [first]
+        seconds_left = {task: task.seconds_left(now) for task in self._waiting if task.key == first.key}
+        images = most = 0
+        for task, left in sorted(seconds_left.items(), key=lambda pair: -pair[1]):
+            if images + task.size > self.parameters.max_batch_size:
+                continue
+            images += task.size
+            if self._timing.safe_seconds(images) >= left:
+                break
+            most = images
+        needed = self._timing.safe_seconds(most)
+        # Of those that have time for a batch of that size, the oldest.
+        batch, images = [], 0
+        for task, left in seconds_left.items():
+            if left > needed and images + task.size <= most:
+                batch.append(task)
+                images += task.size
+        return batch or [first]
 
-    def _usual_seconds_per_image(self) -> float:
-        """What the median of the last batches took, 0 before there was one."""
-        return statistics.median(self._seconds_per_image or [0.0])
+    def _drop_late(self) -> None:
+        """Fails those in the queue that nobody waits for. The caller holds the lock."""
+        self._remove([task for task in self._waiting if self._is_late(task)])
+
+    def _remove(self, tasks: Sequence[_Task]) -> None:
+        """Takes tasks out of the queue. The caller holds the lock."""
+        if tasks:
+            removed = set(tasks)
+            self._waiting = collections.deque(task for task in self._waiting if task not in removed)
+            self._waiting_images -= sum(task.size for task in tasks)
 
     def _wait_for_more(self) -> None:
         """Waits for a batch to fill, as long as the parameters allow. The caller holds the lock."""
@@ -198,36 +240,46 @@ class BatchScheduler:
         if task.call.is_cancelled():
             _fail(task, grpc.StatusCode.CANCELLED, "the caller has gone")
             return True
-        deadline = task.call.deadline_monotonic
-        if deadline is None:
-            return False
-        # Where others could use the time, what the fastest of the last batches would not have finished is not begun.
+        # Where others could use the time, what would not be finished is not begun.
         has_others = len(self._waiting) > 1
-        needed = min(self._seconds_per_image, default=0.0) * task.size if has_others else 0.0
-        if time.monotonic() + needed < deadline:
+        needed = self._timing.usual_seconds(task.size) if has_others else 0.0
+        if task.seconds_left(time.monotonic()) > needed:
             return False
         _fail(task, grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline exceeded before the work could start")
         return True
 
     def _run(self, batch: Sequence[_Task]) -> None:
-        size = sum(task.size for task in batch)
-        started = time.monotonic()
+        """Runs a batch that has its place, and gives the place back."""
+        images, started = sum(task.size for task in batch), time.monotonic()
+        is_whole = False
         try:
-            outputs = self._outputs(batch, size)
+            is_whole = self._answer(batch)
+        finally:
+            seconds = time.monotonic() - started
+            with self._condition:
+                self._running_batches -= 1
+                if is_whole:
+                    self._timing.add(images, seconds)
+                if self._waiting or self._is_stopped:
+                    self._condition.notify_all()
+        if is_whole:
+            for observer in self._observers:
+                observer(images, seconds)
+
+    def _answer(self, batch: Sequence[_Task]) -> bool:
+        """Answers all tasks of a batch; False: it failed, and each was tried alone, so that it fails alone."""
+        try:
+            outputs = self._outputs(batch, sum(task.size for task in batch))
         except Exception as error:
             if len(batch) == 1:
                 batch[0].future.set_exception(error)
-                return
-            # One of them may be at fault: each is tried alone, so that it fails alone.
-            for task in batch:
-                self._run([task])
-            return
+            else:
+                for task in batch:
+                    self._answer([task])
+            return False
         for task, own in zip(batch, outputs, strict=True):
             task.future.set_result(own)
-        seconds = time.monotonic() - started
-        self._seconds_per_image.append(seconds / max(1, size))
-        for observer in self._observers:
-            observer(size, seconds)
+        return True
 
     def _outputs(self, batch: Sequence[_Task], size: int) -> list[dict[str, Array]]:
         """Outputs of every task."""

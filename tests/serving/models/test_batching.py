@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from schema.exported_model import UNREADABLE_IMAGE
+from serving.models.batch_timing import BatchTiming
 from serving.models.batching import BatchedModel, BatchScheduler
 from serving.models.batching_parameters import BatchingParameters
 from serving.models.runnable import Array, Call
@@ -35,8 +36,10 @@ class _Doubling:
         self.gate = threading.Event()
         self.gate.set()
         self.is_running = threading.Event()
+        self.threads: list[str] = []
 
     def run(self, call: Call) -> dict[str, Array]:
+        self.threads.append(threading.current_thread().name)
         self.is_running.set()
         self.gate.wait(60)
         values = call.inputs["x"]
@@ -70,6 +73,16 @@ def make() -> Iterator[Make]:
         scheduler.stop(10)
 
 
+class _TenSecondsAnImage(BatchTiming):
+    """Whatever was measured."""
+
+    def usual_seconds(self, images: int) -> float:
+        return 10.0 * images
+
+    def safe_seconds(self, images: int) -> float:
+        return 10.0 * images
+
+
 def _call(*values: float, **more: object) -> Call:
     return Call("serving_default", {"x": np.array(values, np.float32)}, **more)
 
@@ -100,6 +113,19 @@ def test_a_lone_request_runs_at_once_and_those_that_wait_together_as_one_batch(m
     assert [future.result(10)["y"].tolist() for future in futures] == [[2], [4, 6], [8, 10], [12]]
     # The third does not fit, the fourth does.
     assert model.batches == [[100], [1, 2, 3, 6], [4, 5]]
+
+
+def test_who_finds_an_idle_thread_needs_none(make: Make) -> None:
+    model, batched, scheduler = make()
+    batched.run(_call(1))
+    assert model.threads == [threading.current_thread().name]
+    futures = _behind_a_busy_thread(model, batched, scheduler, [_call(2)])
+    assert futures[0].result(10)["y"].tolist() == [4]
+    assert model.threads[-1] == "batch-0"
+    # Waiting for others is what the threads are for.
+    model, batched, _ = make(batch_timeout_micros=1)
+    batched.run(_call(1))
+    assert model.threads == ["batch-0"]
 
 
 def test_what_gains_nothing_by_it_is_not_merged_and_not_padded(make: Make) -> None:
@@ -175,12 +201,43 @@ def test_nobody_works_for_those_who_have_gone_or_are_late(make: Make) -> None:
 
 def test_a_batch_is_no_larger_than_its_members_have_time_for(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     model, batched, scheduler = make()
-    monkeypatch.setattr(scheduler, "_usual_seconds_per_image", lambda: 10.0)
+    monkeypatch.setattr(scheduler, "_timing", _TenSecondsAnImage())
     soon = time.monotonic() + 25
     calls = [_call(value, deadline_monotonic=soon) for value in (1, 2, 3)]
     futures = _behind_a_busy_thread(model, batched, scheduler, [*calls, _call(4)])
     assert [future.result(10)["y"].tolist() for future in futures] == [[2], [4], [6], [8]]
     assert model.batches == [[100], [1, 2], [3, 4]]
+
+
+def test_the_largest_batch_that_is_in_time_runs_first(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batched, scheduler = make()
+    monkeypatch.setattr(scheduler, "_timing", _TenSecondsAnImage())
+    now = time.monotonic()
+    calls = [_call(value, deadline_monotonic=now + seconds) for value, seconds in ((1, 15), (2, 35), (3, 25), (4, 35))]
+    futures = _behind_a_busy_thread(model, batched, scheduler, calls)
+    assert [future.result(10)["y"].tolist() for future in futures] == [[2], [4], [6], [8]]
+    # Three would take 30 s, for which the third has no time; the first has none for two, and is not begun before them.
+    assert model.batches == [[100], [2, 3], [1], [4]]
+
+
+def test_a_full_queue_has_room_where_somebody_is_late(make: Make) -> None:
+    model, batched, scheduler = make(max_enqueued_batches=1)
+    soon = time.monotonic() + 0.2
+    model.gate.clear()
+    pool = concurrent.futures.ThreadPoolExecutor(4)
+    first = pool.submit(batched.run, _call(100))
+    assert model.is_running.wait(10)
+    late = pool.submit(batched.run, _call(1, 2, 3, 4, deadline_monotonic=soon))
+    with pytest.raises(RequestError) as caught:
+        late.result(10)
+    assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert scheduler.waiting_images == 4
+    last = pool.submit(batched.run, _call(5))
+    while scheduler.waiting_images != 1:
+        time.sleep(0.001)
+    model.gate.set()
+    assert first.result(10)["y"].tolist() == [200] and last.result(10)["y"].tolist() == [10]
+    assert model.batches == [[100], [5]]
 
 
 def test_large_requests_are_cut_or_refused(make: Make) -> None:
