@@ -42,6 +42,11 @@ from serving.protocol import tensors
 
 _ROUNDS: Final = 3
 _CLIENTS: Final = (1, 4, 16)
+_OF_WHAT_THE_OVERHEAD_IS: Final = (
+    "Both calls are made by one thread of one process, in turn. The last column is gRPC in Python between two "
+    "processes, there and back, with the message parsed and no model asked; the rest of the difference is the look at "
+    "what the request holds, the copies to and from TensorFlow, the answer's message and its metrics."
+)
 _CROWDS: Final = (4, 16, 64)
 """Clients that are more and more too many."""
 _IMAGES: Final = {"25 KB": (400, 300), "300 KB": (1600, 1200)}
@@ -267,7 +272,7 @@ def overhead(models: pathlib.Path, seconds: float) -> str:
                 rows.append(f"| {name} | {_paired(np.array(laps[_WARM_UP_PAIRS:]))} |")
     finally:
         server.close()
-    return "\n".join(rows)
+    return "\n".join([*rows, "", _OF_WHAT_THE_OVERHEAD_IS])
 
 
 def _paired(laps: npt.NDArray[np.float64]) -> str:
