@@ -158,6 +158,9 @@ class ResampledCurve:
 
     def _sum(self, images: Integers) -> Weights:
         """[R]: the weights of images, one of which may be given several times."""
+        if len(images) <= _ROWS_AT_ONCE:  # building a sparse matrix would take longer
+            few: Weights = self._weights[images].sum(axis=0)
+            return few
         sum_: Weights = self._sums(np.zeros(len(images), np.int64), images, 1)[0]
         return sum_
 
