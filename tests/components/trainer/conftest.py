@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import schema as schema_package
 from components.detector.detector import Detector
 from components.detector.registry import build_detector
 from components.trainer.input.input_pipeline import Parser
@@ -100,18 +101,29 @@ def _record(
     return bytes(example.SerializeToString())
 
 
+def _write_shards(folder: pathlib.Path, records: Sequence[bytes], shards: int) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard in range(shards):
+        with tf.io.TFRecordWriter(str(folder / f"data-{shard:05d}-of-{shards:05d}.gz"), "GZIP") as writer:
+            for serialized in records[shard::shards]:
+                writer.write(serialized)
+    return str(folder / "*")
+
+
+def _square_records(split: str, count: int) -> list[bytes]:
+    records = []
+    for number in range(count):
+        encoded, box, class_index = _square_image(number)
+        records.append(_record(encoded, f"{split}-{number}", [box], [class_index]))
+    return records
+
+
 @pytest.fixture
 def write_records(tmp_path: pathlib.Path) -> WriteRecords:
     """Writes records to gzipped shards, returns the pattern that matches them."""
 
     def write(split: str, records: Sequence[bytes], shards: int = 1) -> str:
-        folder = tmp_path / split
-        folder.mkdir(parents=True, exist_ok=True)
-        for shard in range(shards):
-            with tf.io.TFRecordWriter(str(folder / f"data-{shard:05d}-of-{shards:05d}.gz"), "GZIP") as writer:
-                for serialized in records[shard::shards]:
-                    writer.write(serialized)
-        return str(folder / "*")
+        return _write_shards(tmp_path / split, records, shards)
 
     return write
 
@@ -121,10 +133,38 @@ def squares(write_records: WriteRecords) -> Callable[[str, int], str]:
     """Writes a split of images with one square each, returns its pattern."""
 
     def write(split: str, count: int) -> str:
-        records = []
-        for number in range(count):
-            encoded, box, class_index = _square_image(number)
-            records.append(_record(encoded, f"{split}-{number}", [box], [class_index]))
-        return write_records(split, records, shards=2)
+        return write_records(split, _square_records(split, count), shards=2)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def transform_output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The transform graph of the ``train`` split of 12 squares, made by TFX's own processor, to be read only."""
+    import apache_beam as beam
+    from tfx.components.transform import executor, labels
+    from tfx.proto import example_gen_pb2
+
+    from components.transform.preprocessing import preprocessing_fn
+
+    folder = tmp_path_factory.mktemp("transform")
+    train = _write_shards(folder / "train", _square_records("train", 12), shards=2)
+    executor.TransformProcessor().Transform(
+        {
+            labels.DISABLE_STATISTICS_LABEL: True,
+            labels.SCHEMA_PATH_LABEL: str(pathlib.Path(schema_package.__file__).with_name("schema.pbtxt")),
+            labels.EXAMPLES_DATA_FORMAT_LABEL: example_gen_pb2.FORMAT_TF_EXAMPLE,
+            labels.ANALYZE_DATA_PATHS_LABEL: [train],
+            labels.ANALYZE_PATHS_FILE_FORMATS_LABEL: [labels.FORMAT_TFRECORD],
+            labels.TRANSFORM_DATA_PATHS_LABEL: [],
+            labels.TRANSFORM_PATHS_FILE_FORMATS_LABEL: [],
+            labels.PREPROCESSING_FN: preprocessing_fn,
+            labels.MAKE_BEAM_PIPELINE_FN: lambda: beam.Pipeline(),
+            labels.FORCE_TF_COMPAT_V1_LABEL: False,
+        },
+        {
+            labels.TRANSFORM_METADATA_OUTPUT_PATH_LABEL: str(folder / "transform"),
+            labels.TEMP_OUTPUT_LABEL: str(folder / "temporary"),
+        },
+    )
+    return str(folder / "transform")

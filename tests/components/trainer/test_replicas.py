@@ -7,8 +7,6 @@ import os
 import pathlib
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,24 +18,17 @@ from components.trainer.replicas import Replicas, check_divides, cluster_place, 
 from components.trainer.state.progress_log import HISTORY_FILE
 from components.user_error import UserError
 from tests.components.trainer import shared_training
+from tests.forked_program import CaughtProgram
 
-REPOSITORY = pathlib.Path(__file__).parents[3]
 PROGRAM = pathlib.Path(__file__).with_name("shared_training.py")
 Squares = Callable[[str, int], str]
 
 
-def start(records: str, folder: pathlib.Path, *more: str, tf_config: str = "{}") -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), records, str(folder), *more],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "2", "TF_CONFIG": tf_config},
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(records: str, folder: pathlib.Path, *more: str, tf_config: str = "{}") -> CaughtProgram:
+    return CaughtProgram([str(PROGRAM), records, str(folder), *more], os.environ | {"TF_CONFIG": tf_config})
 
 
-def end(*programs: subprocess.Popen[str]) -> list[tuple[int, str, str]]:
+def end(*programs: CaughtProgram) -> list[tuple[int, str, str]]:
     return [(program.wait(), *outputs) for program in programs for outputs in [program.communicate(timeout=600)]]
 
 

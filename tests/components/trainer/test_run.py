@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import schema as schema_package
 from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.detector.registry import build_detector
 from components.evaluator.analysis.operating_point import Rule, operating_points
@@ -41,36 +40,6 @@ MODEL = ModelSettings(
 TRAIN = TrainSettings(steps=3, batch_size=4, evaluate_every=2, evaluate_images=5)
 
 
-@pytest.fixture
-def transform_output(tmp_path: pathlib.Path, squares: Callable[[str, int], str]) -> str:
-    """The transform graph of the ``train`` split, made by TFX's own processor."""
-    import apache_beam as beam
-    from tfx.components.transform import executor, labels
-    from tfx.proto import example_gen_pb2
-
-    from components.transform.preprocessing import preprocessing_fn
-
-    executor.TransformProcessor().Transform(
-        {
-            labels.DISABLE_STATISTICS_LABEL: True,
-            labels.SCHEMA_PATH_LABEL: str(pathlib.Path(schema_package.__file__).with_name("schema.pbtxt")),
-            labels.EXAMPLES_DATA_FORMAT_LABEL: example_gen_pb2.FORMAT_TF_EXAMPLE,
-            labels.ANALYZE_DATA_PATHS_LABEL: [squares("train", 12)],
-            labels.ANALYZE_PATHS_FILE_FORMATS_LABEL: [labels.FORMAT_TFRECORD],
-            labels.TRANSFORM_DATA_PATHS_LABEL: [],
-            labels.TRANSFORM_PATHS_FILE_FORMATS_LABEL: [],
-            labels.PREPROCESSING_FN: preprocessing_fn,
-            labels.MAKE_BEAM_PIPELINE_FN: lambda: beam.Pipeline(),
-            labels.FORCE_TF_COMPAT_V1_LABEL: False,
-        },
-        {
-            labels.TRANSFORM_METADATA_OUTPUT_PATH_LABEL: str(tmp_path / "transform"),
-            labels.TEMP_OUTPUT_LABEL: str(tmp_path / "temporary"),
-        },
-    )
-    return str(tmp_path / "transform")
-
-
 def test_trains_exports_and_starts_warm(
     tmp_path: pathlib.Path, transform_output: str, squares: Callable[[str, int], str]
 ) -> None:
@@ -79,6 +48,7 @@ def test_trains_exports_and_starts_warm(
     from components.trainer.run import run_fn
 
     checkpoint_root = tmp_path / "checkpoints"
+    train = squares("train", 12)
     # Squares of a third to half of the image: as the fixture draws them.
     profile = SplitProfile()
     for number in range(12):
@@ -95,7 +65,7 @@ def test_trains_exports_and_starts_warm(
         folder = tmp_path / name
         run_fn(
             FnArgs(
-                train_files=[str(tmp_path / "train" / "*")],
+                train_files=[train],
                 eval_files=[squares("eval", 6)],
                 transform_graph_path=transform_output,
                 serving_model_dir=str(folder / "Format-Serving"),
@@ -202,7 +172,7 @@ def test_adapts_to_a_target_and_exports_the_detector_alone(
     transfer = MeanTeacherSettings(score_threshold=0.01, ignored_from=0.0, adversarial=AdversarialSettings())
     run_fn(
         FnArgs(
-            train_files=[str(tmp_path / "train" / "*"), target],
+            train_files=[squares("train", 12), target],
             eval_files=[squares("eval", 6)],
             transform_graph_path=transform_output,
             serving_model_dir=str(tmp_path / "Format-Serving"),

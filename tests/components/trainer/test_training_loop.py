@@ -9,7 +9,6 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,8 +35,8 @@ from schema.label_map import LabelMap
 from tests.components.trainer import resumable_training
 from tests.components.trainer.one_batch import OneBatch
 from tests.components.trainer.tiny_detector import TinyDetector
+from tests.forked_program import run_forked
 
-REPOSITORY = pathlib.Path(__file__).parents[3]
 PROGRAM = pathlib.Path(__file__).with_name("resumable_training.py")
 Squares = Callable[[str, int], str]
 
@@ -99,15 +98,7 @@ def settings(**changes: Any) -> TrainSettings:
 
 
 def program(strategy: str, records: str, folder: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), strategy, records, str(folder), *more],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "2"},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    return run_forked(str(PROGRAM), strategy, records, str(folder), *more)
 
 
 def helpers(folder: pathlib.Path) -> dict[str, np.ndarray]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,8 +16,8 @@ from components.trainer.optimizer import make_optimizer
 from components.trainer.settings import OptimizerSettings
 from components.trainer.strategies.supervised import detection_losses
 from components.trainer.train_step import TrainStep
+from tests.forked_program import run_forked
 
-REPOSITORY = pathlib.Path(__file__).parents[3]
 PROGRAM = pathlib.Path(__file__).with_name("training_without_objects.py")
 
 
@@ -43,15 +40,7 @@ def test_training_and_evaluation(
             there = number < with_object
             records.append(make_record(encoded, f"{number}", [box] if there else [], [class_index] if there else []))
         arguments += [write_records(name.replace(" ", "_"), records), str(batch_size)]
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), *arguments],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "2"},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    done = run_forked(str(PROGRAM), *arguments)
     assert done.returncode == 0, f"exit status {done.returncode}: {done.stdout}{done.stderr}"
     seen = [line for line in done.stdout.splitlines() if line.startswith("an object was seen")]
     assert seen == [f"an object was seen: {bool(with_object)}" for with_object, _, _ in cases.values()]

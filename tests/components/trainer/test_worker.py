@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -17,17 +15,15 @@ from components.data_profile import DATA_PROFILE_FILE, DataProfile, SplitProfile
 from components.trainer.chief import told_workers, wait_for_chief
 from components.user_error import UserError
 from tests.components.trainer.test_replicas import cluster
-from tests.components.trainer.test_run import MODEL, TRAIN, transform_output
+from tests.components.trainer.test_run import MODEL, TRAIN
+from tests.forked_program import CaughtProgram
 
-REPOSITORY = pathlib.Path(__file__).parents[3]
 CHIEF = """
 import json, sys
 from tfx.components.trainer.fn_args_utils import FnArgs
 from components.trainer.run import run_fn
 run_fn(FnArgs(**json.loads(sys.argv[1])))
 """
-
-__all__ = ["transform_output"]
 
 
 def test_the_chief_exports_what_two_have_learnt(
@@ -39,7 +35,7 @@ def test_the_chief_exports_what_two_have_learnt(
         profile.add(["red"], [(0.1, 0.1, 0.5, 0.5)], height_pixels=96, width_pixels=96)
     (tmp_path / DATA_PROFILE_FILE).write_text(DataProfile({"train": profile}).to_json())
     arguments = {
-        "train_files": [str(tmp_path / "train" / "*")],
+        "train_files": [squares("train", 12)],
         "eval_files": [squares("eval", 6)],
         "transform_graph_path": transform_output,
         "serving_model_dir": str(tmp_path / "Format-Serving"),
@@ -53,18 +49,11 @@ def test_the_chief_exports_what_two_have_learnt(
     }
     commands = (["-c", CHIEF, json.dumps(arguments)], ["-m", "components.trainer.worker", str(root)])
     programs = [
-        subprocess.Popen(
-            [sys.executable, *command],
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "2", "TF_CONFIG": place},
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        CaughtProgram(command, os.environ | {"TF_CONFIG": place})
         for command, place in zip(commands, cluster(2), strict=True)
     ]
-    outputs = [program.communicate(timeout=900)[0] for program in programs]
-    assert [program.returncode for program in programs] == [0, 0], "\n".join(outputs)
+    outputs = ["".join(program.communicate(timeout=900)) for program in programs]
+    assert [program.wait() for program in programs] == [0, 0], "\n".join(outputs)
     assert all("step 3/3: AP" in output for output in outputs)
     model = tf.saved_model.load(str(tmp_path / "Format-Serving"))
     record = next(iter(tf.data.TFRecordDataset(str(next((tmp_path / "eval").glob("*"))), compression_type="GZIP")))

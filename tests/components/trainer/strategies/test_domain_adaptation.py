@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,8 +24,8 @@ from components.trainer.train_step import TrainStep
 from schema.label_map import LabelMap
 from tests.components.trainer.strategies import adaptation_run
 from tests.components.trainer.tiny_detector import TinyDetector
+from tests.forked_program import run_forked
 
-REPOSITORY = pathlib.Path(__file__).parents[4]
 PROGRAM = pathlib.Path(adaptation_run.__file__)
 
 ADVERSARIAL = {"strategy": "domain_adversarial", "reversal_weight": 0.5, "reversal_schedule": "constant"}
@@ -64,15 +62,7 @@ def history(folder: pathlib.Path) -> list[dict[str, Any]]:
 def program(
     strategy: Mapping[str, Any], records: Records, folder: pathlib.Path, *more: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), json.dumps(strategy), *records, str(folder), *more],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "2"},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    return run_forked(str(PROGRAM), json.dumps(strategy), *records, str(folder), *more)
 
 
 @pytest.mark.parametrize("strategy", [ADVERSARIAL, TEACHER, BOTH], ids=["adversarial", "teacher", "both"])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 
 import h5py
@@ -31,9 +29,9 @@ from components.trainer.strategies.strategy import TrainingInputs
 from components.user_error import UserError
 from schema.label_map import LabelMap
 from tests.components.trainer.strategies import resumable_few_shot
+from tests.forked_program import run_forked
 from tests.tiny_detectors import TINY_DETECTORS
 
-REPOSITORY = pathlib.Path(__file__).parents[4]
 PROGRAM = pathlib.Path(__file__).with_name("resumable_few_shot.py")
 Squares = Callable[[str, int], str]
 
@@ -161,15 +159,7 @@ def test_shots_are_shown_alike_and_mixed_as_long_as_the_training_says(squares: S
 
 
 def program(records: str, folder: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), records, str(folder), *more],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "2"},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    return run_forked(str(PROGRAM), records, str(folder), *more)
 
 
 def weights(path: pathlib.Path) -> dict[str, np.ndarray]:
