@@ -14,8 +14,9 @@ _FASTER_RCNN: Final = {
 }
 TINY_DETECTORS: Final[Mapping[str, Mapping[str, Any]]] = {
     "ssd_mobilenet_v2": {"alpha": 0.35},
-    "ssd_mobilenet_v2_fpnlite": {"alpha": 0.35, "fpn_depth": 32, "anchor_scale": 2.0},
-    "efficientdet_d0": {"drop_connect_rate": 0.0},
+    "ssd_mobilenet_v2_fpnlite": {"alpha": 0.35, "fpn_depth": 32, "num_head_layers": 1, "anchor_scale": 2.0},
+    # The first fusion of levels brings them to one depth; the second is as all further ones are.
+    "efficientdet_d0": {"drop_connect_rate": 0.0, "bifpn_iterations": 2, "head_layers": 1},
     # Faster R-CNN with a deeper ResNet is the same code with more blocks.
     "faster_rcnn_resnet50": {**_FASTER_RCNN, "blocks": (1, 1, 1, 1)},
     "retinanet_resnet50_fpn": {"blocks": (1, 1, 1, 1), "stage_filters": (64, 16, 16, 16), "head_layers": 1},

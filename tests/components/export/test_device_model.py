@@ -31,9 +31,8 @@ _SIDE = 128
 _NAMES = ["über & 'unter'", "<b>", "c", "d"]
 _LABELS = LabelMap.of_names(_NAMES)
 _SMALLER: dict[str, dict[str, Any]] = {
-    "ssd_mobilenet_v2_fpnlite": {"num_head_layers": 1},
     "dfine_nano": {"decoder_layers": 1, "num_queries": 20},
-    "efficientdet_d0": {"bifpn_iterations": 1, "head_layers": 1},
+    "efficientdet_d0": {"bifpn_iterations": 1},
 }
 _PADDED = ("efficientdet_d0", "faster_rcnn_resnet50")
 """Seen with an image that does not fill the canvas."""

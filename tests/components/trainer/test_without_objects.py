@@ -72,7 +72,9 @@ def test_a_step_of_every_family(name: str, options: Mapping[str, Any]) -> None:
         )
     )  # fmt: skip
     variables = detector.trainable_variables
-    optimizer = make_optimizer(OptimizerSettings(), variables, steps=1, default_name=detector.default_optimizer)
+    optimizer = make_optimizer(
+        OptimizerSettings(name="sgd"), variables, steps=1, default_name=detector.default_optimizer
+    )
     step = TrainStep(detection_losses(detector), variables, optimizer, of_any_size)
     step(batch)
     assert step.non_finite() is None

@@ -19,7 +19,7 @@ from components.evaluator.coco import COCO_METRICS
 from components.export.saved_model import export
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.record_parser import parse_clean_records
-from components.trainer.settings import TrainSettings
+from components.trainer.settings import OptimizerSettings, TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.feature_extraction import FeatureExtraction
@@ -53,7 +53,7 @@ def reclassified(folder: pathlib.Path, records: str, name: str, **settings: Any)
         pass_forward()
     strategy = FeatureExtraction(FeatureExtractionSettings(copies=0, **settings))
     strategy.prepare(detector)
-    train_settings = TrainSettings(steps=2, batch_size=4)
+    train_settings = TrainSettings(steps=2, batch_size=4, optimizer=OptimizerSettings(name="sgd"))
     inputs = TrainingInputs(
         train_settings, LABELS, AnnotatedRecords([records], parse_clean_records), str(folder / "kept")
     )
