@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import zlib
 from collections.abc import Iterator
@@ -48,6 +49,12 @@ def small(name: str) -> Detector:
     return build_detector(name, num_classes=2, **SMALL[name])
 
 
+@functools.cache
+def shared(name: str) -> Detector:
+    """One of those in float32, for tests that ask nothing of its weights and leave its layers as they are."""
+    return small(name)
+
+
 def pixels(detector: Detector) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (2, *detector.image_size, 3), np.uint8)
 
@@ -60,7 +67,7 @@ def truth() -> GroundTruth:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_features_come_from_the_backbone_alone_and_the_rest_from_features(name: str) -> None:
-    detector = small(name)
+    detector = shared(name)
     images = detector.normalize(tf.constant(pixels(detector), tf.float32))
     features = detector.features(images, training=False)
     for level, feature in features.items():
@@ -81,7 +88,7 @@ def test_features_come_from_the_backbone_alone_and_the_rest_from_features(name: 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_prediction_layers_make_boxes_and_class_logits_alone(name: str) -> None:
-    detector = small(name)
+    detector = shared(name)
     variables = detector.zoo_variables()
     expected = {
         id(variables[key])
@@ -94,7 +101,7 @@ def test_prediction_layers_make_boxes_and_class_logits_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_class_head_by_cosines_has_the_same_variables(name: str) -> None:
-    linear, cosine = small(name), build_detector(name, num_classes=2, **SMALL[name], class_head="cosine")
+    linear, cosine = shared(name), build_detector(name, num_classes=2, **SMALL[name], class_head="cosine")
     shapes = [{key: tuple(v.shape) for key, v in one.zoo_variables().items()} for one in (linear, cosine)]
     assert shapes[0] == shapes[1]
     cosine.set_weights(linear.get_weights())
@@ -144,7 +151,7 @@ def test_trains_detects_and_exports_in_mixed_precision(name: str, precision: str
 
 @pytest.mark.parametrize("name", SMALL)
 def test_saved_weights_have_the_paths_of_earlier_releases(name: str, tmp_path: pathlib.Path) -> None:
-    small(name).save_weights(tmp_path / "x.weights.h5")
+    shared(name).save_weights(tmp_path / "x.weights.h5")
     paths: list[str] = []
     with h5py.File(tmp_path / "x.weights.h5") as file:
         file.visititems(lambda path, item: paths.append(path) if isinstance(item, h5py.Dataset) else None)
