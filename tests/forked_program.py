@@ -88,12 +88,10 @@ class CaughtProgram(ForkedProgram):
         return output, errors
 
 
-def run_forked(
-    *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 600
-) -> subprocess.CompletedProcess[str]:
+def run_forked(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Much as ``subprocess.run([sys.executable, *arguments], capture_output=True, text=True)``."""
     program = CaughtProgram(arguments, environment)
-    output, errors = program.communicate(timeout)
+    output, errors = program.communicate()
     return subprocess.CompletedProcess(arguments, program.wait(), output, errors)
 
 

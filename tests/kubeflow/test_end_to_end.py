@@ -32,7 +32,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from demo.scenes import main as draw_scenes
 from kubeflow.metadata_store import StoreAddress
-from tests.forked_program import ForkedProgram, run_forked
+from tests.forked_program import ForkedProgram
 from tests.kubeflow.metadata_server import environment, free_port, running_server, server_program
 
 pytestmark = [
@@ -240,9 +240,8 @@ def test_a_run_pushes_a_model(cluster: Cluster) -> None:
 def test_a_local_run_makes_the_same_artifacts_and_the_same_verdict(cluster: Cluster) -> None:
     local_root = cluster.folder / "local"
     overrides = [f"root={local_root}", f"data.path={cluster.folder}/data/span-{{SPAN}}", "train.steps=4"]
-    command = ["-m", "pipeline", "run", "--config", str(cluster.folder / "config.yaml")]
-    done = run_forked(*command, *(f"--set={override}" for override in overrides))
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-m", "pipeline", "run", "--config", str(cluster.folder / "config.yaml")]
+    subprocess.run([*command, *(f"--set={override}" for override in overrides)], check=True, cwd=ROOT)
     assert _digests(local_root / NAME) == _digests(cluster.folder / "root" / NAME)
     connection = metadata_store_pb2.ConnectionConfig()
     connection.sqlite.filename_uri = str(local_root / NAME / "metadata.sqlite")
