@@ -16,7 +16,7 @@ from components.detector.registry import build_detector
 from components.evaluator.coco import COCO_METRICS
 from components.trainer.input.annotated_records import AnnotatedRecords
 from components.trainer.input.record_parser import parse_clean_records
-from components.trainer.settings import OptimizerSettings, TrainSettings
+from components.trainer.settings import TrainSettings
 from components.trainer.state.checkpoint import CheckpointFolder, Progress
 from components.trainer.state.progress_log import ProgressLog
 from components.trainer.strategies.feature_extraction import FeatureExtraction
@@ -34,8 +34,7 @@ Squares = Callable[[str, int], str]
 @pytest.mark.parametrize("name", TINY_DETECTORS)
 def test_all_but_the_backbone_learns(tmp_path: pathlib.Path, squares: Squares, name: str) -> None:
     keras.utils.set_random_seed(1)
-    # With the fewest operations to trace.
-    settings = TrainSettings(steps=2, batch_size=4, optimizer=OptimizerSettings(name="sgd", learning_rate=0.1))
+    settings = TrainSettings(steps=2, batch_size=4)
     detector = build_detector(name, num_classes=2, image_size=(128, 128), **TINY_DETECTORS[name])
     strategy = FeatureExtraction(FeatureExtractionSettings(copies=1))
     strategy.prepare(detector)
