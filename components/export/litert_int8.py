@@ -1,8 +1,10 @@
 """Device models for LiteRT in 8-bit integers, by AI Edge Quantizer (post-training quantisation, op by op).
 
-Weights have a scale a channel, activations one a tensor, chosen by what calibration images bring about. Inputs and
-outputs are float32, and so are the last layers with weights, which predict, and what stands behind them: 8 bits of a
-box would be a pixel in 256, and levels of a pyramid would have to share one scale of their predictions.
+Weights have a scale a channel, activations one a tensor: all that any calibration image brings about is in its range.
+(The quantiser's own way is a mean over images, moving along; it cuts off what only images with an object in the right
+place bring about, and scores are lower for it: 0.03 AP of the demo's detector.) Inputs and outputs are float32, and so
+are the last layers with weights, which predict, and what stands behind them: 8 bits of a box would be a pixel in 256,
+and levels of a pyramid would have to share one scale of their predictions.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 from ai_edge_litert.tools import flatbuffer_utils
-from ai_edge_quantizer import qtyping, quantizer
+from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe_manager
+from ai_edge_quantizer.utils import qsv_utils
 
 from components.detector.layers.in_float import IN_FLOAT
 from components.export.device_network import CanvasImage, DeviceNetwork
@@ -62,7 +65,11 @@ def quantize(content: bytes, inputs: Sequence[dict[str, Any]]) -> bytes:
         recipe.update_quantization_recipe(scope, operation, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE)
     # It draws bars and prints sizes.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        calibrated = recipe.calibrate({_SIGNATURE: inputs}, num_threads=1)
+        chosen = recipe_manager.RecipeManager()
+        chosen.load_quantization_recipe(recipe.get_quantization_recipe())
+        ranges = calibrator.Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+        ranges.calibrate({_SIGNATURE: inputs}, chosen)
+        calibrated = ranges.get_model_qsvs()
         _widen_ranges(calibrated, model)
         quantized = recipe.quantize(calibrated).quantized_model
     assert quantized is not None

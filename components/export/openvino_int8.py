@@ -1,4 +1,8 @@
-"""Device models in OpenVINO's intermediate representation, in 8-bit integers by NNCF (post-training quantisation)."""
+"""Device models in OpenVINO's intermediate representation, in 8-bit integers by NNCF (post-training quantisation).
+
+All that any calibration image brings about is in a tensor's range. (NNCF's own way is the mean over images; as in
+``litert_int8``, it costs 0.02 AP of the demo's detector.)
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ def write(
     import_openvino()
     # Behind that: importing it imports OpenVINO.
     import nncf
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     nncf.set_log_level(logging.ERROR)
     # It draws bars.
@@ -36,6 +41,9 @@ def write(
             subset_size=len(calibration),
             # Activations by their range and not around 0, where most of them begin.
             preset=nncf.QuantizationPreset.MIXED,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+            ),
             ignored_scope=nncf.IgnoredScope(patterns=[f".*{IN_FLOAT}.*"], names=list(_last_with_weights(model))),
         )
     openvino.save(quantized, folder / DEVICE_FORMATS["openvino_int8"].file, metadata)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import pathlib
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -81,11 +82,14 @@ def _expected(detector: Detector, image: CanvasImage) -> Arrays:
     return {BOXES: boxes.numpy(), SCORES: scores.numpy()}
 
 
-def _write(folder: pathlib.Path, format_name: str, detector: Detector, calibration: int = 0) -> Opened:
+def _write(
+    folder: pathlib.Path, format_name: str, detector: Detector, calibration: int | Sequence[CanvasImage] = 0
+) -> Opened:
     labels = _LABELS if detector.num_classes == len(_NAMES) else LabelMap.of_names(GLYPH_CLASSES)
     metadata = metadata_of(detector, labels, made_operating_points(labels))
-    images = [_canvas(detector, number, seed=3) for number in range(calibration)]
-    write_device_model(str(folder), format_name, detector, metadata, images)
+    if isinstance(calibration, int):
+        calibration = [_canvas(detector, number, seed=3) for number in range(calibration)]
+    write_device_model(str(folder), format_name, detector, metadata, calibration)
     one = DEVICE_FORMATS[format_name]
     assert {file.name for file in folder.iterdir()} == {one.file, *one.beside}
     opened = OPEN[one.runtime](folder)
@@ -185,6 +189,18 @@ def test_eight_bits_find_what_a_trained_detector_finds(format_name: str, tmp_pat
             found_again += bool(is_same.any())
     assert objects > 8
     assert found_again >= 0.9 * objects
+
+
+@pytest.mark.parametrize("format_name", [one.name for one in DEVICE_FORMATS.values() if one.is_quantized])
+def test_what_one_calibration_image_alone_brings_about_is_in_range(format_name: str, tmp_path: pathlib.Path) -> None:
+    detector = _trained()
+    image = _canvas(detector, 3, seed=3)
+    blank = CanvasImage(np.full_like(image.pixels, 127.5), image.valid_height_width)
+    opened = _write(tmp_path / "model", format_name, detector, [*[blank] * 7, image, *[blank] * 8])
+    expected, found = _expected(detector, image), opened.run(_feed(detector, image))
+    seen = expected[SCORES] > 0.4
+    assert seen.any()
+    assert np.abs(found[SCORES] - expected[SCORES])[seen].max() < 0.1
 
 
 def test_eight_bits_of_litert_are_scaled_by_channel_and_leave_boxes_and_scores_alone(tmp_path: pathlib.Path) -> None:
