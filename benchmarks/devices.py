@@ -4,8 +4,10 @@
     python -m benchmarks.devices speed --rounds 5     a look at the speed alone
     python -m benchmarks.devices accuracy --only demo-fpnlite
 
-``speed``: detectors with random weights; every format and the SavedModel answer the same JPEG in turns, in one process
-with two threads each. Ratios are medians over the rounds of images/s beside the SavedModel's in the same round.
+``speed``: every format and the SavedModel answer one JPEG in turns, in one process with two threads each. Ratios are
+medians over the rounds of images/s beside the SavedModel's in the same round. Detectors are those that ``accuracy`` has
+trained, with an image and calibration of their data; one that it does not train, or has not yet, has random weights and
+noise, for which every box is as good as any and suppression has most to do.
 
 ``accuracy``: the pipeline, with all formats pushed, on the demo's scenes and on blood cells (BCCD from
 ``$SHARED_DIR``): what the cards of the pushed models say. A run that was stopped goes on where it was.
@@ -24,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import yaml
@@ -37,13 +39,13 @@ from schema.device_model import CARD_FILE, DEVICE_FORMATS, DeviceCard
 
 ROOT: Final = REPOSITORY / "build" / "benchmarks" / "devices"
 DETECTORS: Final = {
-    "ssd_mobilenet_v2": (300, 300),
-    "ssd_mobilenet_v2_fpnlite": (320, 320),
-    "efficientdet_d0": (512, 512),
+    "ssd_mobilenet_v2": ((300, 300), "bccd-ssd"),
+    "ssd_mobilenet_v2_fpnlite": ((320, 320), "bccd-fpnlite"),
+    "efficientdet_d0": ((512, 512), None),
 }
-"""Canvas in pixels by detector."""
+"""Canvas in pixels, and the row of ``accuracy`` that trains it, by detector."""
 _CALIBRATION: Final = 8
-"""Images of noise: how fast integers are does not depend on what they were calibrated on."""
+"""Images of noise, where weights are random."""
 _THREADS: Final = 2
 _SAVED_MODEL: Final = "saved_model"
 
@@ -64,35 +66,90 @@ def photograph() -> bytes:
 def speed(rounds: int) -> str:
     """Images/s and boxes of every format beside the SavedModel."""
     lines = [
-        "| detector | format | size, MB | whole answer, ms | images/s beside the SavedModel | CPU beside it "
+        "| detector | weights | format | size, MB | whole answer, ms | images/s beside the SavedModel | CPU beside it "
         "| network alone, ms | boxes off by | scores off by |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, image_size in DETECTORS.items():
+    for name, (image_size, row) in DETECTORS.items():
+        subject = _random(name, image_size) if row is None or not (ROOT / row / "Trainer").is_dir() else _trained(row)
         with tempfile.TemporaryDirectory() as folder:
-            lines += _speed_of(name, image_size, pathlib.Path(folder), rounds)
+            lines += _speed_of(subject, pathlib.Path(folder), rounds)
     return "\n".join(lines)
 
 
-def _speed_of(name: str, image_size: tuple[int, int], folder: pathlib.Path, rounds: int) -> list[str]:
+class _Subject(NamedTuple):
+    """What is measured: a detector, what its weights have learnt, its classes, and images."""
+
+    detector: Any
+    weights: str
+    label_map: Any
+    encoded: bytes
+    calibration: list[Any]
+
+
+def _random(name: str, image_size: tuple[int, int]) -> _Subject:
+    from components.detector.registry import build_detector
+    from components.export.device_network import CanvasImage
+    from schema.label_map import LabelMap
+
+    noise = np.random.default_rng(1).uniform(0, 255, (_CALIBRATION, *image_size, 3)).astype(np.float32)
+    return _Subject(
+        build_detector(name, num_classes=10, image_size=image_size),
+        "random",
+        LabelMap.of_names([f"class {number}" for number in range(10)]),
+        photograph(),
+        [CanvasImage(pixels, np.ones(2, np.float32)) for pixels in noise],
+    )
+
+
+def _trained(row: str) -> _Subject:
+    """What a run of ``accuracy`` has exported, with the first of its judged images."""
     import tensorflow as tf
 
-    from components.detector.registry import build_detector
+    from components.export.calibration import calibration_images
+    from components.exporter.exported_detector import built_detector, read_export
+    from components.exporter.settings import CalibrationSettings
+    from components.record_reading import record_files
+    from schema.features import IMAGE_ENCODED
+
+    folder = str(_newest(ROOT / row / "Trainer" / "model") / "Format-Serving")
+    examples = _newest(ROOT / row / "ObjectDetectionExampleGen" / "examples")
+    export = read_export(folder)
+    detector = built_detector(folder, export)
+    settings = CalibrationSettings()
+    records = tf.data.TFRecordDataset(record_files(str(examples / "Split-eval")), compression_type="GZIP")
+    example = tf.train.Example.FromString(next(records.as_numpy_iterator()))
+    return _Subject(
+        detector,
+        row,
+        export.label_map,
+        example.features.feature[IMAGE_ENCODED].bytes_list.value[0],
+        calibration_images(
+            record_files(str(examples / "Split-train")),
+            detector,
+            count=settings.calibration_images,
+            seed=settings.seed,
+        ),
+    )
+
+
+def _newest(folder: pathlib.Path) -> pathlib.Path:
+    """Of folders with numbers for names."""
+    return max(folder.iterdir(), key=lambda version: int(version.name))
+
+
+def _speed_of(subject: _Subject, folder: pathlib.Path, rounds: int) -> list[str]:
+    import tensorflow as tf
+
     from components.export.device_model import metadata_of, write_device_model
-    from components.export.device_network import CanvasImage
     from components.export.saved_model import export
-    from schema.label_map import LabelMap
     from serving.devices.device_detector import DeviceDetector
     from serving.devices.resizing import to_canvas
 
-    detector = build_detector(name, num_classes=10, image_size=image_size)
-    label_map = LabelMap.of_names([f"class {number}" for number in range(10)])
+    detector, _, label_map, encoded, calibration = subject
     export(str(folder / _SAVED_MODEL), detector, label_map, serving_batch_size=1)
     metadata = metadata_of(detector, label_map)
-    noise = np.random.default_rng(1).uniform(0, 255, (_CALIBRATION, *image_size, 3)).astype(np.float32)
-    calibration = [CanvasImage(pixels, np.ones(2, np.float32)) for pixels in noise]
-    encoded = photograph()
-    pixels = np.asarray(Image.open(io.BytesIO(encoded)))
+    pixels = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
     canvas, share = to_canvas(pixels, metadata.resizing)
     predictions = detector.head_predictions(
         detector.features(detector.normalize(tf.constant(canvas[np.newaxis])), training=False), share[np.newaxis]
@@ -125,7 +182,8 @@ def _speed_of(name: str, image_size: tuple[int, int], folder: pathlib.Path, roun
         ratios = [beside / own for own, beside in zip(wall[format_name], wall[_SAVED_MODEL], strict=True)]
         cpu_ratios = [own / beside for own, beside in zip(cpu[format_name], cpu[_SAVED_MODEL], strict=True)]
         cells = [
-            name,
+            detector.name,
+            subject.weights,
             format_name,
             f"{_size(folder / format_name) / 1e6:.1f}",
             f"{1000 * statistics.median(wall[format_name]):.1f}",
@@ -227,7 +285,7 @@ def accuracy(only: Sequence[str]) -> str:
 
 def _cards(folder: pathlib.Path) -> list[DeviceCard]:
     """Of the newest version of each format."""
-    newest = [max(versions.iterdir(), key=lambda version: int(version.name)) for versions in folder.iterdir()]
+    newest = map(_newest, folder.iterdir())
     return [DeviceCard.of_json((version / CARD_FILE).read_text()) for version in newest]
 
 
