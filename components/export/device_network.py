@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from components.detector.detector import Detector
 from components.detector.layers.in_float import in_float
-from components.detector.layers.roi_crop import gathering
+from components.detector.layers.other_runtimes import for_other_runtimes
 from components.detector.registry import as_float32
 from schema import device_model
 
@@ -51,7 +51,7 @@ class DeviceNetwork(tf.Module):
 
         # Arguments have the names of the inputs.
         def of_image_on_canvas(images: tf.Tensor, valid_height_width: tf.Tensor) -> dict[str, tf.Tensor]:
-            with gathering():
+            with for_other_runtimes():
                 predictions = detector.head_predictions(
                     detector.features(detector.normalize(images), training=False), valid_height_width
                 )

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from components.detector.layers.other_runtimes import is_for_other_runtimes
+
 
 @keras.saving.register_keras_serializable("detector")
 class PointwiseConv2D(keras.layers.Conv2D):
@@ -14,7 +16,8 @@ class PointwiseConv2D(keras.layers.Conv2D):
 
     Variables are those of the Keras layer. Called with ``gate``, float32 [B, 1, 1, C], it convolves ``inputs * gate``
     without ever making that product: each image has its own kernel, ``gate`` times the kernel's rows. That takes four
-    passes over the widest activations of the network out of a training step.
+    passes over the widest activations of the network out of a training step. Other runtimes have fast kernels, and some
+    for 8-bit integers, where a convolution's kernel is a constant: for them it is that, of the product.
 
     Raises:
       ValueError: other arguments of the Keras layer that change what is computed.
@@ -28,6 +31,8 @@ class PointwiseConv2D(keras.layers.Conv2D):
     def call(self, inputs: tf.Tensor, gate: tf.Tensor | None = None, training: bool | None = None) -> tf.Tensor:
         kernel = tf.convert_to_tensor(self.kernel)[0, 0]  # [C, F]
         height, width, channels = inputs.shape[1:]
+        if gate is not None and is_for_other_runtimes():
+            inputs, gate = inputs * gate, None
         if gate is not None:
             kernel = gate[:, 0, 0, :, tf.newaxis] * kernel  # [B, C, F]
             product = tf.matmul(tf.reshape(inputs, (-1, height * width, channels)), kernel)  # [B, H * W, F]

@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
-
 import tensorflow as tf
 
 from components.detector.layers.in_float import in_float
-
-_gathers = contextvars.ContextVar("gathers", default=False)
-
-
-@contextlib.contextmanager
-def gathering() -> Iterator[None]:
-    """What is traced within it samples with plain gathers: the same numbers without TensorFlow's own kernel.
-
-    For graphs that other runtimes run. It takes several times the memory, and no gradient was looked at.
-    """
-    token = _gathers.set(True)
-    try:
-        yield
-    finally:
-        _gathers.reset(token)
-
+from components.detector.layers.other_runtimes import is_for_other_runtimes
 
 _INSIDE = 1.0 - 1e-6
 """The kernel gives 0 for samples beyond the last feature, also where only rounding put them there."""
@@ -50,7 +31,8 @@ def crop_regions(features: tf.Tensor, boxes_yxyx_normalized: tf.Tensor, *, crop_
     boxes = tf.minimum(tf.reshape(tf.stop_gradient(boxes_yxyx_normalized), (-1, 4)), _INSIDE)  # [B * P, 4]
     # The crops are float32 whatever the features are, and the gradient's kernel knows no bfloat16.
     features = tf.cast(features, tf.float32)
-    sample = _gather if _gathers.get() else tf.image.crop_and_resize
+    # Plain gathers take several times the memory, and no gradient was looked at.
+    sample = _gather if is_for_other_runtimes() else tf.image.crop_and_resize
     with in_float():
         crops = sample(features, boxes, images, (crop_size, crop_size))  # [B * P, s, s, C]
     return crops if pool_size == 1 else tf.nn.max_pool2d(crops, pool_size, pool_size, "VALID")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.detector.layers.other_runtimes import for_other_runtimes
 from components.detector.layers.pointwise_conv import PointwiseConv2D
 
 RNG = np.random.default_rng(0)
@@ -32,6 +33,16 @@ def test_values_and_gradients_are_those_of_the_convolution(training: bool, gated
         results.append([outputs, *gradients])
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_other_runtimes_get_a_convolution_of_the_product() -> None:
+    layer = PointwiseConv2D(6)
+    layer.build(INPUTS.shape)
+    with for_other_runtimes():
+        traced = tf.function(lambda images, gate: layer(images, gate=gate)).get_concrete_function(INPUTS, GATE)
+    kinds = [operation.type for operation in traced.graph.get_operations()]
+    assert ("Conv2D" in kinds, "BatchMatMulV2" in kinds) == (True, False)
+    np.testing.assert_allclose(traced(INPUTS, GATE), layer(INPUTS, gate=GATE), rtol=1e-5, atol=1e-5)
 
 
 def test_variables_are_those_of_the_keras_layer() -> None:

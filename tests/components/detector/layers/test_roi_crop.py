@@ -7,7 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.detector.layers.roi_crop import crop_regions, gathering
+from components.detector.layers.other_runtimes import for_other_runtimes
+from components.detector.layers.roi_crop import crop_regions
 
 
 def _interpolate(feature: np.ndarray, y: float, x: float) -> np.ndarray:
@@ -48,7 +49,7 @@ def test_equals_bilinear_sampling_then_max_pooling(corners, pool_size, seed):
     crops = crop_regions(tf.constant(features), tf.constant(boxes), crop_size=6, pool_size=pool_size).numpy()
     expected = [_crop(features[image], boxes[image, 0], 6, pool_size) for image in range(2)]
     np.testing.assert_allclose(crops, expected, atol=1e-4)
-    with gathering():
+    with for_other_runtimes():
         gathered = crop_regions(tf.constant(features), tf.constant(boxes), crop_size=6, pool_size=pool_size).numpy()
     np.testing.assert_allclose(gathered, crops, atol=1e-6)
 
