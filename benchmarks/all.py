@@ -31,6 +31,7 @@ BENCHMARKS = {
     "metric": "The COCO metric",
     "gate": "The gate: how sure it is, and how sure it says it is",
     "detectors": "Every detector: training, inference, memory",
+    "precision": "float32 or bfloat16: a gradient step in each",
     "overfit": "Every detector learns eight pictures by heart",
     "feature_extraction": "Kept features: speed, and trainings on 25 images",
     "transfer": "The demo from the shipped checkpoint and from scratch",

@@ -104,7 +104,7 @@ def _train_together(fn_args: FnArgs, config: dict[str, str], worker: int, worker
     # Before anything is computed: TensorFlow learns of other workers at the start of a process or not at all.
     replicas = make_replicas(devices.devices)
     check_divides(replicas, devices.batch_size, devices.batch_parts)
-    training = prepare_training(fn_args, config)
+    training = prepare_training(fn_args, config, replicas)
     detector, settings = training.detector, training.settings
 
     identity = _identity(fn_args, config, training.blessed_model)

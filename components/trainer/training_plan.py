@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from components.trainer.settings import TrainSettings
+from components.trainer.settings import Precision, TrainSettings
 
 PLAN_FILE: Final = "training_plan.json"
 """In the model run's folder: a ``TrainingPlan``."""
@@ -68,6 +68,26 @@ def _shown(value: Any) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class ChosenPrecision:
+    """What a training computes in.
+
+    Attributes:
+      name: of the dtype policy.
+      step_seconds: what a gradient step took in each precision that was tried; none where the config named one.
+    """
+
+    name: Precision
+    step_seconds: Mapping[Precision, float] = dataclasses.field(default_factory=dict)
+
+    def lines(self) -> Sequence[str]:
+        """What there is to say: nothing of what is the default."""
+        if not self.step_seconds:
+            return () if self.name == "float32" else (f"computed in {self.name}",)
+        taken = ", ".join(f"{seconds:.3g} s in {name}" for name, seconds in self.step_seconds.items())
+        return (f"computed in {self.name}: a gradient step took {taken}",)
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingPlan:
     """What a training does, after everything open was decided.
 
@@ -79,6 +99,7 @@ class TrainingPlan:
       learning_rate: its peak.
       batch_norm_momentum: of moving statistics.
       anchors: of the detector; None where it has none.
+      precision: what is computed in.
     """
 
     steps: int
@@ -88,10 +109,16 @@ class TrainingPlan:
     learning_rate: float
     batch_norm_momentum: float
     anchors: ChosenAnchors | None
+    precision: ChosenPrecision = ChosenPrecision("float32")
 
     @classmethod
     def of(
-        cls, settings: TrainSettings, batch_norm_momentum: float, images: int, anchors: ChosenAnchors | None
+        cls,
+        settings: TrainSettings,
+        precision: ChosenPrecision,
+        batch_norm_momentum: float,
+        images: int,
+        anchors: ChosenAnchors | None,
     ) -> TrainingPlan:
         """The plan of ``planned_settings`` on so many training images."""
         assert settings.optimizer.name is not None
@@ -104,6 +131,7 @@ class TrainingPlan:
             learning_rate=settings.optimizer.learning_rate,
             batch_norm_momentum=batch_norm_momentum,
             anchors=anchors,
+            precision=precision,
         )
 
     def lines(self) -> Sequence[str]:
@@ -111,6 +139,7 @@ class TrainingPlan:
         return (
             f"{self.steps} steps of {self.batch_size} images, {self.epochs:g} epochs; {self.optimizer}, learning rate "
             f"up to {self.learning_rate:.2g}; momentum of batch normalisation {self.batch_norm_momentum:g}",
+            *self.precision.lines(),
             *(self.anchors.lines() if self.anchors else ("no anchors: this detector finds objects without",)),
         )
 
@@ -122,6 +151,8 @@ class TrainingPlan:
     def from_json(cls, text: str) -> TrainingPlan:
         """Reads the text of ``training_plan.json``."""
         tree = json.loads(text)
+        # A plan of before there was a choice has none.
+        tree["precision"] = ChosenPrecision(**tree.get("precision", {"name": "float32"}))
         anchors = tree["anchors"]
         if anchors is None:
             return cls(**tree)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Final, Literal
 
-from components.trainer.settings import TrainConfig, TrainSettings
+from components.trainer.settings import Precision, TrainConfig, TrainSettings
 
 _EPOCHS: Final = 30
 """What fine-tuning some hundred images took until more steps gained nothing."""
@@ -42,6 +42,7 @@ def planned_settings(
     warm_start: bool,
     default_optimizer: Literal["adam", "sgd"],
     learning_rate_share: float = 1.0,
+    precision: Precision = "float32",
 ) -> TrainSettings:
     """The training with a number where the config leaves one open.
 
@@ -52,6 +53,7 @@ def planned_settings(
       warm_start: whether the training starts from the last blessed model.
       default_optimizer: the detector's.
       learning_rate_share: the detector's.
+      precision: what is computed in.
     """
     steps = automatic_steps(images, config.batch_size, from_scratch) if config.steps == "auto" else config.steps
     name = config.optimizer.name or default_optimizer
@@ -59,7 +61,8 @@ def planned_settings(
     if rate is None:
         rate = learning_rate_share * automatic_learning_rate(name, config.batch_size, warm_start)
     optimizer = config.optimizer.model_copy(update={"name": name, "learning_rate": rate})
-    return TrainSettings.model_validate({**dict(config), "steps": steps, "optimizer": optimizer})
+    decided = {"steps": steps, "optimizer": optimizer, "precision": precision}
+    return TrainSettings.model_validate({**dict(config), **decided})
 
 
 def automatic_steps(images: int, batch_size: int, from_scratch: bool) -> int:

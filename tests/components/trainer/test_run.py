@@ -99,7 +99,10 @@ def test_trains_exports_and_starts_warm(
 
     blessed = str(first / "Format-Serving")
     keeping = FineTuneSettings(warm_start_from_blessed=True, keep=KeepSettings())
-    best = {"space": [], "values": {"transfer.trainable": '"heads"', "train.evaluate_every": 3}}
+    best = {
+        "space": [],
+        "values": {"transfer.trainable": '"heads"', "train.evaluate_every": 3, "train.precision": '"auto"'},
+    }
     second = run("second", blessed, keeping, best)
     report = (second / "run" / "start_weights.txt").read_text()
     assert report.startswith("warm start from the last blessed model")
@@ -118,6 +121,7 @@ def test_trains_exports_and_starts_warm(
         "of the last blessed model",
     ]
     assert plans[0].anchors.options == plans[1].anchors.options
+    assert [set(plan.precision.step_seconds) for plan in plans] == [set(), {"float32", "mixed_bfloat16"}]
     # What was chosen is exported, so that whoever builds the detector again has the same anchors.
     described = json.loads((first / "Format-Serving" / DESCRIPTION_FILE).read_text())["options"]
     assert {name: described[name] for name in plans[0].anchors.options} == plans[0].anchors.options
