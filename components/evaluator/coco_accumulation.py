@@ -1,13 +1,15 @@
 """Accumulation of matches into average precision and recall, as ``COCOeval.accumulate`` of pycocotools defines them.
 
 Only matched detections can raise precision or recall, so the precision curve is computed at those alone; of all others
-only the number before each of them is needed. All classes, thresholds and area ranges are computed at once.
+only the number before each of them is needed. All thresholds and area ranges are computed at once, and as many classes
+as stay in the processor's cache.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -26,6 +28,8 @@ from components.evaluator.stable_order import best_first, ordered_by
 RECALL_THRESHOLDS: Final[Floats] = np.linspace(0.0, 1.0, 101)
 RECALL_MAX_DETECTIONS: Final = (1, 10, MAX_DETECTIONS)
 
+_DETECTIONS_AT_ONCE: Final = 1 << 15
+"""Of several classes; a class with more is computed alone."""
 _NUM_AREAS: Final = len(AREA_RANGES_PIXELS)
 _NUM_THRESHOLDS: Final = len(IOU_THRESHOLDS)
 
@@ -63,6 +67,45 @@ def accumulate(matches: Matches, num_classes: int) -> Accumulated:
     )  # [A, K]
 
     order = ordered_by(matches.classes, best_first(matches.scores))  # [N] classes, best score first
+    bounds = np.searchsorted(matches.classes[order], np.arange(num_classes + 1))  # [K + 1]
+    average_precisions = np.empty((_NUM_AREAS, _NUM_THRESHOLDS, num_classes))
+    found = np.empty((len(RECALL_MAX_DETECTIONS), *average_precisions.shape), np.int64)
+    for first, last in _classes_at_once(bounds):
+        average_precisions[..., first:last], found[..., first:last] = _of_classes(
+            matches, order[bounds[first] : bounds[last]], range(first, last), truth_counts[:, first:last]
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recalls = found / truth_counts[:, None, :]  # 0 / 0 is NaN: nothing to find
+    return Accumulated(average_precisions, recalls, truth_counts)
+
+
+def _classes_at_once(bounds: Integers) -> Iterator[tuple[int, int]]:
+    """First class and the one after the last of every block.
+
+    Args:
+      bounds: int64 [K + 1]: where the detections of each class begin.
+    """
+    first, num_classes = 0, len(bounds) - 1
+    while first < num_classes:
+        last = int(np.searchsorted(bounds, bounds[first] + _DETECTIONS_AT_ONCE, side="right")) - 1
+        last = min(max(last, first + 1), num_classes)
+        yield first, last
+        first = last
+
+
+def _of_classes(matches: Matches, order: Integers, wanted: range, truth_counts: Integers) -> tuple[Floats, Integers]:
+    """Average precision, and how many objects were found, of some classes.
+
+    Args:
+      matches: of all classes.
+      order: int64 [N], places of the detections of these classes: class by class, best score first.
+      wanted: the classes, k of them.
+      truth_counts: int64 [A, k].
+
+    Returns:
+      float64 [A, T, k] and int64 [M, A, T, k].
+    """
+    area_shifts = np.arange(_NUM_AREAS, dtype=np.uint8)[:, None]  # [A, 1]
     classes = matches.classes[order]
     matched = np.flatnonzero((matches.matched_counting | matches.matched_ignored)[order])  # [P]
     in_areas = (matches.area_bits[order] >> area_shifts & 1).astype(np.bool_)  # [A, N]
@@ -81,7 +124,7 @@ def accumulate(matches: Matches, num_classes: int) -> Accumulated:
     precisions = true_positives / (false_positives + true_positives + np.spacing(1.0))
     precisions = np.where(is_true_positive, precisions, 0.0)
 
-    class_bounds = np.searchsorted(classes, np.arange(num_classes + 1))  # [K + 1]
+    class_bounds = np.searchsorted(classes, np.arange(wanted.start, wanted.stop + 1))  # [k + 1]
     for first, last in itertools.pairwise(class_bounds.tolist()):
         if last > first:
             falling = precisions[..., first:last][..., ::-1]
@@ -92,11 +135,8 @@ def accumulate(matches: Matches, num_classes: int) -> Accumulated:
             _sums_of_classes(is_true_positive & (matches.ranks[chosen] < most), class_bounds)
             for most in RECALL_MAX_DETECTIONS
         ]
-    )  # [M, A, T, K]
-    average_precisions = _mean_at_recall_thresholds(precisions[is_true_positive], found[-1], truth_counts)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        recalls = found / truth_counts[:, None, :]  # 0 / 0 is NaN: nothing to find
-    return Accumulated(average_precisions, recalls, truth_counts)
+    )  # [M, A, T, k]
+    return _mean_at_recall_thresholds(precisions[is_true_positive], found[-1], truth_counts), found
 
 
 def _mean_at_recall_thresholds(precisions: Floats, found: Integers, truth_counts: Integers) -> Floats:

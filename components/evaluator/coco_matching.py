@@ -13,7 +13,7 @@ at least 0.5 are looked at one by one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -40,6 +40,8 @@ AREA_RANGES_PIXELS: Final[dict[str, tuple[float, float]]] = {
 MAX_DETECTIONS: Final = 100
 """Detections of one class in one image that are looked at, best score first."""
 
+_DETECTIONS_AT_ONCE: Final = 1 << 16
+"""Arrays of more would not stay in the processor's cache, and take memory that grows with the number of images."""
 _NUM_THRESHOLDS: Final = len(IOU_THRESHOLDS)
 _LOWEST_IOU: Final = float(IOU_THRESHOLDS[0])
 _ALL_BITS: Final = (1 << _NUM_THRESHOLDS * len(AREA_RANGES_PIXELS)) - 1
@@ -210,8 +212,21 @@ def match_images(images: Sequence[ImageResult]) -> Matches:
     Raises:
       ValueError: a class index is negative.
     """
-    if not images:
-        images = [_EMPTY_IMAGE]
+    return Matches.concatenate([_match_part(part) for part in _parts(images or [_EMPTY_IMAGE])])
+
+
+def _parts(images: Sequence[ImageResult]) -> Iterator[Sequence[ImageResult]]:
+    """Images in a row with about ``_DETECTIONS_AT_ONCE`` detections."""
+    until = np.cumsum([len(image.detection_scores) for image in images])
+    start = 0
+    while start < len(images):
+        already = until[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(until, already + _DETECTIONS_AT_ONCE, side="right")))
+        yield images[start:stop]
+        start = stop
+
+
+def _match_part(images: Sequence[ImageResult]) -> Matches:
     boxes = np.concatenate([image.detection_boxes_yxyx_pixels for image in images])  # [N, 4]
     scores = np.concatenate([image.detection_scores for image in images])  # [N]
     classes = np.concatenate([image.detection_classes for image in images])  # [N]

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.evaluator import box_pairs
-from components.evaluator.coco_matching import ImageResult, Matches, match_images
+from components.evaluator import box_pairs, coco_accumulation, coco_matching
+from components.evaluator.coco_accumulation import accumulate
+from components.evaluator.coco_matching import _EMPTY_IMAGE, ImageResult, Matches, match_images
 
 
 def crowded_images(count: int) -> list[ImageResult]:
@@ -64,6 +65,22 @@ def test_pairs_computed_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -
     expected = match_images(images)
     monkeypatch.setattr(box_pairs, "_MAX_PAIRS_AT_ONCE", 7)
     assert_equal(match_images(images), expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 25])
+def test_images_matched_and_classes_accumulated_in_parts_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    images = [_EMPTY_IMAGE, *crowded_images(3), _EMPTY_IMAGE]
+    num_classes = 2 + int(max(image.truth_classes.max(initial=0) for image in images))
+    matches = match_images(images)
+    expected = accumulate(matches, num_classes)
+    monkeypatch.setattr(coco_matching, "_DETECTIONS_AT_ONCE", at_once)
+    assert_equal(match_images(images), matches)
+    monkeypatch.setattr(coco_accumulation, "_DETECTIONS_AT_ONCE", at_once)
+    ours = accumulate(matches, num_classes)
+    for field in dataclasses.fields(ours):
+        np.testing.assert_array_equal(getattr(ours, field.name), getattr(expected, field.name), err_msg=field.name)
 
 
 def test_negative_class_is_refused() -> None:
