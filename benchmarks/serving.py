@@ -16,29 +16,21 @@ import argparse
 import collections
 import concurrent.futures
 import contextlib
-import io
-import json
-import os
 import pathlib
 import random
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from benchmarks.served_requests import IMAGES, Server, ask, ask_while_there, photograph, request_of
 from pipeline.tensorflow_environment import prepare_tensorflow
-from serving.protocol import tensors
 
 _ROUNDS: Final = 3
 _CLIENTS: Final = (1, 4, 16)
@@ -49,7 +41,6 @@ _OF_WHAT_THE_OVERHEAD_IS: Final = (
 )
 _CROWDS: Final = (4, 16, 64)
 """Clients that are more and more too many."""
-_IMAGES: Final = {"25 KB": (400, 300), "300 KB": (1600, 1200)}
 _BATCHES: Final = (1, 8, 16)
 _WARM_UP_PAIRS: Final = 3
 _DEADLINE_SECONDS: Final = 0.3
@@ -64,121 +55,6 @@ _FINE: Final = {
     grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """What a damaged request may be answered with."""
-
-
-def photograph(name: str) -> bytes:
-    """A JPEG of about that size: noise on a ramp, at the quality that gives the bytes."""
-    width, height = _IMAGES[name]
-    generator = np.random.default_rng(0)
-    coarse = generator.integers(0, 255, (height // 20, width // 20, 3), np.uint8)
-    picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-    noisy = np.asarray(picture, np.int16) + generator.integers(-12, 12, (height, width, 1))
-    file = io.BytesIO()
-    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=75)
-    return file.getvalue()
-
-
-def request_of(*images: bytes) -> predict_pb2.PredictRequest:
-    """A Predict request."""
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = "detector"
-    request.inputs["image_bytes"].CopyFrom(tensors.to_message(np.array(images, object)))
-    return request
-
-
-class Server:
-    """The server as a process."""
-
-    def __init__(self, models: pathlib.Path, *flags: str) -> None:
-        command = [sys.executable, "-m", "serving.server", "--model_base_path", str(models), "--port", "0", *flags]
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        assert self._process.stderr is not None
-        self.lines: list[str] = []
-        line = next(line for line in self._process.stderr if "listening on" in line)
-        self.port = int(line.rsplit(":", 1)[1])
-        threading.Thread(target=lambda: self.lines.extend(self._process.stderr or ()), daemon=True).start()
-
-    def wait_for(self, text: str, seconds: float) -> None:
-        """Until it has logged that."""
-        until = time.monotonic() + seconds
-        while not any(text in line for line in self.lines):
-            if time.monotonic() > until:
-                raise TimeoutError(f"no {text!r} in the server's log within {seconds} s; its end: {self.lines[-5:]}")
-            time.sleep(0.1)
-
-    def cpu_seconds(self) -> float:
-        """Processor time so far."""
-        fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
-
-    def memory_mb(self) -> float:
-        """Resident memory."""
-        status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
-
-    @contextlib.contextmanager
-    def stub(self) -> Iterator[Any]:
-        """A connection."""
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        with grpc.insecure_channel(f"localhost:{self.port}", options) as channel:
-            yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-    def close(self) -> None:
-        """Ends it."""
-        self._process.terminate()
-        self._process.wait(60)
-
-
-def ask(port: int, clients: int, image: bytes, seconds: float, timeout_seconds: float = 60.0) -> dict[str, Any]:
-    """Clients that ask one image at a time, in a process of their own."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "image.jpg"
-        file.write_bytes(image)
-        return ask_while_there(port, clients, file, seconds, timeout_seconds)
-
-
-def ask_while_there(
-    port: int, clients: int, file: pathlib.Path, seconds: float, timeout_seconds: float = 60.0
-) -> dict[str, Any]:
-    """The same, until the image's file is deleted."""
-    command = [sys.executable, "-m", "benchmarks.serving", "--as-clients", str(port), str(clients), str(file)]
-    result = subprocess.run([*command, str(seconds), str(timeout_seconds)], check=True, capture_output=True, text=True)
-    answer: dict[str, Any] = json.loads(result.stdout)
-    return answer
-
-
-def as_clients(port: int, clients: int, path: str, seconds: float, timeout_seconds: float) -> dict[str, Any]:
-    """What the process of the clients does."""
-    file = pathlib.Path(path)
-    request = request_of(file.read_bytes())
-    latencies: list[float] = []
-    codes: collections.Counter[str] = collections.Counter()
-    until = time.monotonic() + seconds
-
-    def client() -> None:
-        with grpc.insecure_channel(f"localhost:{port}") as channel:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            while time.monotonic() < until and file.exists():
-                started = time.monotonic()
-                try:
-                    stub.Predict(request, timeout=timeout_seconds)
-                except grpc.RpcError as error:
-                    codes[error.code().name] += 1
-                else:
-                    codes["OK"] += 1
-                    latencies.append(time.monotonic() - started)
-
-    started, cpu_started = time.monotonic(), time.process_time()
-    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        for future in [pool.submit(client) for _ in range(clients)]:
-            future.result()
-    seconds = time.monotonic() - started
-    return {
-        "latencies": latencies,
-        "codes": codes,
-        "seconds": seconds,
-        "cpu_seconds": time.process_time() - cpu_started,
-    }
 
 
 def _percentiles(latencies: Sequence[float]) -> str:
@@ -197,7 +73,7 @@ def latency(models: pathlib.Path, seconds: float) -> str:
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     try:
-        for name in _IMAGES:
+        for name in IMAGES:
             image = photograph(name)
             inside: dict[int, list[float]] = {batch: [] for batch in _BATCHES}
             outside: dict[int, list[dict[str, Any]]] = {clients: [] for clients in _CLIENTS}
@@ -251,7 +127,7 @@ def overhead(models: pathlib.Path, seconds: float) -> str:
     ]
     try:
         with server.stub() as stub:
-            for name in _IMAGES:
+            for name in IMAGES:
                 image = photograph(name)
                 request, images = request_of(image), tf.constant([image])
                 astray = request_of(image)
@@ -422,6 +298,31 @@ def damage(models: pathlib.Path, seconds: float) -> str:
     )
 
 
+def memory(models: pathlib.Path, seconds: float) -> str:
+    """Memory while whole requests are answered; what a request leaves behind does not depend on the network's size."""
+    count = max(80, round(5000 * seconds))
+    request = request_of(photograph("25 KB"))
+    small = models / "small"
+    _export(small, side=96, alpha=0.35, fpn_depth=16, num_head_layers=1)
+    server = Server(small)
+    try:
+        with server.stub() as stub, concurrent.futures.ThreadPoolExecutor(_CLIENTS[1]) as pool:
+            memory_mb = []
+            for _ in range(9):
+                # The first ones are for the pools of threads and of memory to grow.
+                for _ in pool.map(lambda _: stub.Predict(request, timeout=60), range(count // 8)):
+                    pass
+                memory_mb.append(server.memory_mb())
+    finally:
+        server.close()
+        shutil.rmtree(small)
+    steps = ", ".join(f"{value:.0f}" for value in memory_mb)
+    return (
+        f"Memory of the server in MB after {count // 8} requests of {_CLIENTS[1]} clients to a small detector, and "
+        f"after every eighth of {count} more, all of them answered: {steps}."
+    )
+
+
 def _code(raw: Any, serialized: bytes) -> str:
     try:
         raw(serialized, timeout=60)
@@ -456,16 +357,17 @@ PARTS: Final[Mapping[str, Callable[[pathlib.Path, float], str]]] = {
     "swaps": swaps,
     "pushes": pushes,
     "damage": damage,
+    "memory": memory,
 }
 
 
-def _export(folder: pathlib.Path) -> None:
+def _export(folder: pathlib.Path, side: int = 320, **options: Any) -> None:
     from components.detector.registry import build_detector
     from components.export.saved_model import export
     from schema.label_map import LabelMap
 
     names = [f"class {number}" for number in range(10)]
-    detector = build_detector("ssd_mobilenet_v2_fpnlite", num_classes=len(names), image_size=(320, 320))
+    detector = build_detector("ssd_mobilenet_v2_fpnlite", num_classes=len(names), image_size=(side, side), **options)
     export(str(folder / "1"), detector, LabelMap.of_names(names), serving_batch_size=8)
 
 
@@ -474,12 +376,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="PART", help=f"which (default: all): {', '.join(PARTS)}")
     parser.add_argument("--seconds", type=float, default=4.0, help="of a round (default: %(default)s)")
-    parser.add_argument("--as-clients", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.as_clients:
-        port, clients, path, seconds, timeout = options.as_clients
-        print(json.dumps(as_clients(int(port), int(clients), path, float(seconds), float(timeout))))
-        return 0
     if unknown := set(options.names) - PARTS.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     prepare_tensorflow()
