@@ -30,7 +30,7 @@ from components.trainer.comparison.training import Outcome
 from components.trainer.settings import ModelSettings, TrainConfig, TrainSettings
 from components.trainer.software import SOFTWARE_FILE, Software
 from components.trainer.strategies.settings.fine_tune import FineTuneSettings
-from components.trainer.training_plan import PLAN_FILE, START_WEIGHTS_FILE, TrainingPlan
+from components.trainer.training_plan import PLAN_FILE, START_WEIGHTS_FILE, ChosenPrecision, TrainingPlan
 from components.validation.report_file import AnnotationReport, CheckResult, Distance
 from components.validation.settings import ValidationSettings
 from schema import features
@@ -279,7 +279,7 @@ def _write_training(folder: pathlib.Path) -> pathlib.Path:
     ]
     (folder / "training_history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
     settings = TrainSettings.model_validate({"optimizer": {"name": "adam", "learning_rate": 0.001}})
-    (folder / PLAN_FILE).write_text(TrainingPlan.of(settings, 0.95, 500, None).to_json())
+    (folder / PLAN_FILE).write_text(TrainingPlan.of(settings, ChosenPrecision("float32"), 0.95, 500, None).to_json())
     (folder / START_WEIGHTS_FILE).write_text(
         "warm start from the last blessed model\nweights from a\n\nrestored a/b/c\n"
     )
