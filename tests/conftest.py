@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,25 +27,11 @@ _LONGEST: Final = [
     )
 ]
 """Files of minutes, the longest first."""
-_AS_TRACED: Final = [pathlib.Path(__file__).parent / "components" / name for name in ("detector", "trainer")]
-"""Where graphs are large and run once."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the longest files in front, so that no process is left alone with one of them at the end."""
     items.sort(key=lambda item: _LONGEST.index(item.path) if item.path in _LONGEST else len(_LONGEST))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leaves graphs of networks and training steps as they were traced.
-
-    To rewrite one takes TensorFlow longer than a test then runs it. Graphs are rewritten as ever in programs of their
-    own (`tests.forked_program`), in the loader of TF Serving, and in all other folders of tests.
-    """
-    if (tensorflow := sys.modules.get("tensorflow")) is not None:
-        as_traced = any(item.path.is_relative_to(folder) for folder in _AS_TRACED)
-        tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": as_traced})
 
 
 @pytest.fixture(scope="session")

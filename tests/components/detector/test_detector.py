@@ -55,6 +55,13 @@ def shared(name: str) -> Detector:
     return small(name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """All of them together take gigabytes, which other tests of the same process may need."""
+    yield
+    shared.cache_clear()
+
+
 def pixels(detector: Detector) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (2, *detector.image_size, 3), np.uint8)
 
