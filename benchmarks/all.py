@@ -128,8 +128,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             failed.append(name)
             continue
         sections, heading = _read_sections(), BENCHMARKS[name]
-        footer = f"`python -m benchmarks.{name}`, {datetime.date.today()}, {_machine()}"
         table = result.stdout.strip()
+        # A table that has further rows already is of the whole.
+        cases = [] if heading in sections else arguments.cases
+        shown = " ".join([f"python -m benchmarks.{name}", *cases])
+        footer = f"`{shown}`, {datetime.date.today()}, {_machine()}"
         if arguments.cases and heading in sections:
             table = with_rows(sections[heading].rpartition("\n\n")[0], table)
         _write_sections(sections | {heading: f"{table}\n\n{footer}"})

@@ -1,9 +1,8 @@
 """``train.precision: auto``: a few gradient steps in float32 and in bfloat16 are timed, and the faster is taken.
 
-Which it is cannot be told from the processor's flags: bfloat16 takes half the memory, and with matrix units (AMX,
-tensor cores) a fraction of the time, while a processor that only multiplies in it spends more on the conversions of
-everything between the convolutions. float16 is not tried: its range wants the loss scaled, and it is nowhere faster
-where bfloat16 is in hardware.
+Which it is cannot be told from the processor's flags: one that multiplies in bfloat16 (AVX512_BF16) but has no matrix
+units for it took 1.7 to 2 times as long as in float32 ("float32 or bfloat16" in benchmarks/RESULTS.md). float16 is not
+tried: its range wants the loss scaled.
 """
 
 from __future__ import annotations

@@ -184,9 +184,9 @@ class TrainConfig(Settings):
     progress_every_seconds: pydantic.PositiveFloat = 15.0
     """Time between progress lines in a log; a terminal shows one line that is kept up to date."""
     precision: Precision | Literal["auto"] = "float32"
-    """What is computed in: the mixed ones keep variables in float32 and need hardware for them to pay off
-    (`mixed_bfloat16` a GPU of Ampere or later, or a CPU with AMX). `auto`: `float32` or `mixed_bfloat16`, whichever
-    takes less time for ten steps on the machine that trains, which costs about a minute."""
+    """What is computed in: the mixed ones keep variables in float32 and need hardware that is made for
+    them (`mixed_bfloat16` a GPU of Ampere or later, or a CPU with AMX). `auto`: `float32` or `mixed_bfloat16`,
+    whichever takes less time for ten steps on the machine that trains, which costs about a minute."""
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
     """Seed of initial weights, order and augmentation."""
 
